@@ -1,0 +1,170 @@
+# inferd: one non-recursive Makefile.
+#
+#   make                  build/inferd, the release binary
+#   make run MODEL=DIR    install what is missing, build, serve DIR, print a curl line when ready
+#   make test             install what the tests need, build, run every test
+#   make help             all targets and variables
+MAKEFLAGS += -rR
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+comma := ,
+
+CONFIG     ?= release
+BUILD_ROOT ?= build
+BUILD      := $(BUILD_ROOT)/$(CONFIG)
+CC         := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+AR         := $(if $(filter default undefined,$(origin AR)),ar,$(AR))
+CLANG      ?= clang-14
+Q          := $(if $(V),,@)
+PYTHON     ?= python3
+VENV       := $(BUILD_ROOT)/venv
+export INFERD_SHARED ?= ../shared
+
+# --- what Debian 12 must have ----------------------------------------------------------------
+RUN_PACKAGES  := gcc libc6-dev libuv1-dev libmicrohttpd-dev libcjson-dev libpcre2-dev \
+                 libutf8proc-dev libyaml-dev libxxhash-dev
+TEST_PACKAGES := libcmocka-dev python3 python3-venv curl clang-14 libclang-rt-14-dev
+LINT_PACKAGES := clang-format-14 clang-tidy-14 cppcheck
+
+# --- sources: a file in a module folder is part of that module -------------------------------
+MODULES := config engine scheduler server
+C_SRCS  := $(sort $(shell find $(MODULES) -name '*.c'))
+MAIN    := server/main.c
+LIB_SRCS := $(filter-out $(MAIN),$(C_SRCS))
+UNIT    := $(sort $(wildcard tests/unit/test_*.c))
+SIM     := $(sort $(wildcard tests/sim/*.c))
+OPTEST  := $(sort $(wildcard tests/ops/*.c))
+BENCHES := $(sort $(wildcard tests/bench/bench_*.c))
+FUZZERS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+TOOLS   := $(sort $(wildcard tests/golden/*.c))
+
+# --- flags (CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS stay the user's: appended last) ----------------
+VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
+REVISION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+CPP  := -I. -D_GNU_SOURCE
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+        -Wpointer-arith -Wvla -Wimplicit-fallthrough -Wundef -Wformat=2 -Werror=implicit \
+        -Wno-unknown-pragmas $(if $(WERROR),-Werror)
+BASE_ISA := -march=x86-64-v3
+COPT := -std=c11 -g -fno-omit-frame-pointer -fno-common -fstack-protector-strong $(WARN)
+LIBS := -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lpthread -lm
+WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=posix_memalign,--wrap=aligned_alloc
+
+ifeq ($(CONFIG),release)
+  COPT += -O3 -ffp-contract=off -D_FORTIFY_SOURCE=2 -DINFERD_DEBUG_CHECKS=0
+  LDOPT += -Wl,-z,relro,-z,now -pie
+  COPT += -fPIE
+else ifeq ($(CONFIG),debug)
+  COPT += -O1 -ffp-contract=off -DINFERD_DEBUG_CHECKS=1
+  LDOPT += $(WRAP)
+else ifeq ($(CONFIG),coverage)
+  COPT += -O0 --coverage -DINFERD_DEBUG_CHECKS=1
+  LDOPT += --coverage $(WRAP)
+else ifneq ($(filter asan tsan,$(CONFIG)),)
+  SAN := $(patsubst asan,address$(comma)undefined,$(patsubst tsan,thread,$(CONFIG)))
+  COPT += -O1 -ffp-contract=off -DINFERD_DEBUG_CHECKS=1 -fsanitize=$(SAN) -fno-sanitize-recover=all
+  LDOPT += -fsanitize=$(SAN) $(WRAP)
+else
+  $(error unknown CONFIG=$(CONFIG): release, debug, asan, tsan or coverage)
+endif
+AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
+isa = $(BASE_ISA) $(if $(filter %_avx512.c,$(1)),$(AVX512)) $(if $(filter %_avx512bf16.c,$(1)),$(AVX512) -mavx512bf16)
+
+obj  = $(patsubst %.c,$(BUILD)/%.o,$(1))
+OBJS := $(call obj,$(LIB_SRCS))
+TEST_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(UNIT))
+SIM_BIN   := $(if $(SIM),$(BUILD)/tests/simtest)
+OPT_BIN   := $(if $(OPTEST),$(BUILD)/tests/optest)
+BENCH_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(BENCHES))
+TOOL_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TOOLS))
+DEPS := $(patsubst %.o,%.d,$(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
+
+.PHONY: all run test tests deps test-deps lint-deps lint fuzz format format-check tidy cppcheck \
+        layers clean help install FORCE
+all: $(BUILD_ROOT)/inferd
+
+# The release binary under its short name; other configurations stay in their own folders.
+$(BUILD_ROOT)/inferd: $(BUILD)/inferd
+	$(Q)ln -sf $(CONFIG)/inferd $@
+tests: $(TEST_BINS) $(SIM_BIN) $(OPT_BIN) $(BENCH_BINS) $(TOOL_BINS) $(BUILD)/inferd
+
+# Objects depend on a stamp that holds the flags, so that changing them rebuilds.
+STAMP := $(BUILD)/.flags
+FLAGS := $(CC) $(CPP) $(COPT) $(BASE_ISA) $(AVX512) $(CPPFLAGS) $(CFLAGS)
+$(STAMP): FORCE
+	@mkdir -p $(@D); echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
+
+$(BUILD)/%.o: %.c $(STAMP)
+	@mkdir -p $(@D); $(if $(V),,echo '  CC    $<')
+	$(Q)$(CC) $(CPP) $(COPT) $(call isa,$<) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+# The version alone must not rebuild everything.
+$(BUILD)/server/version.o: COPT += -DINFERD_VERSION='"$(VERSION)"' -DINFERD_REVISION='"$(REVISION)"'
+$(BUILD)/libinferd.a: $(OBJS)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+$(BUILD)/inferd: $(call obj,$(MAIN)) $(BUILD)/libinferd.a
+	@$(if $(V),,echo '  LD    $@')
+	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -o $@
+$(BUILD)/tests/simtest: $(call obj,$(SIM)) $(BUILD)/libinferd.a
+	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -lcmocka -o $@
+$(BUILD)/tests/optest: $(call obj,$(OPTEST)) $(BUILD)/libinferd.a
+	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -o $@
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libinferd.a
+	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -lcmocka -o $@
+
+# --- run and test ----------------------------------------------------------------------------
+HOST ?= 127.0.0.1
+PORT ?= 8000
+run: deps
+	@if [ -z "$(MODEL)" ]; then echo 'usage: make run MODEL=DIR   (a Hugging Face model directory)' >&2; exit 2; fi
+	@$(MAKE) --no-print-directory all
+	exec $(BUILD_ROOT)/inferd serve $(MODEL) --host $(HOST) --port $(PORT) $(ARGS)
+
+deps:
+	@tests/install_packages.sh $(RUN_PACKAGES)
+test-deps:
+	@tests/install_packages.sh $(RUN_PACKAGES) $(TEST_PACKAGES)
+	@tests/install_venv.sh $(PYTHON) $(VENV) tests/requirements.txt
+lint-deps:
+	@tests/install_packages.sh $(LINT_PACKAGES)
+test: test-deps
+	@$(MAKE) --no-print-directory all tests fuzz-smoke-bins
+	@BUILD=$(BUILD) VENV=$(VENV) tests/run_tests.sh $(SUITES)
+
+# --- fuzzing: clang builds the whole library again with coverage ------------------------------
+FUZZ_DIR  := $(BUILD_ROOT)/fuzz
+FUZZ_CC    = $(CLANG) $(CPP) -std=c11 -g -O1 -DINFERD_DEBUG_CHECKS=1 $(BASE_ISA) -Wno-everything \
+             -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_SRCS := $(filter-out engine/cpu/% server/%,$(LIB_SRCS)) $(wildcard server/api_params.c server/sse.c server/stop.c)
+FUZZ_OBJS := $(patsubst %.c,$(FUZZ_DIR)/%.o,$(FUZZ_SRCS))
+FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(FUZZ_DIR)/%,$(FUZZERS))
+$(FUZZ_DIR)/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) -MMD -MP -c $< -o $@
+$(FUZZ_DIR)/libinferd.a: $(FUZZ_OBJS)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+$(FUZZ_DIR)/fuzz_%: $(FUZZ_DIR)/tests/fuzz/fuzz_%.o $(FUZZ_DIR)/libinferd.a
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined $(WRAP) $^ $(LIBS) -o $@
+fuzz fuzz-smoke-bins: $(FUZZ_BINS)
+
+# --- tools -----------------------------------------------------------------------------------
+ALL_C := $(shell find $(MODULES) tests -name '*.[ch]' 2>/dev/null)
+CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format))
+format:       ; $(CLANG_FORMAT) -i $(ALL_C)
+format-check: ; @$(CLANG_FORMAT) --dry-run -Werror $(ALL_C)
+layers:       ; @tests/check_layers.sh
+tidy:
+	@clang-tidy-14 --quiet $(C_SRCS) -- $(CPP) -std=c11 $(BASE_ISA) -DINFERD_DEBUG_CHECKS=1
+cppcheck:
+	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	  --suppress=missingIncludeSystem --error-exitcode=1 -I. -D_GNU_SOURCE $(C_SRCS)
+lint: layers format-check
+clean: ; rm -rf $(BUILD_ROOT)
+PREFIX ?= /usr/local
+install: all ; install -D -m 755 $(BUILD)/inferd $(DESTDIR)$(PREFIX)/bin/inferd
+help:
+	@sed -n '3,6s/^# *//p' Makefile
+	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean'
+	@echo 'variables: CONFIG=release|debug|asan|tsan|coverage BUILD_ROOT=build MODEL HOST PORT ARGS SUITES V=1'
+-include $(DEPS)
+-include $(FUZZ_OBJS:.o=.d)

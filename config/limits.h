@@ -1,0 +1,38 @@
+#ifndef CONFIG_LIMITS_H
+#define CONFIG_LIMITS_H
+
+/* limits.h - every cap that is not an option, with its reason. */
+
+/* --- requests --- */
+#define LIMIT_LOGPROBS        20   /* OpenAI: top_logprobs <= 20; --max-logprobs may lower it */
+#define LIMIT_STOP_STRINGS    16   /* OpenAI allows 4; vLLM users send more */
+#define LIMIT_STOP_STRING_LEN 1024 /* bytes: bounds what is held back of a stream */
+#define LIMIT_STOP_IDS        64
+#define LIMIT_EOS_IDS         16
+#define LIMIT_LOGIT_BIAS      1024 /* OpenAI documents 300 entries (older 1024) */
+#define LIMIT_N               128  /* OpenAI: n <= 128 */
+#define LIMIT_CACHE_SALT      1024 /* vLLM: 1..1024 characters */
+#define LIMIT_BATCH_PROMPTS   2048 /* OpenAI embeddings' batch limit; completions say nothing */
+#define LIMIT_REQUEST_ID_LEN  128
+
+/* --- files and JSON --- */
+#define LIMIT_JSON_SIZE          (256u << 20) /* tokenizer.json files reach 35 MB */
+#define LIMIT_JSON_DEPTH         128          /* cJSON recurses; 128 frames fit any stack */
+#define LIMIT_SAFETENSORS_HEADER (100u << 20) /* the format's own cap */
+#define LIMIT_TENSORS            100000
+
+/* --- model shapes: keep every product inside int64 and every index inside int32 --- */
+#define LIMIT_LAYERS   1024
+#define LIMIT_WIDTH    (1 << 20)
+#define LIMIT_HEADS    1024
+#define LIMIT_HEAD_DIM 512
+#define LIMIT_VOCAB    (1 << 22)
+#define LIMIT_CONTEXT  (1 << 24)
+
+/* --- templates --- */
+#define LIMIT_TEMPLATE_SIZE   (1u << 20)
+#define LIMIT_TEMPLATE_STEPS  10000000 /* evaluated nodes in one rendering */
+#define LIMIT_TEMPLATE_DEPTH  200
+#define LIMIT_TEMPLATE_OUTPUT (64u << 20)
+
+#endif

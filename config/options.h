@@ -1,0 +1,80 @@
+#ifndef CONFIG_OPTIONS_H
+#define CONFIG_OPTIONS_H
+
+/* options.h - every option of `inferd serve`, from one table (options.c): the command line, the
+ * environment (INFERD_MAX_MODEL_LEN), a YAML file (--config, keys as on the command line) and the
+ * defaults, in that order of strength.  Names are vLLM's where vLLM has the option.  A value out
+ * of range, an unknown name (with "did you mean") or a wrong type is refused with a message that
+ * names the source.  Threads: filled at start, then read-only. */
+
+#include "config/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct option_list {
+    char **items;
+    int n;
+};
+
+struct options {
+    /* model */
+    const char *model;                    /* positional: DIR */
+    const char *tokenizer;                /* --tokenizer DIR; NULL = the model's */
+    struct option_list served_model_name; /* --served-model-name A B; the first is shown */
+    const char *load_format;              /* auto | safetensors | dummy */
+    const char *dtype;                    /* auto | float32 | bfloat16 */
+    const char *quantization;             /* none | int8 */
+    const char *kv_cache_dtype;           /* auto | float32 | bfloat16 */
+    int64_t max_model_len;                /* 0 = the model's */
+    int64_t seed;              /* of dummy weights and of requests without a seed; -1 = random */
+    const char *chat_template; /* --chat-template FILE */
+    const char *chat_template_content_format; /* auto | string | openai */
+    const char *generation_config;            /* auto = the model's defaults | vllm = none */
+
+    /* engine and scheduler */
+    const char *device; /* auto | cpu */
+    const char *isa;    /* --cpu-isa auto | scalar | avx2 | avx512 */
+    int64_t threads;    /* 0 = all that the process may use */
+    int64_t block_size, max_num_seqs, max_num_batched_tokens;
+    int64_t kv_cache_memory_bytes; /* 0 = automatic; accepts 4G, 512M */
+    bool enable_prefix_caching, enable_chunked_prefill;
+    const char *scheduling_policy; /* fcfs | priority */
+    int64_t max_num_queued_reqs, max_num_queued_tokens;
+    int64_t max_logprobs;
+    double request_timeout;  /* seconds, 0 = none */
+    double watchdog_timeout; /* seconds a step may take before /health/ready says no */
+
+    /* server */
+    const char *host;
+    int64_t port;               /* 0 = any free one, printed */
+    struct option_list api_key; /* --api-key K1 K2 */
+    const char *api_key_file;   /* one key a line, # comments */
+    int64_t max_connections, max_body_size, max_header_size;
+    double idle_timeout, header_timeout; /* seconds */
+    double shutdown_timeout;
+    int64_t max_prompt_batch, max_n, max_stop_strings;
+    const char *root_path;              /* prefix a proxy leaves in front of paths; "" */
+    struct option_list allowed_origins; /* CORS; empty = no CORS headers */
+    bool disable_metrics;
+
+    /* logging */
+    const char *log_level;  /* debug | info | warning | error */
+    const char *log_format; /* text | json */
+    bool log_requests;
+
+    void *storage; /* owns the strings */
+};
+
+/* argv without the program and the subcommand names.  *help_or_version is set when --help or
+ * --version was given and printed nothing yet. */
+enum status options_parse(int argc, char **argv, char **envp, struct options *out, bool *help,
+                          struct error *err);
+void options_free(struct options *o);
+void options_print_help(FILE *f); /* `inferd serve --help`: every option, default, env, unit */
+/* One line per option as markdown, for docs (kept in step with the table by a test). */
+void options_print_markdown(FILE *f);
+
+#endif

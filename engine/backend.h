@@ -1,0 +1,194 @@
+#ifndef ENGINE_BACKEND_H
+#define ENGINE_BACKEND_H
+
+/* backend.h - what one device must be able to do.
+ *
+ * The model graph (engine/model.c) is written once, against ops.h, and never names a backend.
+ * Backends: engine/cpu (always built).
+ *
+ * Contract of every operator:
+ *   - it enqueues work on the backend's stream and returns; it never waits;
+ *   - it allocates nothing: all buffers are sized at open from `struct backend_limits`;
+ *   - its pointers are the same in every step of one bucket, so that run() may capture the whole
+ *     forward pass once and replay it;
+ *   - on the host it branches only on shapes and on `struct step_dims`, never on device data; what
+ *     differs from step to step (ids, positions, tables, sampling) is staged by step_upload();
+ *   - a row's result depends on that row alone, bit for bit: the order of a reduction never
+ *     depends on how many other rows there are, or on how they are split over threads.
+ *
+ * Letters: T token rows, D model width, H query heads, G KV heads, E head width, F ffn width,
+ * R logit rows, V vocabulary, N/K a linear's outputs/inputs.
+ * Threads: a backend belongs to the thread that runs the engine; it may have workers of its own. */
+
+#include "config/base/status.h"
+#include "engine/step.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum dtype { DT_F32, DT_F16, DT_BF16, DT_I8, DT_I32, DT_COUNT };
+size_t dtype_size(enum dtype t);
+const char *dtype_name(enum dtype t); /* "float32", "float16", "bfloat16", "int8", "int32" */
+
+/* A view of device memory: never owns.  Row-major; rows may be padded to `ld`.
+ * DT_I8 activations carry one f32 scale per row: real value = data * scale[row]. */
+struct tensor {
+    void *data;
+    float *scale; /* [rows]; NULL unless DT_I8 */
+    enum dtype dtype;
+    int rows, cols;
+    int ld; /* elements between rows, >= cols */
+};
+
+/* A matrix or vector of parameters in the layout its backend prefers; opaque. */
+struct weight;
+
+/* How linears hold their weights and do their sums.  The scheme decides the numbers, never the
+ * batch size. */
+enum quant_scheme {
+    QUANT_NONE, /* as stored (f16 becomes f32 or stays, by the backend's choice: exact either way) */
+    QUANT_INT8, /* W8A8: weights per output channel (absmax/127, round to nearest even),
+                 * activations per token (absmax/127), int32 sums */
+};
+
+enum weight_kind {
+    WEIGHT_LINEAR, /* [N, K]: out[T,N] = x[T,K] * W^T; may be quantised */
+    WEIGHT_EMBED,  /* [V, D] rows are looked up */
+    WEIGHT_VECTOR, /* [1, N] gains and biases; held as f32 */
+};
+
+/* Host memory to make a weight of; read during weight_prepare only.  Up to three parts are
+ * stacked along the rows (fused q|k|v and gate|up), all with the same cols and dtype. */
+struct weight_source {
+    int n_parts;
+    struct {
+        const void *data; /* [rows, cols] row-major, dense */
+        int rows;
+    } parts[3];
+    int cols;
+    enum dtype dtype;
+    enum weight_kind kind;
+    enum quant_scheme quant;          /* LINEAR only */
+    const struct weight_source *bias; /* LINEAR: [1, sum of rows] as up to three parts, or NULL */
+};
+
+struct backend_limits {
+    int max_tokens;  /* T of the largest step */
+    int max_seqs;    /* S */
+    int max_samples; /* R */
+    int max_blocks_per_seq;
+    int n_blocks, block_size; /* block_size is a multiple of 16 */
+    int n_layers, n_kv_heads, head_dim, n_heads;
+    int max_cols; /* widest activation row: max of 2F, (H+2G)E, D */
+    int vocab_size;
+    enum dtype kv_dtype; /* DT_F32 or DT_BF16 */
+};
+
+/* One layer's cache: [n_blocks] blocks of block_size tokens, G heads, E wide, keys and values;
+ * the layout inside a block is the backend's. */
+struct kv_layer;
+
+struct attn_shape {
+    int n_heads, n_kv_heads, head_dim;
+    float scale;
+    int window; /* 0 = full; else key j is seen by query i iff i - window < j <= i */
+};
+
+enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN };
+
+/* Rotary embedding, half-split pairing (x[i], x[i + E/2]) as Hugging Face has it. */
+struct rope_params {
+    enum rope_type type;
+    int dim; /* E (partial rotary is refused at load) */
+    double theta, factor;
+    int original_max_position;
+    double low_freq_factor, high_freq_factor;      /* llama3 */
+    double beta_fast, beta_slow, attention_factor; /* yarn */
+    bool truncate;                                 /* yarn: round the correction range */
+};
+/* inv_freq[dim/2] for a sequence of `len` tokens (only ROPE_DYNAMIC looks at len); returns the
+ * factor that cos and sin are multiplied by.  Pure; engine/rope.c. */
+double rope_inv_freq(const struct rope_params *p, int len, double *inv_freq);
+
+/* The sizes a captured graph is made for. */
+struct step_dims {
+    int n_tokens; /* T (padded, on a backend that captures) */
+    int n_logits; /* distinct logit rows */
+};
+
+struct backend;
+typedef void forward_fn(struct backend *be, const struct step_dims *dims, void *model);
+
+struct backend_ops {
+    const char *name; /* "cpu", "cuda" */
+
+    /* --- life --- */
+    void (*close)(struct backend *be);
+    enum status (*weight_prepare)(struct backend *be, const struct weight_source *src,
+                                  struct weight **out, struct error *err);
+    void (*weight_free)(struct backend *be, struct weight *w);
+    /* After all weights: buffers for `limits`, the KV pool, RoPE tables. */
+    enum status (*reserve)(struct backend *be, const struct backend_limits *limits,
+                           const struct rope_params *rope, struct error *err);
+    struct kv_layer *(*kv_layer)(struct backend *be, int layer);
+    /* An activation buffer [rows, cols], zeroed, alive until close; before the first step. */
+    enum status (*tensor_alloc)(struct backend *be, enum dtype dtype, int rows, int cols,
+                                struct tensor *out, struct error *err);
+    /* DT_I8 when linear(w) wants quantised rows, else the backend's activation type. */
+    enum dtype (*activation_dtype)(struct backend *be, const struct weight *w);
+
+    /* --- the step bracket --- */
+    void (*step_upload)(struct backend *be, const struct step *step);
+    enum status (*run)(struct backend *be, const struct step_dims *dims, forward_fn *forward,
+                       void *model, struct error *err);
+    /* Waits for the step and copies its samples out. */
+    enum status (*step_download)(struct backend *be, struct step_result *out, struct error *err);
+
+    /* --- required operators: data comes from the uploaded step where no tensor names it --- */
+    void (*copy_blocks)(struct backend *be); /* step.copies, all layers */
+    void (*embed)(struct backend *be, struct tensor out, const struct weight *table); /* [T,D] */
+    void (*rmsnorm)(struct backend *be, struct tensor out, struct tensor x,
+                    const struct weight *gain, float eps);                    /* [T,D] */
+    void (*add)(struct backend *be, struct tensor acc, struct tensor x);      /* acc += x */
+    void (*quantize)(struct backend *be, struct tensor out, struct tensor x); /* f32 -> I8 rows */
+    void (*linear)(struct backend *be, struct tensor out, struct tensor x,
+                   const struct weight *w); /* [T,N] = [T,K]; + bias */
+    /* rmsnorm over each head of x[T, n_heads*E] in place (Qwen3's q/k norm), gain[E]. */
+    void (*head_norm)(struct backend *be, struct tensor x, int n_heads, const struct weight *gain,
+                      float eps);
+    void (*rope)(struct backend *be, struct tensor q, struct tensor k, struct attn_shape s);
+    void (*kv_write)(struct backend *be, struct kv_layer *kv, struct tensor k, struct tensor v);
+    void (*attention)(struct backend *be, struct tensor out, struct tensor q,
+                      const struct kv_layer *kv, struct attn_shape s); /* [T,H*E] */
+    void (*silu_mul)(struct backend *be, struct tensor out,
+                     struct tensor gate_up); /* [T,F] = silu(g) * u */
+    /* out[R', D] = rows of x that step.samples name, each once, ascending. */
+    void (*gather_rows)(struct backend *be, struct tensor out, struct tensor x);
+    void (*allreduce)(struct backend *be, struct tensor x);   /* nothing to do on one rank */
+    void (*sample)(struct backend *be, struct tensor logits); /* [R', V] -> the step's samples */
+
+    /* --- fused forms: NULL = composed by ops.c --- */
+    void (*add_rmsnorm)(struct backend *be, struct tensor out, struct tensor residual,
+                        struct tensor x, const struct weight *gain, float eps);
+    void (*rmsnorm_quant)(struct backend *be, struct tensor out, struct tensor x,
+                          const struct weight *gain, float eps);
+    void (*add_rmsnorm_quant)(struct backend *be, struct tensor out, struct tensor residual,
+                              struct tensor x, const struct weight *gain, float eps);
+    void (*silu_mul_quant)(struct backend *be, struct tensor out, struct tensor gate_up);
+    void (*rope_kv_write)(struct backend *be, struct tensor q, struct tensor k, struct tensor v,
+                          struct kv_layer *kv, struct attn_shape s);
+};
+
+struct backend {
+    const struct backend_ops *ops;
+    struct tensor scratch; /* f32 [max_tokens, max_cols], for ops.c's compositions */
+    /* the implementation's state follows */
+};
+
+/* The CPU backend (engine/cpu).  n_threads <= 0: as many as the process may use (affinity and
+ * cgroup quota).  isa: "auto", "scalar", "avx2", "avx512"; one the CPU lacks is refused. */
+enum status cpu_backend_open(struct backend **out, int n_threads, const char *isa,
+                             struct error *err);
+
+#endif

@@ -1,0 +1,17 @@
+#ifndef ENGINE_CPU_SAMPLE_H
+#define ENGINE_CPU_SAMPLE_H
+
+/* sample.h - one row of logits to one token, as engine/sampling.h defines it.  A pure function:
+ * no state, no allocation; any worker thread may call it with its own scratch. */
+
+#include "engine/step.h"
+
+#include <stddef.h>
+
+/* Bytes of scratch that one call needs, 64-byte aligned. */
+size_t cpu_sample_scratch_size(int vocab_size);
+/* logits[vocab_size] is not changed. */
+void cpu_sample_row(const float *logits, int vocab_size, const struct step_sample *s, void *scratch,
+                    struct sample_out *out);
+
+#endif

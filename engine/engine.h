@@ -1,0 +1,56 @@
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+/* engine.h - a loaded model on a device: give it a step, get the samples.
+ *
+ * Threads: engine_open may run on any thread; afterwards one thread owns the engine.  The const
+ * getters are safe from any thread once engine_open returned. */
+
+#include "config/base/status.h"
+#include "engine/load/load.h"
+#include "engine/load/model_config.h"
+#include "engine/step.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct engine_options {
+    const char *model_dir;
+    bool dummy_weights;
+    uint64_t seed;
+    enum quant_scheme quant;
+    int dtype;               /* enum dtype for f32/bf16 compute of weights, or -1 = as stored */
+    int kv_dtype;            /* DT_F32, DT_BF16, or -1 = auto (bf16; f32 for f32 models) */
+    const char *device;      /* "cpu" ("auto" = cpu here) */
+    const char *isa;         /* "auto" | "scalar" | "avx2" | "avx512" */
+    int n_threads;           /* <= 0 = all the process may use */
+    int block_size;          /* tokens; 16, 32, 64 or 128 */
+    uint64_t kv_cache_bytes; /* 0 = enough for max_num_seqs full contexts, at most 40 % of RAM */
+    int max_num_seqs, max_num_batched_tokens;
+    int max_model_len;  /* 0 = the model's */
+    int max_logit_rows; /* logits rows a step may ask for; 0 = max_num_seqs */
+    load_progress_fn *progress;
+    void *progress_arg;
+};
+
+struct engine;
+enum status engine_open(struct engine **out, const struct engine_options *o, struct error *err);
+void engine_close(struct engine *e);
+
+/* Runs one step to its end.  An error here is the device's, not a request's: the engine is failed
+ * from then on. */
+enum status engine_execute(struct engine *e, const struct step *step, struct step_result *out,
+                           struct error *err);
+
+struct engine_info {
+    const struct model_config *config;
+    int n_blocks, block_size; /* block 0 is the null block and never handed out */
+    int max_model_len, max_num_seqs, max_num_batched_tokens, max_logit_rows;
+    size_t weight_bytes, kv_cache_bytes;
+    int n_threads;
+    const char *device, *isa;
+    enum dtype kv_dtype;
+};
+const struct engine_info *engine_info(const struct engine *e);
+
+#endif

@@ -1,0 +1,41 @@
+#ifndef ENGINE_LOAD_SAFETENSORS_H
+#define ENGINE_LOAD_SAFETENSORS_H
+
+/* safetensors.h - tensors of a model directory, memory-mapped and validated before use: header
+ * size, JSON, dtypes, shapes, offsets inside the file, no overlap and no hole, sizes equal to
+ * shape times dtype, no name twice.  One file (model.safetensors) or the shards that
+ * model.safetensors.index.json names, each of which must hold exactly what the index says.
+ * Source: github.com/huggingface/safetensors, "Format". */
+
+#include "config/base/status.h"
+#include "engine/backend.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct stored_tensor {
+    const char *name;
+    enum dtype dtype; /* F32, F16 or BF16; other dtypes are refused when asked for */
+    int n_dims;
+    int64_t dims[8];
+    const void *data;       /* in the mapping; aligned at least to the element */
+    size_t size;            /* bytes */
+    const char *dtype_text; /* as in the file, for messages */
+    const char *file;       /* which shard */
+    bool used;              /* set by safetensors_find: what stays unset is unexpected */
+};
+
+struct safetensors; /* owns the mappings */
+
+enum status safetensors_open(const char *dir, struct safetensors **out, struct error *err);
+/* One file from memory (tests, fuzzing); data must outlive *out. */
+enum status safetensors_open_memory(const void *data, size_t size, struct safetensors **out,
+                                    struct error *err);
+void safetensors_close(struct safetensors *st);
+/* NULL when absent. */
+struct stored_tensor *safetensors_find(struct safetensors *st, const char *name);
+int safetensors_count(const struct safetensors *st);
+struct stored_tensor *safetensors_at(struct safetensors *st, int i);
+size_t safetensors_total_size(const struct safetensors *st);
+
+#endif

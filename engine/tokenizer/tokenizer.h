@@ -1,0 +1,77 @@
+#ifndef ENGINE_TOKENIZER_TOKENIZER_H
+#define ENGINE_TOKENIZER_TOKENIZER_H
+
+/* tokenizer.h - text to ids and back, as Hugging Face tokenizers does it.
+ *
+ * Reads tokenizer.json (a component it does not know is refused by name) and, where present,
+ * tokenizer_config.json (special tokens, add_bos_token).  A struct tokenizer is immutable once
+ * loaded: any thread may use it.  Encoding allocates from the heap and is not for a step. */
+
+#include "config/base/status.h"
+#include "config/base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tokenizer;
+
+struct token_vec {
+    int32_t *ids;
+    size_t len, cap;
+};
+void token_vec_free(struct token_vec *v);
+bool token_vec_push(struct token_vec *v, int32_t id); /* false: out of memory */
+
+enum status tokenizer_load(const char *dir, struct tokenizer **out, struct error *err);
+/* From text (tests, fuzzing); config may be NULL. */
+enum status tokenizer_parse(const char *json, size_t json_len, const char *config,
+                            size_t config_len, struct tokenizer **out, struct error *err);
+void tokenizer_free(struct tokenizer *t);
+
+/* Appends to *out.  add_special: apply the post-processor (BOS...).  parse_special: added tokens
+ * in the text become their ids (what Hugging Face does); false treats text as plain bytes.
+ * text must be valid UTF-8 (INVALID otherwise).  max_tokens 0 = unbounded; beyond it the call
+ * stops early with CONTEXT_LENGTH, so that a long text costs no more than it must. */
+enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
+                             bool add_special, bool parse_special, size_t max_tokens,
+                             struct token_vec *out, struct error *err);
+
+/* Whole decode, as Hugging Face's decode(ids, skip_special_tokens).  Unknown ids give nothing.
+ * The result is valid UTF-8: bad sequences become U+FFFD. */
+void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
+                      struct strbuf *out);
+
+/* Incremental decode: whatever the split, the concatenated deltas equal tokenizer_decode of all
+ * ids.  Incomplete UTF-8 is held back until it completes or detok_finish.  Small and copyable by
+ * assignment is not required; no allocation after init except in `out`. */
+struct detok {
+    const struct tokenizer *tok;
+    bool skip_special;
+    bool started;        /* the decoder's leading-space strip was done */
+    uint8_t pending[64]; /* bytes held back */
+    int n_pending;
+    int32_t state[4]; /* the decoder's own */
+};
+void detok_init(struct detok *d, const struct tokenizer *t, bool skip_special);
+void detok_push(struct detok *d, int32_t id, struct strbuf *out);
+void detok_finish(struct detok *d, struct strbuf *out);
+
+int tokenizer_vocab_size(const struct tokenizer *t); /* highest id + 1 */
+/* The token's own text in the vocabulary ("Ġthe", "<0x0A>"); NULL when there is no such id. */
+const char *tokenizer_id_to_token(const struct tokenizer *t, int32_t id);
+int32_t tokenizer_token_to_id(const struct tokenizer *t, const char *token); /* -1 = none */
+/* The bytes a token stands for in running text (" the", one raw byte): for logprobs.  Appends. */
+void tokenizer_token_bytes(const struct tokenizer *t, int32_t id, struct strbuf *out);
+bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
+int32_t tokenizer_bos_id(const struct tokenizer *t);        /* -1 = none */
+int32_t tokenizer_eos_id(const struct tokenizer *t);        /* -1 = none */
+const char *tokenizer_bos_token(const struct tokenizer *t); /* "" = none; for templates */
+const char *tokenizer_eos_token(const struct tokenizer *t);
+const char *tokenizer_unk_token(const struct tokenizer *t);
+const char *tokenizer_pad_token(const struct tokenizer *t);
+/* tokenizer_config.json's chat_template: a string; or named: `name` NULL = "default".  NULL when
+ * the file has none. */
+const char *tokenizer_chat_template(const struct tokenizer *t, const char *name);
+
+#endif

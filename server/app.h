@@ -1,0 +1,52 @@
+#ifndef SERVER_APP_H
+#define SERVER_APP_H
+
+/* app.h - what the routes share.  Made by serve.c; all members belong to the loop thread, but for
+ * the immutable ones (options, tokenizer, template, model info), which the uv pool may read. */
+
+#include "config/options.h"
+#include "engine/engine.h"
+#include "engine/template/template.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "server/engine_loop.h"
+#include "server/http.h"
+#include "server/metrics.h"
+
+struct app {
+    uv_loop_t *loop;
+    const struct options *opts;
+    const struct engine_info *info;
+    const struct tokenizer *tokenizer;
+    const struct template *chat_template; /* NULL: the model has none */
+    struct engine_loop *engine;
+    struct metrics *metrics;
+    struct http_server *http;
+    int64_t created_s; /* unix time of start, for /v1/models */
+    char system_fingerprint[32];
+    uint64_t salt_seed; /* random per process: mixed into every prefix-cache salt */
+    bool draining;      /* SIGTERM came: ready is 503, new generation is 503 */
+    bool failed;        /* the device failed */
+};
+
+/* Who is asking: index of the API key that matched, or -1 when no key is configured. */
+int app_tenant(const struct app *a, const struct http_exchange *x);
+
+/* The one table of routes (routes.c).  Handlers run on the loop thread with the body complete. */
+typedef void route_fn(struct app *a, struct http_exchange *x);
+
+/* api_*.c */
+void api_completions(struct app *a, struct http_exchange *x);
+void api_chat_completions(struct app *a, struct http_exchange *x);
+void api_models(struct app *a, struct http_exchange *x);
+void api_model(struct app *a, struct http_exchange *x); /* /v1/models/{id}, id may hold slashes */
+void api_tokenize(struct app *a, struct http_exchange *x);
+void api_detokenize(struct app *a, struct http_exchange *x);
+/* The engine's events, from engine_loop. */
+void api_on_event(void *app, const struct engine_event *ev);
+void api_on_batch_end(void *app);
+int api_n_active(const struct app *a); /* generations not finished yet */
+
+/* Answers with OpenAI's error object; adds Retry-After to 429 and 503. */
+void respond_error(struct http_exchange *x, const struct error *err);
+
+#endif

@@ -1,0 +1,66 @@
+#ifndef SERVER_ENGINE_LOOP_H
+#define SERVER_ENGINE_LOOP_H
+
+/* engine_loop.h - the engine thread: owns the scheduler and the engine, takes requests from a
+ * bounded mailbox, runs steps, and gives events back to the loop thread, which it wakes once per
+ * step.  With nothing to do it sleeps: no wake-ups at all.
+ *
+ * Functions below are the loop thread's unless said otherwise. */
+
+#include "config/base/status.h"
+#include "engine/engine.h"
+#include "scheduler/scheduler.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct engine_loop;
+
+/* An event as the loop thread gets it (sched_event with its own copy of the logprobs). */
+struct engine_event {
+    struct request *request;
+    enum event_type type;
+    int32_t choice, token, position, n_cached;
+    enum finish_reason finish;
+    bool last;
+    uint64_t time_us;                  /* when the step that made it ended */
+    const struct sample_out *logprobs; /* valid during the callback; NULL = none */
+};
+typedef void engine_event_fn(void *arg, const struct engine_event *ev);
+/* After each drained batch of events: flush what they wrote. */
+typedef void engine_batch_end_fn(void *arg);
+
+struct engine_loop_options {
+    struct engine *engine; /* handed over; closed by engine_loop_stop */
+    struct sched_config sched;
+    uv_loop_t *loop;
+    engine_event_fn *on_event;
+    engine_batch_end_fn *on_batch_end;
+    void (*on_failed)(void *arg, const struct error *err); /* the device failed, all requests have
+                                                            * ended with FINISH_ERROR */
+    void *arg;
+    int64_t max_queued_reqs, max_queued_tokens; /* waiting, not yet admitted */
+};
+enum status engine_loop_start(struct engine_loop **out, const struct engine_loop_options *o,
+                              struct error *err);
+/* OVERLOADED when the queue's bounds are reached: nothing was queued.  The scheduler's own
+ * refusals (never fits) come back synchronously too: they depend on the config alone. */
+enum status engine_loop_submit(struct engine_loop *l, struct request *r, struct error *err);
+void engine_loop_cancel(struct engine_loop *l, struct request *r);
+void engine_loop_finish_choice(struct engine_loop *l, struct request *r, int32_t choice);
+/* Joins the thread; unfinished requests get their final events first. */
+void engine_loop_stop(struct engine_loop *l);
+
+/* --- any thread: a consistent snapshot, published after each step --- */
+struct engine_loop_stats {
+    struct sched_stats sched;
+    int64_t n_queued, n_queued_tokens;   /* submitted and not yet admitted */
+    uint64_t step_us_last, host_us_last; /* whole step; the part outside engine_execute */
+    uint64_t steps, step_us_total, host_us_total;
+};
+void engine_loop_get_stats(struct engine_loop *l, struct engine_loop_stats *out);
+/* Seconds that the step now running has taken; 0 when none runs.  The watchdog's input. */
+double engine_loop_stalled_s(struct engine_loop *l);
+
+#endif
