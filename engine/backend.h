@@ -183,6 +183,9 @@ struct backend_ops {
 struct backend {
     const struct backend_ops *ops;
     struct tensor scratch; /* f32 [max_tokens, max_cols], for ops.c's compositions */
+    const char *isa;       /* "avx512"; for people */
+    int n_threads;
+    size_t weight_size; /* bytes held by prepared weights */
     /* the implementation's state follows */
 };
 

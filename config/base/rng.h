@@ -28,7 +28,7 @@ static inline uint64_t rng_next(struct rng *r)
 /* Uniform in [0, n), n > 0. */
 static inline uint64_t rng_below(struct rng *r, uint64_t n)
 {
-    return (uint64_t)(((unsigned __int128)rng_next(r) * n) >> 64);
+    return (uint64_t)((__extension__(unsigned __int128) rng_next(r) * n) >> 64);
 }
 static inline double rng_unit(struct rng *r)
 {

@@ -1,0 +1,207 @@
+#include "engine/engine.h"
+
+#include "config/base/check.h"
+#include "engine/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct engine {
+    struct backend *backend;
+    struct model_config config;
+    struct model_weights weights;
+    struct model model;
+    struct engine_info info;
+    bool weights_loaded, failed;
+};
+
+/* Automatic pool: enough for every sequence at full length, but never more than this share of the
+ * machine's memory, so that weights and the rest of the machine keep theirs. */
+#define KV_MEMORY_SHARE 0.40
+
+static uint64_t physical_memory(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : (uint64_t)4 << 30;
+}
+
+static enum status choose_kv_dtype(struct engine *e, const struct engine_options *o,
+                                   struct error *err)
+{
+    if (o->kv_dtype < 0)
+        e->info.kv_dtype = e->config.stored_dtype == DT_F32 ? DT_F32 : DT_BF16;
+    else if (o->kv_dtype == DT_F32 || o->kv_dtype == DT_BF16)
+        e->info.kv_dtype = (enum dtype)o->kv_dtype;
+    else
+        return error_set_param(err, STATUS_INVALID, "kv-cache-dtype",
+                               "KV-cache of type %s is not supported: use float32 or bfloat16",
+                               dtype_name((enum dtype)o->kv_dtype));
+    return STATUS_OK;
+}
+
+static enum status choose_lengths(struct engine *e, const struct engine_options *o,
+                                  struct error *err)
+{
+    struct engine_info *in = &e->info;
+    const int longest = e->config.max_position;
+    if (o->max_model_len > longest)
+        return error_set_param(err, STATUS_INVALID, "max-model-len",
+                               "max-model-len %d is longer than the model's %d positions",
+                               o->max_model_len, longest);
+    in->max_model_len = o->max_model_len > 0 ? o->max_model_len : longest;
+    in->max_num_seqs = o->max_num_seqs;
+    in->max_num_batched_tokens = o->max_num_batched_tokens;
+    if (in->max_num_seqs < 1 || in->max_num_batched_tokens < 1)
+        return error_set(err, STATUS_INVALID,
+                         "max-num-seqs and max-num-batched-tokens must be at least 1");
+    if (in->max_num_batched_tokens < in->max_num_seqs)
+        return error_set_param(err, STATUS_INVALID, "max-num-batched-tokens",
+                               "max-num-batched-tokens %d is below max-num-seqs %d: a step could "
+                               "not give every sequence its token",
+                               in->max_num_batched_tokens, in->max_num_seqs);
+    in->max_logit_rows = o->max_logit_rows > 0 ? o->max_logit_rows : in->max_num_seqs;
+    return STATUS_OK;
+}
+
+static enum status choose_pool(struct engine *e, const struct engine_options *o, struct error *err)
+{
+    struct engine_info *in = &e->info;
+    if (o->block_size < 16 || o->block_size > 128 || o->block_size % 16 != 0)
+        return error_set_param(err, STATUS_INVALID, "block-size",
+                               "block size %d is not one of 16, 32, 48, ... 128", o->block_size);
+    in->block_size = o->block_size;
+    const uint64_t block = model_kv_block_size(&e->config, o->block_size, in->kv_dtype);
+    const int per_seq = (in->max_model_len + o->block_size - 1) / o->block_size;
+    uint64_t n = o->kv_cache_bytes / block;
+    if (o->kv_cache_bytes == 0) {
+        const uint64_t most = (uint64_t)(KV_MEMORY_SHARE * (double)physical_memory()) / block;
+        n = (uint64_t)per_seq * (uint64_t)in->max_num_seqs + 1;
+        if (n > most) n = most;
+    }
+    if (n > INT32_MAX / (uint64_t)o->block_size) n = INT32_MAX / (uint64_t)o->block_size;
+    if (n < 2)
+        return error_set_param(err, STATUS_INVALID, "kv-cache-memory-bytes",
+                               "a KV-cache of %llu bytes holds no block (one takes %llu bytes): "
+                               "raise it",
+                               (unsigned long long)o->kv_cache_bytes, (unsigned long long)block);
+    in->n_blocks = (int)n;
+    in->kv_cache_bytes = n * block;
+    return STATUS_OK;
+}
+
+static int max2(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static struct backend_limits make_limits(const struct engine *e)
+{
+    const struct model_config *c = &e->config;
+    const struct engine_info *in = &e->info;
+    return (struct backend_limits){
+        .max_tokens = in->max_num_batched_tokens,
+        .max_seqs = in->max_num_seqs,
+        .max_samples = in->max_logit_rows,
+        .max_blocks_per_seq = (in->max_model_len + in->block_size - 1) / in->block_size,
+        .n_blocks = in->n_blocks,
+        .block_size = in->block_size,
+        .n_layers = c->n_layers,
+        .n_kv_heads = c->n_kv_heads,
+        .n_heads = c->n_heads,
+        .head_dim = c->head_dim,
+        .max_cols =
+            max2(max2(2 * c->d_ffn, c->d_model), (c->n_heads + 2 * c->n_kv_heads) * c->head_dim),
+        .vocab_size = c->vocab_size,
+        .kv_dtype = in->kv_dtype,
+    };
+}
+
+static enum status open_backend(struct engine *e, const struct engine_options *o, struct error *err)
+{
+    if (strcmp(o->device, "auto") != 0 && strcmp(o->device, "cpu") != 0)
+        return error_set_param(err, STATUS_UNSUPPORTED, "device",
+                               "device %s is not supported by this build: use cpu", o->device);
+    e->info.device = "cpu";
+    return cpu_backend_open(&e->backend, o->n_threads, o->isa, err);
+}
+
+enum status engine_open(struct engine **out, const struct engine_options *o, struct error *err)
+{
+    struct engine *e = calloc(1, sizeof *e);
+    if (!e) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    e->info.config = &e->config;
+    enum status s = model_config_load(o->model_dir, &e->config, err);
+    if (s == STATUS_OK && o->dtype >= 0) e->config.stored_dtype = (enum dtype)o->dtype;
+    if (s == STATUS_OK) s = choose_kv_dtype(e, o, err);
+    if (s == STATUS_OK) s = choose_lengths(e, o, err);
+    if (s == STATUS_OK) s = choose_pool(e, o, err);
+    if (s == STATUS_OK) s = open_backend(e, o, err);
+    if (s != STATUS_OK) goto out;
+
+    const struct load_options load = {
+        .quant = o->quant,
+        .dummy = o->dummy_weights,
+        .seed = o->seed,
+        .progress = o->progress,
+        .progress_arg = o->progress_arg,
+    };
+    s = model_weights_load(e->backend, o->model_dir, &e->config, &load, &e->weights, err);
+    if (s != STATUS_OK) goto out;
+    e->weights_loaded = true;
+    const struct backend_limits limits = make_limits(e);
+    s = e->backend->ops->reserve(e->backend, &limits, &e->config.rope, err);
+    if (s == STATUS_OK)
+        s = model_init(&e->model, e->backend, &e->config, &e->weights, &limits, err);
+    e->info.isa = e->backend->isa;
+    e->info.n_threads = e->backend->n_threads;
+    e->info.weight_bytes = e->backend->weight_size;
+out:
+    if (s != STATUS_OK) {
+        engine_close(e);
+        return s;
+    }
+    *out = e;
+    return STATUS_OK;
+}
+
+void engine_close(struct engine *e)
+{
+    if (!e) return;
+    if (e->weights_loaded) model_weights_free(e->backend, &e->config, &e->weights);
+    if (e->backend) e->backend->ops->close(e->backend);
+    free(e);
+}
+
+/* Distinct logit rows: samples are ascending by row, several may share one. */
+static int count_logit_rows(const struct step *step)
+{
+    int n = 0;
+    for (int i = 0; i < step->n_samples; i++)
+        n += i == 0 || step->samples[i].row != step->samples[i - 1].row;
+    return n;
+}
+
+enum status engine_execute(struct engine *e, const struct step *step, struct step_result *out,
+                           struct error *err)
+{
+    CHECK(step->n_tokens >= 1 && step->n_tokens <= e->info.max_num_batched_tokens);
+    CHECK(step->n_samples <= e->info.max_logit_rows && step->n_seqs <= e->info.max_num_seqs);
+    if (e->failed)
+        return error_set(err, STATUS_UNAVAILABLE, "the engine failed earlier and cannot go on");
+    const struct step_dims dims = {
+        .n_tokens = step->n_tokens,
+        .n_logits = count_logit_rows(step),
+    };
+    out->id = step->id;
+    e->backend->ops->step_upload(e->backend, step);
+    enum status s = e->backend->ops->run(e->backend, &dims, model_forward, &e->model, err);
+    if (s == STATUS_OK) s = e->backend->ops->step_download(e->backend, out, err);
+    e->failed = s != STATUS_OK;
+    return s;
+}
+
+const struct engine_info *engine_info(const struct engine *e)
+{
+    return &e->info;
+}
