@@ -1,0 +1,96 @@
+"""Runs every ```console block of the README and of docs/ against a real server.
+
+A line that begins with "$ " is a command (a trailing backslash continues it); the lines below it
+are what it must print, where "..." stands for anything.  White space counts as one blank.  Port
+8000 of the documents is replaced by the port of the server under test.  Blocks of other languages
+are not run.
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHARED = pathlib.Path(os.environ.get("INFERD_SHARED", "../shared"))
+BINARY = os.environ.get("INFERD_BIN", str(ROOT / "build/release/inferd"))
+
+
+def blocks(text):
+    for match in re.finditer(r"^```console\n(.*?)^```", text, re.M | re.S):
+        line = text.count("\n", 0, match.start()) + 2
+        yield line, match.group(1)
+
+
+def commands(block):
+    """(command, expected output) pairs."""
+    out, continued = [], False
+    for line in block.splitlines():
+        if continued:
+            out[-1][0] += "\n" + line
+        elif line.startswith("$ "):
+            out.append([line[2:], ""])
+        elif out:
+            out[-1][1] += line + "\n"
+            continue
+        continued = line.endswith("\\")
+    return out
+
+
+def matches(expected, got):
+    def squeeze(s):
+        return re.sub(r"\s+", " ", s).strip()
+
+    parts = [re.escape(squeeze(p)) for p in re.split(r"\.\.\.|…", expected)]
+    return re.fullmatch(r"\s*.*?\s*".join(parts), squeeze(got), re.S) is not None
+
+
+def start_server():
+    model = SHARED / "models/stories260K"
+    process = subprocess.Popen(
+        [BINARY, "serve", str(model), "--port", "0", "--chat-template", str(ROOT / "tests/http/chatml.jinja")],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for line in process.stdout:
+        ready = re.search(r"inferd ready: http://\S*?:(\d+)", line)
+        if ready:
+            return process, int(ready.group(1))
+    sys.exit("the server did not get ready")
+
+
+def main():
+    if not SHARED.is_dir():
+        print("docs: the shared data folder is absent: 0 passed, 0 failed, 1 skipped")
+        return 0
+    process, port = start_server()
+    # Whatever the server goes on to say must not fill the pipe.
+    subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL)
+    passed = failed = 0
+    env = dict(os.environ, PATH=f"{ROOT / 'build'}:{os.environ['PATH']}")
+    try:
+        for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+            for line, block in blocks(path.read_text()):
+                for command, expected in commands(block):
+                    command = command.replace(":8000", f":{port}")
+                    with tempfile.TemporaryFile() as out:
+                        rc = subprocess.run(["bash", "-c", command], cwd=ROOT, env=env, stdout=out,
+                                            stderr=subprocess.STDOUT, timeout=120).returncode
+                        out.seek(0)
+                        got = out.read().decode(errors="replace")
+                    if rc == 0 and (not expected.strip() or matches(expected, got)):
+                        passed += 1
+                        continue
+                    failed += 1
+                    print(f"FAILED {path.relative_to(ROOT)}:{line}: {json.dumps(command)}\n"
+                          f"  exit status {rc}\n  expected: {expected!r}\n  got:      {got!r}")
+    finally:
+        process.terminate()
+        process.wait(20)
+    print(f"docs: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
