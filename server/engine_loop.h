@@ -40,7 +40,12 @@ struct engine_loop_options {
     void (*on_failed)(void *arg, const struct error *err); /* the device failed, all requests have
                                                             * ended with FINISH_ERROR */
     void *arg;
-    int64_t max_queued_reqs, max_queued_tokens; /* waiting, not yet admitted */
+    int64_t max_queued_reqs, max_queued_tokens; /* waiting, not yet admitted; <= 0: no bound of
+                                                 * its own (sched.max_waiting stands) */
+    /* NULL: engine_execute and engine_close.  Tests run the loop without a model. */
+    enum status (*execute)(struct engine *e, const struct step *step, struct step_result *out,
+                           struct error *err);
+    void (*close)(struct engine *e);
 };
 enum status engine_loop_start(struct engine_loop **out, const struct engine_loop_options *o,
                               struct error *err);
@@ -49,7 +54,8 @@ enum status engine_loop_start(struct engine_loop **out, const struct engine_loop
 enum status engine_loop_submit(struct engine_loop *l, struct request *r, struct error *err);
 void engine_loop_cancel(struct engine_loop *l, struct request *r);
 void engine_loop_finish_choice(struct engine_loop *l, struct request *r, int32_t choice);
-/* Joins the thread; unfinished requests get their final events first. */
+/* Joins the thread; unfinished requests get their final events first.  Closes the engine.  Its
+ * uv handle closes when the loop runs on; the memory goes with it. */
 void engine_loop_stop(struct engine_loop *l);
 
 /* --- any thread: a consistent snapshot, published after each step --- */
