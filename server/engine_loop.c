@@ -74,6 +74,7 @@ struct engine_loop {
     uint64_t now_us;
     bool pushed; /* events since the last wake */
     uint64_t n_steps, step_ns_total, host_ns_total, step_us_last, host_us_last;
+    uint64_t step_tokens[ENGINE_LOOP_N_STEP_EDGES + 1], step_tokens_sum;
     struct fault fault;
 };
 
@@ -219,6 +220,8 @@ static void publish_stats(struct engine_loop *l)
     l->stats.host_us_last = l->host_us_last;
     l->stats.step_us_total = l->step_ns_total / 1000;
     l->stats.host_us_total = l->host_ns_total / 1000;
+    memcpy(l->stats.step_tokens, l->step_tokens, sizeof(l->step_tokens));
+    l->stats.step_tokens_sum = l->step_tokens_sum;
     pthread_mutex_unlock(&l->stats_mutex);
 }
 
@@ -270,6 +273,15 @@ static enum status fault_apply(struct engine_loop *l, struct error *err)
 }
 #endif
 
+static void count_step(struct engine_loop *l, int32_t n_tokens)
+{
+    static const int32_t edges[ENGINE_LOOP_N_STEP_EDGES] = ENGINE_LOOP_STEP_EDGES;
+    int b = 0;
+    while (b < ENGINE_LOOP_N_STEP_EDGES && n_tokens > edges[b]) b++;
+    l->step_tokens[b]++;
+    l->step_tokens_sum += (uint64_t)n_tokens;
+}
+
 enum step_outcome { STEP_NOTHING, STEP_DONE, STEP_FAILED };
 
 /* One step; allocates nothing. */
@@ -279,6 +291,7 @@ static enum step_outcome run_step(struct engine_loop *l)
     l->now_us = t0 / 1000;
     const struct step *step = sched_plan(l->sched, l->now_us);
     if (!step) return STEP_NOTHING;
+    int32_t n_tokens = step->n_tokens;
     uint64_t t1 = clock_now_ns();
     atomic_store(&l->step_started_us, t1 / 1000);
     enum status st = fault_apply(l, &l->failure);
@@ -290,6 +303,7 @@ static enum step_outcome run_step(struct engine_loop *l)
     sched_apply(l->sched, &l->result, l->now_us);
     uint64_t t3 = clock_now_ns();
     l->n_steps++;
+    count_step(l, n_tokens);
     l->step_ns_total += t3 - t0;
     l->host_ns_total += t3 - t2 + (t1 - t0);
     l->step_us_last = (t3 - t0) / 1000;

@@ -58,12 +58,20 @@ void engine_loop_finish_choice(struct engine_loop *l, struct request *r, int32_t
  * uv handle closes when the loop runs on; the memory goes with it. */
 void engine_loop_stop(struct engine_loop *l);
 
+/* Upper edges of the histogram of tokens in a step; one more bucket holds the rest. */
+#define ENGINE_LOOP_STEP_EDGES                                          \
+    {                                                                   \
+        1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, \
+    }
+enum { ENGINE_LOOP_N_STEP_EDGES = 13 };
+
 /* --- any thread: a consistent snapshot, published after each step --- */
 struct engine_loop_stats {
     struct sched_stats sched;
     int64_t n_queued, n_queued_tokens;   /* submitted and not yet admitted */
     uint64_t step_us_last, host_us_last; /* whole step; the part outside engine_execute */
     uint64_t steps, step_us_total, host_us_total;
+    uint64_t step_tokens[ENGINE_LOOP_N_STEP_EDGES + 1], step_tokens_sum; /* not cumulative */
 };
 void engine_loop_get_stats(struct engine_loop *l, struct engine_loop_stats *out);
 /* Seconds that the step now running has taken; 0 when none runs.  The watchdog's input. */
