@@ -1,0 +1,301 @@
+#include "engine/backend.h"
+
+#include "config/base/check.h"
+#include "engine/cpu/cpu.h"
+#include "engine/cpu/sample.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE     ((size_t)2 << 20)
+#define LIMIT_THREADS 1024
+#define GIB(size)     ((double)(size) / (double)(1u << 30))
+
+/* --- memory --- */
+
+static size_t page_round(size_t size)
+{
+    return (size + 4095) / 4096 * 4096;
+}
+
+void *cpu_memory_map(size_t size)
+{
+    if (size > SIZE_MAX / 2) return NULL;
+    const size_t len = page_round(size ? size : 1);
+    const bool huge = len >= 2 * HUGE_PAGE;
+    const size_t extra = huge ? HUGE_PAGE : 0; /* to start at a huge page's border */
+    char *p = mmap(NULL, len + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    if (!huge) return p;
+    const size_t skip = (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
+    if (skip) munmap(p, skip);
+    if (extra - skip) munmap(p + skip + len, extra - skip);
+    madvise(p + skip, len, MADV_HUGEPAGE);
+    return p + skip;
+}
+
+void cpu_memory_unmap(void *p, size_t size)
+{
+    if (p) munmap(p, page_round(size ? size : 1));
+}
+
+/* Takes ownership of a mapping. */
+static enum status own(struct cpu_backend *cb, void *data, size_t size, struct error *err)
+{
+    struct cpu_block *b = malloc(sizeof *b);
+    if (!b) {
+        cpu_memory_unmap(data, size);
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    }
+    *b = (struct cpu_block){.next = cb->blocks, .data = data, .size = size};
+    cb->blocks = b;
+    return STATUS_OK;
+}
+
+enum status cpu_memory_alloc(struct cpu_backend *cb, void **out, size_t n, size_t item_size,
+                             const char *what, struct error *err)
+{
+    size_t size;
+    if (__builtin_mul_overflow(n, item_size, &size))
+        return error_set(err, STATUS_NO_MEMORY, "the size of %s overflows: lower the limits", what);
+    void *p = cpu_memory_map(size);
+    if (!p)
+        return error_set(err, STATUS_NO_MEMORY,
+                         "cannot map %.2f GiB for %s: lower --max-num-batched-tokens or "
+                         "--max-model-len",
+                         GIB(size), what);
+    const enum status s = own(cb, p, size, err);
+    if (s == STATUS_OK) *out = p;
+    return s;
+}
+
+/* --- KV pool --- */
+
+static bool mul3(size_t a, size_t b, size_t c, size_t *out)
+{
+    return !__builtin_mul_overflow(a, b, out) && !__builtin_mul_overflow(*out, c, out);
+}
+
+static enum status reserve_kv(struct cpu_backend *cb, struct error *err)
+{
+    const struct backend_limits *l = &cb->limits;
+    const size_t item = dtype_size(l->kv_dtype);
+    cb->v_pitch = (l->head_dim + 7) / 8 * 8;
+    size_t k_layer, v_layer, layer, total;
+    const size_t n = (size_t)l->n_blocks, g = (size_t)l->n_kv_heads, bs = (size_t)l->block_size;
+    if (!mul3(g * bs, (size_t)l->head_dim, item, &cb->k_block_size) ||
+        !mul3(g * bs, (size_t)cb->v_pitch, item, &cb->v_block_size) ||
+        __builtin_mul_overflow(n, cb->k_block_size, &k_layer) ||
+        __builtin_mul_overflow(n, cb->v_block_size, &v_layer) ||
+        __builtin_add_overflow(k_layer, v_layer, &layer) ||
+        __builtin_mul_overflow(layer, (size_t)l->n_layers, &total))
+        return error_set(err, STATUS_NO_MEMORY,
+                         "the size of the KV cache overflows (%d layers, %d blocks of %d tokens)",
+                         l->n_layers, l->n_blocks, l->block_size);
+    char *p = cpu_memory_map(total);
+    if (!p)
+        return error_set(err, STATUS_NO_MEMORY,
+                         "cannot map %.2f GiB for the KV cache (%d layers, %d blocks of %d tokens, "
+                         "%d heads of %d, %s): lower --kv-cache-memory-bytes or --max-model-len, "
+                         "or use --kv-cache-dtype bfloat16",
+                         GIB(total), l->n_layers, l->n_blocks, l->block_size, l->n_kv_heads,
+                         l->head_dim, dtype_name(l->kv_dtype));
+    enum status s = own(cb, p, total, err);
+    if (s != STATUS_OK) return s;
+    s = cpu_memory_alloc(cb, (void **)&cb->layers, (size_t)l->n_layers, sizeof *cb->layers,
+                         "the KV cache's table", err);
+    if (s != STATUS_OK) return s;
+    for (int i = 0; i < l->n_layers; i++) {
+        cb->layers[i].k = p + (size_t)i * layer;
+        cb->layers[i].v = p + (size_t)i * layer + k_layer;
+    }
+    return STATUS_OK;
+}
+
+static struct kv_layer *cpu_kv_layer(struct backend *be, int layer)
+{
+    struct cpu_backend *cb = cpu_of(be);
+    DCHECK(layer >= 0 && layer < cb->limits.n_layers);
+    return &cb->layers[layer];
+}
+
+/* --- reserve --- */
+
+static enum status check_limits(const struct backend_limits *l, struct error *err)
+{
+    if (l->max_tokens < 1 || l->max_seqs < 1 || l->max_samples < 1 || l->max_blocks_per_seq < 1 ||
+        l->n_blocks < 1 || l->n_layers < 1 || l->max_cols < 1 || l->vocab_size < 1)
+        return error_set(err, STATUS_INVALID, "every limit of the CPU backend must be at least 1");
+    if (l->block_size < LANES || l->block_size % LANES != 0 || l->block_size > ATTN_TILE)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "block size %d is not supported: use a multiple of %d up to %d",
+                         l->block_size, LANES, ATTN_TILE);
+    if (l->head_dim < 1 || l->head_dim > LIMIT_HEAD_DIM)
+        return error_set(err, STATUS_UNSUPPORTED, "a head of %d is not supported: 1 to %d",
+                         l->head_dim, LIMIT_HEAD_DIM);
+    if (l->n_kv_heads < 1 || l->n_heads > LIMIT_HEADS || l->n_heads % l->n_kv_heads != 0 ||
+        l->n_heads < 1)
+        return error_set(err, STATUS_UNSUPPORTED, "%d heads cannot share %d key/value heads",
+                         l->n_heads, l->n_kv_heads);
+    if (l->kv_dtype != DT_F32 && l->kv_dtype != DT_BF16)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "a KV cache in %s is not supported: use float32 or bfloat16",
+                         dtype_name(l->kv_dtype));
+    return STATUS_OK;
+}
+
+static enum status reserve_scratch(struct cpu_backend *cb, struct error *err)
+{
+    const struct backend_limits *l = &cb->limits;
+    const size_t n_workers = (size_t)pool_n_threads(cb->pool);
+    const size_t max_rows =
+        (size_t)(l->max_tokens > l->max_samples ? l->max_tokens : l->max_samples);
+    struct tensor *s = &cb->base.scratch;
+    *s = (struct tensor){.dtype = DT_F32, .rows = l->max_tokens, .cols = l->max_cols};
+    s->ld = (l->max_cols + LANES - 1) / LANES * LANES;
+    cb->row_scratch_len = (size_t)s->ld;
+    cb->x_sum_len = (int)max_rows;
+    /* A line apart, so that workers do not share one. */
+    cb->sample_scratch_size = (cpu_sample_scratch_size(l->vocab_size) + 127) / 64 * 64;
+
+    const struct {
+        void **out;
+        size_t n, item_size;
+    } parts[] = {
+        {&s->data, (size_t)l->max_tokens, (size_t)s->ld * sizeof(float)},
+        {(void **)&cb->row_scratch, n_workers, cb->row_scratch_len * sizeof(float)},
+        {(void **)&cb->x_sum, max_rows, sizeof *cb->x_sum},
+        {(void **)&cb->sample_scratch, n_workers, cb->sample_scratch_size},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        const enum status st =
+            cpu_memory_alloc(cb, parts[i].out, parts[i].n, parts[i].item_size, "scratch", err);
+        if (st != STATUS_OK) return st;
+    }
+    return STATUS_OK;
+}
+
+static enum status cpu_reserve(struct backend *be, const struct backend_limits *limits,
+                               const struct rope_params *rope, struct error *err)
+{
+    struct cpu_backend *cb = cpu_of(be);
+    DCHECK(!cb->layers);
+    enum status s = check_limits(limits, err);
+    if (s != STATUS_OK) return s;
+    cb->limits = *limits;
+    cb->has_rope = rope != NULL;
+    if (rope) cb->rope = *rope;
+    if (rope && (rope->dim != limits->head_dim || rope->dim % 2 != 0))
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "rotary embedding of %d in heads of %d is not supported: the two must be "
+                         "equal and even",
+                         rope->dim, limits->head_dim);
+    s = reserve_scratch(cb, err);
+    if (s == STATUS_OK) s = cpu_step_reserve(cb, err);
+    if (s == STATUS_OK) s = cpu_attention_reserve(cb, err);
+    if (s == STATUS_OK) s = reserve_kv(cb, err);
+    return s;
+}
+
+static enum status cpu_tensor_alloc(struct backend *be, enum dtype dtype, int rows, int cols,
+                                    struct tensor *out, struct error *err)
+{
+    struct cpu_backend *cb = cpu_of(be);
+    DCHECK(rows > 0 && cols > 0 && cols <= INT32_MAX - 2 * LINE);
+    const size_t item = dtype_size(dtype);
+    const int per_line = (int)(LINE / item);
+    int ld = (cols + per_line - 1) / per_line * per_line;
+    /* Rows whose distance is a multiple of a page fall into the same cache set. */
+    if ((size_t)ld * item % 4096 == 0) ld += per_line;
+    struct tensor t = {.dtype = dtype, .rows = rows, .cols = cols, .ld = ld};
+    enum status s =
+        cpu_memory_alloc(cb, &t.data, (size_t)rows, (size_t)ld * item, "an activation", err);
+    if (s == STATUS_OK && dtype == DT_I8)
+        s = cpu_memory_alloc(cb, (void **)&t.scale, (size_t)rows, sizeof(float), "scales", err);
+    if (s == STATUS_OK) *out = t;
+    return s;
+}
+
+/* --- open and close --- */
+
+static enum status cpu_run(struct backend *be, const struct step_dims *dims, forward_fn *forward,
+                           void *model, struct error *err)
+{
+    (void)err;
+    DCHECK(dims->n_tokens == cpu_of(be)->step.n_tokens);
+    forward(be, dims, model);
+    return STATUS_OK;
+}
+
+static void cpu_close(struct backend *be)
+{
+    if (!be) return;
+    struct cpu_backend *cb = cpu_of(be);
+    pool_close(cb->pool);
+    for (struct cpu_block *b = cb->blocks, *next; b; b = next) {
+        next = b->next;
+        cpu_memory_unmap(b->data, b->size);
+        free(b);
+    }
+    free(cb);
+}
+
+static const struct backend_ops cpu_ops = {
+    .name = "cpu",
+    .close = cpu_close,
+    .weight_prepare = cpu_weight_prepare,
+    .weight_free = cpu_weight_free,
+    .reserve = cpu_reserve,
+    .kv_layer = cpu_kv_layer,
+    .tensor_alloc = cpu_tensor_alloc,
+    .activation_dtype = cpu_activation_dtype,
+    .step_upload = cpu_step_upload,
+    .run = cpu_run,
+    .step_download = cpu_step_download,
+    .copy_blocks = cpu_copy_blocks,
+    .embed = cpu_embed,
+    .rmsnorm = cpu_rmsnorm,
+    .add = cpu_add,
+    .quantize = cpu_quantize,
+    .linear = cpu_linear,
+    .head_norm = cpu_head_norm,
+    .rope = cpu_rope,
+    .kv_write = cpu_kv_write,
+    .attention = cpu_attention,
+    .silu_mul = cpu_silu_mul,
+    .gather_rows = cpu_gather_rows,
+    .allreduce = cpu_allreduce,
+    .sample = cpu_sample,
+    /* These look at their output's dtype, so one function serves both forms. */
+    .add_rmsnorm = cpu_add_rmsnorm,
+    .rmsnorm_quant = cpu_rmsnorm,
+    .add_rmsnorm_quant = cpu_add_rmsnorm,
+    .silu_mul_quant = cpu_silu_mul,
+    .rope_kv_write = cpu_rope_kv_write,
+};
+
+enum status cpu_backend_open(struct backend **out, int n_threads, const char *isa,
+                             struct error *err)
+{
+    const struct cpu_kernels *kernels;
+    enum status s = cpu_kernels_choose(isa, &kernels, err);
+    if (s != STATUS_OK) return s;
+    if (n_threads <= 0) n_threads = pool_default_threads();
+    if (n_threads > LIMIT_THREADS)
+        return error_set_param(err, STATUS_INVALID, "threads",
+                               "%d threads are too many: at most %d", n_threads, LIMIT_THREADS);
+    struct cpu_backend *cb = calloc(1, sizeof *cb);
+    if (!cb) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    s = pool_open(&cb->pool, n_threads, err);
+    if (s != STATUS_OK) {
+        free(cb);
+        return s;
+    }
+    cb->kernels = kernels;
+    cb->base.ops = &cpu_ops;
+    cb->base.isa = kernels->name;
+    cb->base.n_threads = n_threads;
+    *out = &cb->base;
+    return STATUS_OK;
+}

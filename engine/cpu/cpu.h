@@ -1,0 +1,146 @@
+#ifndef ENGINE_CPU_CPU_H
+#define ENGINE_CPU_CPU_H
+
+/* cpu.h - private state of the CPU backend.
+ *
+ *   backend.c    life: open, close, reserve, KV pool, buffers
+ *   weight.c     packing of parameters
+ *   step.c       upload, RoPE angles, sampling, download
+ *   rows.c       operators that work row by row
+ *   linear.c     matrix products
+ *   attention.c  attention over pages
+ *   pool.c       worker threads; cpu_count.c how many
+ *   isa.c, kernels_*.c, body_*.h   what the instruction sets differ in
+ *
+ * The CPU runs each operator when it is called.  One thread owns all of it; workers see what
+ * pool_run gives them. */
+
+#include "engine/backend.h"
+#include "engine/cpu/kernels.h"
+#include "engine/cpu/pool.h"
+
+struct weight {
+    enum weight_kind kind;
+    enum weight_format format; /* LINEAR */
+    enum dtype dtype;          /* EMBED: f32 or bf16 rows; VECTOR: f32 */
+    int n, k, k_steps;
+    void *data;
+    size_t size;
+    float *scale; /* [n] int8 */
+    float *bias;  /* [n] or NULL */
+};
+
+struct kv_layer {
+    void *k; /* [block][G][E][block_size]: lanes are tokens */
+    void *v; /* [block][G][block_size][v_pitch] */
+};
+
+/* One item of attention's work: adjacent rows of one sequence (times one KV head). */
+struct attn_item {
+    int32_t seq, row0, n_rows;
+    int32_t pos0; /* position of row0 */
+};
+
+/* Memory that lives until close. */
+struct cpu_block {
+    struct cpu_block *next;
+    void *data;
+    size_t size;
+};
+
+struct cpu_backend {
+    struct backend base; /* first */
+    const struct cpu_kernels *kernels;
+    struct pool *pool;
+    struct cpu_block *blocks;
+    struct backend_limits limits;
+
+    /* KV pool */
+    struct kv_layer *layers;
+    size_t k_block_size, v_block_size; /* bytes of one block in one layer */
+    int v_pitch;                       /* E rounded up to 8 */
+
+    /* RoPE: rows of [cos[E/2] | sin[E/2]] */
+    struct rope_params rope;
+    bool has_rope;
+    double *inv_freq;
+    double rope_factor;
+    int inv_freq_len;    /* sequence length that inv_freq is for (dynamic) */
+    float *rope_table;   /* [rope_table_rows][E], filled when a position is first used */
+    uint8_t *rope_known; /* [rope_table_rows] */
+    int rope_table_rows;
+    float *rope_step;          /* [max_tokens][E]: angles that the table does not hold */
+    const float **rope_angles; /* [max_tokens] this step's rows */
+
+    /* the step */
+    struct step step;
+    int32_t *token_ids;   /* [max_tokens] with token_src resolved */
+    int32_t *logit_rows;  /* [max_samples] distinct token rows that samples name */
+    int32_t *sample_rows; /* [max_samples] the logits row of each sample */
+    int n_logits;
+    struct attn_item *items; /* [max_tokens] */
+    int n_items;
+    double attn_pairs;          /* sum over rows of keys seen, windows aside */
+    struct sample_out *samples; /* [max_samples] */
+
+    /* scratch */
+    int32_t *x_sum;         /* [max rows] of the int8 linear */
+    float *row_scratch;     /* [workers][max_cols] */
+    size_t row_scratch_len; /* floats per worker */
+    char *sample_scratch;   /* [workers] */
+    size_t sample_scratch_size;
+    struct attn_scratch *attn; /* attention.c */
+    int x_sum_len;
+};
+
+static inline struct cpu_backend *cpu_of(struct backend *be)
+{
+    return (struct cpu_backend *)be;
+}
+
+/* --- backend.c: zeroed, 64-byte aligned memory; huge pages when large --- */
+void *cpu_memory_map(size_t size);
+void cpu_memory_unmap(void *p, size_t size);
+/* The same, freed at close; counts and sizes are multiplied with overflow checks. */
+enum status cpu_memory_alloc(struct cpu_backend *cb, void **out, size_t n, size_t item_size,
+                             const char *what, struct error *err);
+
+/* --- weight.c --- */
+enum status cpu_weight_prepare(struct backend *be, const struct weight_source *src,
+                               struct weight **out, struct error *err);
+void cpu_weight_free(struct backend *be, struct weight *w);
+enum dtype cpu_activation_dtype(struct backend *be, const struct weight *w);
+
+/* --- step.c --- */
+enum status cpu_step_reserve(struct cpu_backend *cb, struct error *err);
+void cpu_step_upload(struct backend *be, const struct step *step);
+enum status cpu_step_download(struct backend *be, struct step_result *out, struct error *err);
+void cpu_sample(struct backend *be, struct tensor logits);
+
+/* --- rows.c --- */
+void cpu_copy_blocks(struct backend *be);
+void cpu_embed(struct backend *be, struct tensor out, const struct weight *table);
+void cpu_rmsnorm(struct backend *be, struct tensor out, struct tensor x, const struct weight *gain,
+                 float eps);
+void cpu_add_rmsnorm(struct backend *be, struct tensor out, struct tensor residual, struct tensor x,
+                     const struct weight *gain, float eps);
+void cpu_add(struct backend *be, struct tensor acc, struct tensor x);
+void cpu_quantize(struct backend *be, struct tensor out, struct tensor x);
+void cpu_head_norm(struct backend *be, struct tensor x, int n_heads, const struct weight *gain,
+                   float eps);
+void cpu_rope(struct backend *be, struct tensor q, struct tensor k, struct attn_shape s);
+void cpu_kv_write(struct backend *be, struct kv_layer *kv, struct tensor k, struct tensor v);
+void cpu_rope_kv_write(struct backend *be, struct tensor q, struct tensor k, struct tensor v,
+                       struct kv_layer *kv, struct attn_shape s);
+void cpu_silu_mul(struct backend *be, struct tensor out, struct tensor gate_up);
+void cpu_gather_rows(struct backend *be, struct tensor out, struct tensor x);
+void cpu_allreduce(struct backend *be, struct tensor x);
+
+/* --- linear.c, attention.c --- */
+void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const struct weight *w);
+enum status cpu_attention_reserve(struct cpu_backend *cb, struct error *err);
+void cpu_attention_plan(struct cpu_backend *cb); /* at upload: fills items */
+void cpu_attention(struct backend *be, struct tensor out, struct tensor q,
+                   const struct kv_layer *kv, struct attn_shape s);
+
+#endif

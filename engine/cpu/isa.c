@@ -1,0 +1,37 @@
+/* Which instruction set the kernels use.  The compiler's CPU model (CPUID, and XGETBV for what
+ * the operating system saves) answers. */
+#include "config/base/check.h"
+#include "engine/cpu/kernels.h"
+
+#include <string.h>
+
+static bool has_scalar(void)
+{
+    return true;
+}
+
+static const struct {
+    const struct cpu_kernels *kernels;
+    bool (*supported)(void);
+    const char *needs;
+} tables[] = {
+    {&cpu_kernels_scalar, has_scalar, "nothing"},
+};
+
+enum status cpu_kernels_choose(const char *isa, const struct cpu_kernels **out, struct error *err)
+{
+    const bool any = !isa || strcmp(isa, "auto") == 0;
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+        if (!any && strcmp(isa, tables[i].kernels->name) != 0) continue;
+        if (tables[i].supported()) {
+            *out = tables[i].kernels;
+            return STATUS_OK;
+        }
+        if (!any)
+            return error_set_param(err, STATUS_UNSUPPORTED, "isa",
+                                   "this CPU cannot run %s, which needs %s: use auto", isa,
+                                   tables[i].needs);
+    }
+    return error_set_param(err, STATUS_INVALID, "isa",
+                           "unknown instruction set %.32s: use auto, scalar, avx2 or avx512", isa);
+}

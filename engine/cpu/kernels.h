@@ -1,0 +1,128 @@
+#ifndef ENGINE_CPU_KERNELS_H
+#define ENGINE_CPU_KERNELS_H
+
+/* kernels.h - what differs between instruction sets: one table of functions, chosen at open.
+ *
+ * kernels_scalar.c is plain C; kernels_avx2.c and kernels_avx512.c give vec_*.h their vectors and
+ * include the same bodies (body_*.h).  A kernel works on one row, or on one tile of rows, in one
+ * thread; splitting over threads is the callers' business (linear.c, attention.c, rows.c).
+ *
+ * Every output is one chain of operations in a fixed order, whatever tile it is computed in, so
+ * that a row's bits do not depend on its neighbours.  The f32 and bf16 linears keep the same
+ * order (k ascending, fused multiply-add) and the int8 linear the same integers in every table:
+ * their results are equal bit for bit across instruction sets. */
+
+#include "engine/backend.h"
+
+/* --- linear ---------------------------------------------------------------------------------
+ * Weights are packed in panels of 64 outputs (the last one of 16, 32, 48 or 64).  A panel is
+ * [k step][output] with 4 bytes for each output in each step: one f32, two bf16 or four int8 of
+ * consecutive k, so that 16 outputs are one 64-byte line in every format. */
+enum weight_format { WF_F32, WF_BF16, WF_I8, WF_COUNT };
+
+#define PANEL    64 /* outputs */
+#define LANES    16 /* outputs in a line */
+#define LINE     64 /* bytes */
+#define MAX_TILE 6  /* rows of a register tile: 6 x 64 f32 are 24 of 32 zmm registers */
+
+struct linear_args {
+    float *out;
+    const void *x;        /* [rows, k] f32, or int8 when the weight is */
+    const float *x_scale; /* int8: [rows] */
+    const int32_t *x_sum; /* int8: [rows] sum of the row's integers */
+    int ldo, ldx;
+    int n, k, k_steps;
+    const void *data;   /* panels */
+    const float *scale; /* int8: [n] */
+    const float *bias;  /* [n] or NULL */
+};
+/* Rows [row0, row1) of one panel's outputs. */
+typedef void linear_panel_fn(const struct linear_args *a, int panel, int row0, int row1);
+
+/* Outputs of panel `p` that exist, and the lines of 16 they take. */
+static inline int panel_outputs(const struct linear_args *a, int p)
+{
+    const int left = a->n - p * PANEL;
+    return left < PANEL ? left : PANEL;
+}
+static inline const void *panel_data(const struct linear_args *a, int p)
+{
+    return (const char *)a->data + (size_t)p * (PANEL / LANES) * LINE * (size_t)a->k_steps;
+}
+
+/* --- attention -------------------------------------------------------------------------------
+ * A tile is up to ATTN_TILE consecutive tokens of the cache starting at a multiple of ATTN_TILE.
+ * Scores are in units of log2: q comes multiplied by scale * log2(e). */
+#define ATTN_TILE   256
+#define ATTN_GROUPS (ATTN_TILE / LANES)
+
+struct attn_tile {
+    /* Per 16 tokens: keys [E][k_stride], lanes are tokens; values [16][v_stride]. */
+    const void *k[ATTN_GROUPS], *v[ATTN_GROUPS];
+    int k_stride, v_stride;
+    int head_dim;
+    int lo, hi; /* tokens of the tile that any row sees: the others may hold anything */
+};
+struct attn_rows {
+    int n;          /* 1..MAX_TILE */
+    const float *q; /* [n][ldq] */
+    float *s;       /* [n][ATTN_TILE] scratch */
+    float *o;       /* [n][ldo] running sum of values; ldo a multiple of 16 */
+    float *m, *l;   /* [n] running maximum and sum of weights */
+    int ldq, ldo;
+    int lo[MAX_TILE], hi[MAX_TILE]; /* tokens of the tile that each row sees; hi <= lo: none */
+};
+
+struct cpu_kernels {
+    const char *name;
+    uint8_t w8_flip; /* int8 weights are stored as q ^ w8_flip */
+    linear_panel_fn *linear[WF_COUNT];
+    int32_t (*sum_i8)(const int8_t *x, int n);
+
+    /* out = x / rms(x) * gain; out may be x */
+    void (*rmsnorm)(float *out, const float *x, const float *gain, int n, float eps);
+    void (*add)(float *acc, const float *x, int n);
+    /* q = round(x * 127 / absmax); returns absmax / 127 (0 for a row of zeros) */
+    float (*quantize)(int8_t *q, const float *x, int n);
+    void (*silu_mul)(float *out, const float *gate, const float *up, int n);
+    /* Rotates (x[i], x[i + half]) by the angles of cos[half], sin[half]. */
+    void (*rope)(float *x, const float *cos, const float *sin, int half);
+    void (*widen_bf16)(float *out, const uint16_t *x, int n);
+
+    /* Takes one tile into the rows' running m, l and o.  [0] f32, [1] bf16 keys and values. */
+    void (*attention[2])(const struct attn_tile *t, struct attn_rows *r);
+};
+
+extern const struct cpu_kernels cpu_kernels_scalar, cpu_kernels_avx2, cpu_kernels_avx512;
+
+/* The table called `isa` ("auto" = the best that this CPU runs), or an error that says why not. */
+enum status cpu_kernels_choose(const char *isa, const struct cpu_kernels **out, struct error *err);
+
+/* --- conversions, exact or to nearest even --- */
+union f32_bits {
+    float f;
+    uint32_t u;
+};
+static inline float bf16_to_f32(uint16_t h)
+{
+    return (union f32_bits){.u = (uint32_t)h << 16}.f;
+}
+static inline uint16_t f32_to_bf16(float x)
+{
+    const uint32_t u = (union f32_bits){.f = x}.u;
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40); /* stay NaN */
+    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+static inline float f16_to_f32(uint16_t h)
+{
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7fff;
+    if (rest >= 0x7c00) return (union f32_bits){.u = sign | 0x7f800000u | (rest & 0x3ff) << 13}.f;
+    /* Shift into place, then let a multiplication rebias the exponent: exact, subnormals too. */
+    const float magnitude = (union f32_bits){.u = rest << 13}.f * 0x1p112f;
+    return (union f32_bits){.u = (union f32_bits){.f = magnitude}.u | sign}.f;
+}
+
+/* Below this a row's largest value counts as 0: 127 / absmax would overflow. */
+#define QUANT_TINY 1e-35f
+
+#endif

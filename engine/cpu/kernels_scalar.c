@@ -1,0 +1,208 @@
+/* The kernels in plain C: for machines without AVX2, and the yardstick for the others.  The order
+ * of operations in the linears is that of the vector kernels, so results are equal bit for bit. */
+#include "engine/cpu/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- linear --- */
+
+static void store_line(const struct linear_args *a, int row, int n0, const float acc[LANES])
+{
+    float *out = a->out + (size_t)row * (size_t)a->ldo + n0;
+    for (int i = 0; i < LANES && n0 + i < a->n; i++)
+        out[i] = a->bias ? acc[i] + a->bias[n0 + i] : acc[i];
+}
+
+static void line_f32(const struct linear_args *a, int row, const char *w, size_t pitch,
+                     float acc[LANES])
+{
+    const float *x = (const float *)a->x + (size_t)row * (size_t)a->ldx;
+    for (int k = 0; k < a->k; k++, w += pitch) {
+        const float *line = (const float *)(const void *)w;
+        for (int i = 0; i < LANES; i++) acc[i] = fmaf(x[k], line[i], acc[i]);
+    }
+}
+
+static void line_bf16(const struct linear_args *a, int row, const char *w, size_t pitch,
+                      float acc[LANES])
+{
+    const float *x = (const float *)a->x + (size_t)row * (size_t)a->ldx;
+    for (int k = 0; k < a->k; k++) {
+        const uint16_t *line = (const uint16_t *)(const void *)(w + (size_t)(k / 2) * pitch);
+        for (int i = 0; i < LANES; i++)
+            acc[i] = fmaf(x[k], bf16_to_f32(line[2 * i + k % 2]), acc[i]);
+    }
+}
+
+static void line_i8(const struct linear_args *a, int row, int n0, const char *w, size_t pitch,
+                    float acc[LANES])
+{
+    const int8_t *x = (const int8_t *)a->x + (size_t)row * (size_t)a->ldx;
+    int32_t sum[LANES] = {0};
+    for (int k = 0; k < a->k; k++) {
+        const int8_t *line = (const int8_t *)w + (size_t)(k / 4) * pitch;
+        for (int i = 0; i < LANES; i++) sum[i] += x[k] * line[4 * i + k % 4];
+    }
+    for (int i = 0; i < LANES && n0 + i < a->n; i++)
+        acc[i] = (float)sum[i] * a->scale[n0 + i] * a->x_scale[row];
+}
+
+static inline void panel(const struct linear_args *a, int p, int row0, int row1,
+                         enum weight_format format)
+{
+    const int n_lines = (panel_outputs(a, p) + LANES - 1) / LANES;
+    const size_t pitch = (size_t)n_lines * LINE;
+    for (int row = row0; row < row1; row++) {
+        for (int g = 0; g < n_lines; g++) {
+            const char *w = (const char *)panel_data(a, p) + (size_t)g * LINE;
+            const int n0 = p * PANEL + g * LANES;
+            float acc[LANES] = {0};
+            if (format == WF_F32) line_f32(a, row, w, pitch, acc);
+            if (format == WF_BF16) line_bf16(a, row, w, pitch, acc);
+            if (format == WF_I8) line_i8(a, row, n0, w, pitch, acc);
+            store_line(a, row, n0, acc);
+        }
+    }
+}
+
+static void panel_f32(const struct linear_args *a, int p, int row0, int row1)
+{
+    panel(a, p, row0, row1, WF_F32);
+}
+
+static void panel_bf16(const struct linear_args *a, int p, int row0, int row1)
+{
+    panel(a, p, row0, row1, WF_BF16);
+}
+
+static void panel_i8(const struct linear_args *a, int p, int row0, int row1)
+{
+    panel(a, p, row0, row1, WF_I8);
+}
+
+static int32_t sum_i8(const int8_t *x, int n)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < n; i++) sum += x[i];
+    return sum;
+}
+
+/* --- rows --- */
+
+static void rmsnorm(float *out, const float *x, const float *gain, int n, float eps)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (double)x[i] * x[i];
+    const float scale = (float)(1.0 / sqrt(sum / n + eps));
+    for (int i = 0; i < n; i++) out[i] = x[i] * scale * gain[i];
+}
+
+static void add(float *acc, const float *x, int n)
+{
+    for (int i = 0; i < n; i++) acc[i] += x[i];
+}
+
+static float quantize(int8_t *q, const float *x, int n)
+{
+    float max = 0;
+    for (int i = 0; i < n; i++) max = fmaxf(max, fabsf(x[i]));
+    if (max < QUANT_TINY) {
+        memset(q, 0, (size_t)n);
+        return 0;
+    }
+    const float inverse = 127.0f / max;
+    for (int i = 0; i < n; i++)
+        q[i] = (int8_t)lrintf(fmaxf(-127.0f, fminf(127.0f, x[i] * inverse)));
+    return max / 127.0f;
+}
+
+static void silu_mul(float *out, const float *gate, const float *up, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+}
+
+static void rope(float *x, const float *cosine, const float *sine, int half)
+{
+    for (int i = 0; i < half; i++) {
+        const float a = x[i], b = x[i + half];
+        x[i] = a * cosine[i] - b * sine[i];
+        x[i + half] = b * cosine[i] + a * sine[i];
+    }
+}
+
+static void widen_bf16(float *out, const uint16_t *x, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = bf16_to_f32(x[i]);
+}
+
+/* --- attention --- */
+
+static inline float load(const void *p, size_t i, bool bf16)
+{
+    return bf16 ? bf16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+}
+
+/* s[lo, hi) of one row; returns the largest. */
+static float scores(const struct attn_tile *t, const float *q, int lo, int hi, float *s, bool bf16)
+{
+    float max = -INFINITY;
+    for (int i = lo; i < hi; i++) {
+        float sum = 0;
+        for (int e = 0; e < t->head_dim; e++)
+            sum =
+                fmaf(q[e], load(t->k[i / LANES], (size_t)e * (size_t)t->k_stride + i % LANES, bf16),
+                     sum);
+        s[i] = sum;
+        max = fmaxf(max, sum);
+    }
+    return max;
+}
+
+static inline void attention(const struct attn_tile *t, struct attn_rows *r, bool bf16)
+{
+    for (int i = 0; i < r->n; i++) {
+        const int lo = r->lo[i], hi = r->hi[i];
+        if (hi <= lo) continue;
+        float *o = r->o + (size_t)i * (size_t)r->ldo;
+        const float max = scores(t, r->q + (size_t)i * (size_t)r->ldq, lo, hi, r->s, bf16);
+        const float m = fmaxf(r->m[i], max);
+        const float shrink = m == -INFINITY ? 1.0f : exp2f(r->m[i] - m);
+        float l = r->l[i] * shrink;
+        for (int e = 0; e < t->head_dim; e++) o[e] *= shrink;
+        for (int j = lo; j < hi; j++) {
+            const float p = m == -INFINITY ? 0.0f : exp2f(r->s[j] - m);
+            l += p;
+            for (int e = 0; e < t->head_dim; e++)
+                o[e] = fmaf(p,
+                            load(t->v[j / LANES],
+                                 (size_t)(j % LANES) * (size_t)t->v_stride + (size_t)e, bf16),
+                            o[e]);
+        }
+        r->m[i] = m;
+        r->l[i] = l;
+    }
+}
+
+static void attention_f32(const struct attn_tile *t, struct attn_rows *r)
+{
+    attention(t, r, false);
+}
+
+static void attention_bf16(const struct attn_tile *t, struct attn_rows *r)
+{
+    attention(t, r, true);
+}
+
+const struct cpu_kernels cpu_kernels_scalar = {
+    .name = "scalar",
+    .linear = {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8},
+    .sum_i8 = sum_i8,
+    .rmsnorm = rmsnorm,
+    .add = add,
+    .quantize = quantize,
+    .silu_mul = silu_mul,
+    .rope = rope,
+    .widen_bf16 = widen_bf16,
+    .attention = {attention_f32, attention_bf16},
+};
