@@ -17,7 +17,6 @@ enum rule {
     HARMLESS, /* does not change the logits */
     IF_NULL,
     IF_FALSE, /* or null, or 0 */
-    IF_TRUE,
     IF_ONE,
     IF_EMPTY, /* or null: [], {}, "" */
 };
@@ -73,7 +72,9 @@ static const struct config_key key_table[] = {
     READ_BY_ALL("bos_token_id"),
     READ_BY_ALL("eos_token_id"),
     READ_BY_ALL("layer_types"),
-    {"attention_bias", READ, IN_LLAMA | IN_QWEN3, IF_FALSE, "biases of the attention's linears"},
+    /* Qwen2 has its biases whatever it says, as in transformers; the tensors must agree. */
+    {"attention_bias", READ, IN_LLAMA | IN_QWEN2 | IN_QWEN3, IF_FALSE,
+     "biases of the attention's linears"},
     {"mlp_bias", READ, IN_LLAMA, IF_FALSE, "biases of the MLP's linears"},
     {"sliding_window", READ, IN_MISTRAL | IN_QWEN2 | IN_QWEN3, IF_NULL, "a sliding window"},
     {"use_sliding_window", READ, IN_MISTRAL | IN_QWEN2 | IN_QWEN3, IF_FALSE, "a sliding window"},
@@ -206,8 +207,6 @@ static bool is_neutral(const cJSON *item, enum rule rule)
         return false;
     case IF_FALSE:
         return cJSON_IsFalse(item) || is_number(item, 0.0);
-    case IF_TRUE:
-        return cJSON_IsTrue(item);
     case IF_ONE:
         return is_number(item, 1.0);
     case IF_EMPTY:
