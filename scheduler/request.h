@@ -32,9 +32,12 @@ struct request {
     struct sampling_params params;
 
     /* --- the scheduler's own --- */
-    struct list link;
-    struct sched_group *group;
-    uint64_t sequence; /* order of arrival */
+    struct list link;            /* all requests, oldest first */
+    struct sched_group *group;   /* NULL while it waits */
+    uint64_t sequence;           /* order of arrival, from 1; 0 = not the scheduler's */
+    uint64_t done[LIMIT_N / 64]; /* bit per choice: it has ended */
+    int32_t queue_pos;           /* place in the waiting heap, -1 = not there */
+    int32_t deadline_pos;        /* place in the deadline heap, -1 = not there */
     bool cancelled;
 };
 

@@ -67,6 +67,7 @@ struct sched_event {
     /* Valid during the sink call only; NULL when no logprobs were asked for. */
     const struct sample_out *logprobs;
 };
+/* Must not call back into the scheduler. */
 typedef void sched_sink_fn(void *arg, const struct sched_event *event);
 
 struct sched;
@@ -78,8 +79,11 @@ void sched_destroy(struct sched *s);
  * (longer than max_model_len, more blocks than the pool has, n > max_num_seqs, ids out of range is
  * the caller's to check).  On error the request stays the caller's and no event is sent. */
 enum status sched_submit(struct sched *s, struct request *r, struct error *err);
+/* The refusals of sched_submit that depend on the config alone (all but OVERLOADED): any thread. */
+enum status sched_check(const struct sched_config *c, const struct request *r, struct error *err);
 /* Ends a request wherever it is; its blocks are free when the steps in flight are applied (at
- * once when none is).  FINISH events of its unfinished choices follow, the last with `last`. */
+ * once when none is).  FINISH events of its unfinished choices follow, the last with `last`.
+ * Nothing happens when the request has ended already (and its memory still stands). */
 void sched_cancel(struct sched *s, struct request *r);
 /* Ends one choice (a stop string was found by the server): as if it had finished by itself, but
  * no event is sent for it unless it is the request's last one (EVENT_FINISH with `last`). */
