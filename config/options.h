@@ -68,8 +68,9 @@ struct options {
     void *storage; /* owns the strings */
 };
 
-/* argv without the program and the subcommand names.  *help_or_version is set when --help or
- * --version was given and printed nothing yet. */
+/* argv without the program and the subcommand names.  *help: --help was given; then nothing is
+ * printed and the rest of *out is not filled in.  Call options_free in either case; after an error
+ * there is nothing to free. */
 enum status options_parse(int argc, char **argv, char **envp, struct options *out, bool *help,
                           struct error *err);
 void options_free(struct options *o);

@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 void rng_philox(uint64_t key, uint64_t counter_hi, uint64_t counter_lo, uint32_t out[4]);
-/* Uniform in (0, 1), never 0 and never 1. */
+/* Uniform in (0, 1), never 0 and never 1: 23 bits, since 24 bits and a half round up to 1. */
 static inline float rng_open01(uint32_t x)
 {
-    return ((float)(x >> 8) + 0.5f) * 0x1p-24f;
+    return ((float)(x >> 9) + 0.5f) * 0x1p-23f;
 }
 
 struct rng {
