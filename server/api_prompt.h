@@ -1,0 +1,35 @@
+#ifndef SERVER_API_PROMPT_H
+#define SERVER_API_PROMPT_H
+
+/* api_prompt.h - what a request's prompt becomes for the engine: its tokens, checked against the
+ * vocabulary and the context.  Threads: reads only what is immutable in the app; any. */
+
+#include "server/api_params.h"
+#include "server/app.h"
+
+/* Bodies above this are parsed, rendered and tokenised on the uv pool: at about 10 MB/s through
+ * the tokenizer this is the most that the loop thread spends on one request, under 1 ms. */
+enum { API_INLINE_BODY_SIZE = 8192 };
+
+/* The name that answers carry, and whether a client may ask for `model` (NULL = any). */
+const char *api_model_name(const struct app *a);
+enum status api_check_model(const struct app *a, const char *model, struct error *err);
+
+/* 503 while the server drains or after the device failed. */
+enum status api_check_serving(const struct app *a, struct error *err);
+
+/* The options and the model's generation_config as the parser's rules. */
+void api_rules_init(struct api_rules *r, const struct app *a);
+
+struct prompt_tokens {
+    const int32_t *ids; /* [n] in the arena of the params */
+    int32_t n;
+    int32_t max_tokens; /* outputs that the request may make: asked for, or the default */
+};
+/* Tokens of one text or of given ids, truncated as the request says.  CONTEXT_LENGTH in OpenAI's
+ * words, INVALID when nothing is left.  `field` is "prompt" or "messages". */
+enum status prompt_make_tokens(const struct app *a, struct api_params *p,
+                               const struct api_prompt *from, struct prompt_tokens *out,
+                               struct error *err);
+
+#endif
