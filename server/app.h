@@ -12,20 +12,23 @@
 #include "server/http.h"
 #include "server/metrics.h"
 
+struct auth;
+
 struct app {
     uv_loop_t *loop;
     const struct options *opts;
     const struct engine_info *info;
     const struct tokenizer *tokenizer;
     const struct template *chat_template; /* NULL: the model has none */
-    struct engine_loop *engine;
-    struct metrics *metrics;
+    struct engine_loop *engine;           /* NULL while loading and after shutdown */
+    struct metrics *metrics;              /* NULL while loading */
     struct http_server *http;
     int64_t created_s; /* unix time of start, for /v1/models */
     char system_fingerprint[32];
-    uint64_t salt_seed; /* random per process: mixed into every prefix-cache salt */
-    bool draining;      /* SIGTERM came: ready is 503, new generation is 503 */
-    bool failed;        /* the device failed */
+    uint64_t salt_seed;      /* random per process: mixed into every prefix-cache salt */
+    const struct auth *auth; /* NULL: no key is configured */
+    bool draining;           /* SIGTERM came: ready is 503, new generation is 503 */
+    bool failed;             /* the device failed */
 };
 
 /* Who is asking: index of the API key that matched, or -1 when no key is configured. */

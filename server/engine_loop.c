@@ -467,6 +467,7 @@ static enum status check_fits(const struct sched_config *c, const struct request
 enum status engine_loop_submit(struct engine_loop *l, struct request *r, struct error *err)
 {
     DCHECK(r->n >= 1 && r->n_prompt >= 1);
+    if (!l) return error_set(err, STATUS_UNAVAILABLE, "The server is shutting down.");
     if (atomic_load(&l->failed))
         return error_set(err, STATUS_UNAVAILABLE, "The engine has failed: %s", l->failure.message);
     enum status st = check_fits(&l->o.sched, r, err);
@@ -496,12 +497,14 @@ enum status engine_loop_submit(struct engine_loop *l, struct request *r, struct 
 
 void engine_loop_cancel(struct engine_loop *l, struct request *r)
 {
+    if (!l) return;
     DCHECK(ptr_map_get(&l->queued, r)); /* live: its last event was not delivered yet */
     push_command(l, (struct command){.type = COMMAND_CANCEL, .request = r});
 }
 
 void engine_loop_finish_choice(struct engine_loop *l, struct request *r, int32_t choice)
 {
+    if (!l) return;
     push_command(l, (struct command){.type = COMMAND_FINISH, .choice = choice, .request = r});
 }
 
@@ -617,6 +620,8 @@ void engine_loop_stop(struct engine_loop *l)
 
 void engine_loop_get_stats(struct engine_loop *l, struct engine_loop_stats *out)
 {
+    *out = (struct engine_loop_stats){0};
+    if (!l) return;
     pthread_mutex_lock(&l->stats_mutex);
     *out = l->stats;
     pthread_mutex_unlock(&l->stats_mutex);
@@ -626,6 +631,7 @@ void engine_loop_get_stats(struct engine_loop *l, struct engine_loop_stats *out)
 
 double engine_loop_stalled_s(struct engine_loop *l)
 {
+    if (!l) return 0;
     uint64_t since = atomic_load(&l->step_started_us), now = clock_now_us();
     return since && now > since ? (double)(now - since) / 1e6 : 0;
 }

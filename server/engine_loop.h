@@ -5,7 +5,8 @@
  * bounded mailbox, runs steps, and gives events back to the loop thread, which it wakes once per
  * step.  With nothing to do it sleeps: no wake-ups at all.
  *
- * Functions below are the loop thread's unless said otherwise. */
+ * Functions below are the loop thread's unless said otherwise.  Where `l` is NULL (the engine has
+ * stopped) submit answers UNAVAILABLE and the others do nothing. */
 
 #include "config/base/status.h"
 #include "engine/engine.h"

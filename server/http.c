@@ -392,9 +392,10 @@ static enum status open_socket(struct http_server *s, struct error *err)
 
 static enum status open_daemon(struct http_server *s, struct error *err)
 {
-    /* MHD answers headers that outgrow its pool with a page of its own; twice the limit leaves
-     * room to notice first and to answer in the API's shape.  The pages are touched on demand. */
-    size_t pool = 2 * (size_t)s->o.max_header_size + (16 << 10);
+    /* MHD answers headers that outgrow its pool with a page of its own; some room beyond the limit
+     * lets us notice first, as a rule, and answer in the API's shape.  Not more: MHD clears the
+     * whole pool after every request of a connection. */
+    size_t pool = (size_t)s->o.max_header_size + (16 << 10);
     double idle = s->o.idle_timeout < 1 ? 1 : s->o.idle_timeout;
     s->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_access, s,

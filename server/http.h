@@ -36,6 +36,10 @@ struct http_options {
     http_handler_fn *on_request;
     /* Writes http.c's own refusals (413, 431, 400...) in the API's error shape. */
     void (*on_error)(void *arg, struct http_exchange *x, const struct error *err);
+    /* An answer has begun: for counting.  May be NULL. */
+    void (*on_answer)(void *arg, struct http_exchange *x, int status);
+    /* A prefix that http_path leaves out when the client sent it; NULL or "" = none. */
+    const char *root_path;
     void *arg;
 };
 
@@ -46,7 +50,8 @@ int http_port(const struct http_server *s);
 void http_stop_listening(struct http_server *s);
 int http_open_exchanges(const struct http_server *s);
 int http_open_connections(const struct http_server *s);
-/* Closes everything; on_closed(gone) runs for what was open. */
+/* Closes everything; on_closed(gone) runs for what was open.  The memory is freed when the loop has
+ * run on and closed the handles. */
 void http_close(struct http_server *s);
 
 /* --- the request --- */

@@ -106,6 +106,14 @@ static void refuse(struct http_exchange *x, const struct error *err)
     if (!x->answered) s->o.on_error(s->o.arg, x, err);
 }
 
+/* "/llm/v1/models" is "/v1/models" under root path "/llm". */
+static const char *strip_root(const char *root, const char *path)
+{
+    size_t n = root ? strlen(root) : 0;
+    while (n > 0 && root[n - 1] == '/') n--;
+    return n > 0 && strncmp(path, root, n) == 0 && path[n] == '/' ? path + n : path;
+}
+
 /* Headers are there, no byte of the body is stored yet. */
 static enum MHD_Result begin_request(struct http_exchange *x, const char *url, const char *method,
                                      const char *version)
@@ -115,7 +123,7 @@ static enum MHD_Result begin_request(struct http_exchange *x, const char *url, c
     struct error err = {0};
     x->open = true;
     x->method = method;
-    x->path = url;
+    x->path = strip_root(s->o.root_path, url);
     x->chunked = strcmp(version, MHD_HTTP_VERSION_1_0) != 0;
     x->received_us = clock_now_us();
     MHD_get_connection_values_n(x->conn->mhd, MHD_HEADER_KIND, scan_header, &h);
@@ -323,9 +331,11 @@ static void answer(struct http_exchange *x, int status, const char *content_type
     if (!ok) {
         x->no_memory = true;
         if (x->handled) http_lost(x);
-    } else if (x->suspended) {
-        http_work(x, &x->conn->server->resume);
+        return;
     }
+    if (x->suspended) http_work(x, &x->conn->server->resume);
+    struct http_options *o = &x->conn->server->o;
+    if (o->on_answer) o->on_answer(o->arg, x, status);
 }
 
 void http_respond(struct http_exchange *x, int status, const char *content_type, const char *body,

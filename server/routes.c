@@ -1,0 +1,281 @@
+#include "server/routes.h"
+
+#include "config/base/check.h"
+#include "server/auth.h"
+#include "server/version.h"
+
+#include <string.h>
+
+/* --- errors ------------------------------------------------------------------------------------ */
+
+void respond_error(struct http_exchange *x, const struct error *err)
+{
+    int status = status_http(err->code);
+    const char *code = status_api_code(err->code);
+    struct strbuf out;
+    strbuf_init(&out, 0);
+    strbuf_add_str(&out, "{\"error\":{\"message\":");
+    strbuf_add_json(&out, err->message, strlen(err->message));
+    strbuf_addf(&out, ",\"type\":\"%s\",\"param\":", status_api_type(err->code));
+    if (err->param[0])
+        strbuf_add_json(&out, err->param, strlen(err->param));
+    else
+        strbuf_add_str(&out, "null");
+    if (code)
+        strbuf_addf(&out, ",\"code\":\"%s\"}}", code);
+    else
+        strbuf_add_str(&out, ",\"code\":null}}");
+    if (status == 429 || status == 503) http_add_header(x, "Retry-After", "1");
+    if (status == 401) http_add_header(x, "WWW-Authenticate", "Bearer");
+    http_respond(x, status, "application/json", out.data, out.len);
+    strbuf_free(&out);
+}
+
+/* --- health, version, metrics ------------------------------------------------------------------- */
+
+const char *app_not_ready(const struct app *a, const char **sentence)
+{
+    const char *reason = NULL, *words = "";
+    if (a->failed) {
+        reason = "engine_failed";
+        words = "The engine has failed; the server must be started again.";
+    } else if (a->draining) {
+        reason = "draining";
+        words = "The server is shutting down.";
+    } else if (!a->engine) {
+        reason = "loading";
+        words = "The model is still loading; try again in a moment.";
+    } else if (engine_loop_stalled_s(a->engine) > a->opts->watchdog_timeout) {
+        reason = "engine_hangs";
+        words = "The engine has not finished its step in time.";
+    }
+    if (sentence) *sentence = words;
+    return reason;
+}
+
+static void handle_live(struct app *a, struct http_exchange *x)
+{
+    (void)a;
+    static const char body[] = "{\"status\":\"live\"}";
+    http_respond(x, 200, "application/json", body, sizeof(body) - 1);
+}
+
+static void handle_ready(struct app *a, struct http_exchange *x)
+{
+    static const char ready[] = "{\"status\":\"ready\"}";
+    const char *sentence, *reason = app_not_ready(a, &sentence);
+    if (!reason) {
+        http_respond(x, 200, "application/json", ready, sizeof(ready) - 1);
+        return;
+    }
+    struct strbuf out;
+    strbuf_init(&out, 0);
+    strbuf_addf(&out, "{\"status\":\"unavailable\",\"reason\":\"%s\",\"message\":\"%s\"}", reason,
+                sentence);
+    http_add_header(x, "Retry-After", "1");
+    http_respond(x, 503, "application/json", out.data, out.len);
+    strbuf_free(&out);
+}
+
+static void handle_version(struct app *a, struct http_exchange *x)
+{
+    (void)a;
+    struct strbuf out;
+    strbuf_init(&out, 0);
+    strbuf_add_str(&out, "{\"version\":");
+    strbuf_add_json(&out, inferd_version(), strlen(inferd_version()));
+    strbuf_add_str(&out, ",\"revision\":");
+    strbuf_add_json(&out, inferd_revision(), strlen(inferd_revision()));
+    strbuf_add_char(&out, '}');
+    http_respond(x, 200, "application/json", out.data, out.len);
+    strbuf_free(&out);
+}
+
+static void handle_metrics(struct app *a, struct http_exchange *x)
+{
+    struct engine_loop_stats stats;
+    engine_loop_get_stats(a->engine, &stats);
+    struct strbuf out;
+    strbuf_init(&out, 0);
+    metrics_write(a->metrics, &stats, &out);
+    struct error err;
+    if (out.failed) {
+        error_set(&err, STATUS_NO_MEMORY, "No memory for the metrics.");
+        respond_error(x, &err);
+    } else {
+        http_respond(x, 200, "text/plain; version=0.0.4; charset=utf-8", out.data, out.len);
+    }
+    strbuf_free(&out);
+}
+
+/* --- the table ------------------------------------------------------------------------------------ */
+
+enum {
+    ROUTE_PUBLIC = 1,   /* needs no API key; every other route does when one is configured */
+    ROUTE_LOADED = 2,   /* needs the model; 503 while it loads */
+    ROUTE_GENERATE = 4, /* 503 unless ready */
+    ROUTE_METRICS = 8,  /* not there under --disable-metrics */
+};
+
+static const struct route {
+    const char *method, *path; /* a path that ends in "*" stands for all that begin so */
+    route_fn *handler;
+    int flags;
+} routes[] = {
+    {"POST", "/v1/chat/completions", api_chat_completions, ROUTE_GENERATE},
+    {"POST", "/v1/completions", api_completions, ROUTE_GENERATE},
+    {"GET", "/v1/models", api_models, ROUTE_LOADED},
+    {"GET", "/v1/models/*", api_model, ROUTE_LOADED},
+    {"POST", "/tokenize", api_tokenize, ROUTE_LOADED},
+    {"POST", "/detokenize", api_detokenize, ROUTE_LOADED},
+    {"GET", "/health", handle_ready, ROUTE_PUBLIC},
+    {"GET", "/health/live", handle_live, ROUTE_PUBLIC},
+    {"GET", "/health/ready", handle_ready, ROUTE_PUBLIC},
+    {"GET", "/ping", handle_ready, ROUTE_PUBLIC},
+    {"POST", "/ping", handle_ready, ROUTE_PUBLIC},
+    {"GET", "/version", handle_version, 0},
+    {"GET", "/metrics", handle_metrics, ROUTE_LOADED | ROUTE_METRICS},
+};
+
+static bool path_matches(const struct route *r, const struct app *a, const char *path)
+{
+    if ((r->flags & ROUTE_METRICS) && a->opts->disable_metrics) return false;
+    size_t n = strlen(r->path);
+    if (r->path[n - 1] == '*') return strncmp(path, r->path, n - 1) == 0 && path[n - 1] != '\0';
+    return strcmp(path, r->path) == 0;
+}
+
+static bool method_matches(const struct route *r, const char *method)
+{
+    return strcmp(r->method, method) == 0 ||
+           (strcmp(r->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
+}
+
+/* NULL when there is none; *known tells whether the path has a route of another method. */
+static const struct route *find_route(const struct app *a, const char *method, const char *path,
+                                      const struct route **known)
+{
+    *known = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        if (!path_matches(&routes[i], a, path)) continue;
+        *known = &routes[i];
+        if (method_matches(&routes[i], method)) return &routes[i];
+    }
+    return NULL;
+}
+
+static void add_allow(const struct app *a, struct http_exchange *x, const char *header)
+{
+    char list[64] = "";
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        if (!path_matches(&routes[i], a, http_path(x))) continue;
+        bool get = strcmp(routes[i].method, "GET") == 0;
+        strncat(list, get ? "GET, HEAD, " : "POST, ", sizeof(list) - strlen(list) - 1);
+    }
+    strncat(list, "OPTIONS", sizeof(list) - strlen(list) - 1);
+    http_add_header(x, header, list);
+}
+
+/* --- browsers --------------------------------------------------------------------------------------- */
+
+static void add_cors_headers(const struct app *a, struct http_exchange *x)
+{
+    const struct option_list *allowed = &a->opts->allowed_origins;
+    const char *origin = http_header(x, "Origin");
+    if (allowed->n == 0 || !origin) return;
+    http_add_header(x, "Vary", "Origin");
+    for (int i = 0; i < allowed->n; i++) {
+        bool any = strcmp(allowed->items[i], "*") == 0;
+        if (!any && strcmp(allowed->items[i], origin) != 0) continue;
+        http_add_header(x, "Access-Control-Allow-Origin", any ? "*" : origin);
+        http_add_header(x, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+        return;
+    }
+}
+
+/* OPTIONS never needs a key: browsers send none with it, and it tells nothing but methods. */
+static void handle_options(const struct app *a, struct http_exchange *x)
+{
+    add_allow(a, x, "Allow");
+    if (a->opts->allowed_origins.n > 0 && http_header(x, "Access-Control-Request-Method")) {
+        add_allow(a, x, "Access-Control-Allow-Methods");
+        http_add_header(x, "Access-Control-Allow-Headers",
+                        "Authorization, Content-Type, X-Request-Id");
+        http_add_header(x, "Access-Control-Max-Age", "600");
+    }
+    http_respond(x, 204, NULL, "", 0);
+}
+
+/* --- the hooks --------------------------------------------------------------------------------------- */
+
+int app_tenant(const struct app *a, const struct http_exchange *x)
+{
+    return a->auth ? auth_find(a->auth, http_header(x, "Authorization")) : -1;
+}
+
+static enum status check_request(const struct app *a, struct http_exchange *x, struct error *err)
+{
+    const struct route *known;
+    const struct route *r = find_route(a, http_method(x), http_path(x), &known);
+    bool is_public = known && (known->flags & ROUTE_PUBLIC);
+    if (a->auth && !is_public && app_tenant(a, x) < 0)
+        return error_set(err, STATUS_UNAUTHENTICATED,
+                         http_header(x, "Authorization")
+                             ? "The API key is not valid."
+                             : "An API key is needed: send \"Authorization: Bearer KEY\".");
+    if (!known)
+        return error_set(err, STATUS_NOT_FOUND, "There is nothing at %.200s.", http_path(x));
+    if (!r) {
+        add_allow(a, x, "Allow");
+        return error_set(err, STATUS_METHOD_NOT_ALLOWED, "%.200s does not take %.20s.",
+                         http_path(x), http_method(x));
+    }
+    const char *sentence;
+    bool loaded = a->metrics != NULL;
+    if ((r->flags & ROUTE_GENERATE) && app_not_ready(a, &sentence))
+        return error_set(err, STATUS_UNAVAILABLE, "%s", sentence);
+    if ((r->flags & ROUTE_LOADED) && !loaded) {
+        app_not_ready(a, &sentence);
+        return error_set(err, STATUS_UNAVAILABLE, "%s", sentence);
+    }
+    return STATUS_OK;
+}
+
+void routes_on_headers(void *app, struct http_exchange *x)
+{
+    struct app *a = app;
+    struct error err;
+    add_cors_headers(a, x);
+    if (strcmp(http_method(x), "OPTIONS") == 0)
+        handle_options(a, x);
+    else if (check_request(a, x, &err) != STATUS_OK)
+        respond_error(x, &err);
+}
+
+void routes_on_request(void *app, struct http_exchange *x)
+{
+    struct app *a = app;
+    struct error err;
+    /* While the body came in, the server may have begun to shut down. */
+    if (check_request(a, x, &err) != STATUS_OK) {
+        respond_error(x, &err);
+        return;
+    }
+    const struct route *known;
+    find_route(a, http_method(x), http_path(x), &known)->handler(a, x);
+}
+
+void routes_on_error(void *app, struct http_exchange *x, const struct error *err)
+{
+    (void)app;
+    respond_error(x, err);
+}
+
+void routes_on_answer(void *app, struct http_exchange *x, int status)
+{
+    struct app *a = app;
+    const struct route *known;
+    if (!a->metrics) return;
+    find_route(a, http_method(x), http_path(x), &known);
+    metrics_count_http(a->metrics, known ? known->path : "other", status);
+}
