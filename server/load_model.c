@@ -1,0 +1,118 @@
+#include "server/load_model.h"
+
+#include "config/base/clock.h"
+#include "config/base/file.h"
+#include "config/base/hash.h"
+#include "config/limits.h"
+#include "engine/load/progress.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int parse_dtype(const char *name)
+{
+    if (strcmp(name, "float32") == 0) return DT_F32;
+    return strcmp(name, "bfloat16") == 0 ? DT_BF16 : -1;
+}
+
+static enum status load_weights(const struct options *o, struct loaded_model *out,
+                                struct error *err)
+{
+    struct load_progress progress;
+    struct engine_options e = {
+        .model_dir = o->model,
+        .dummy_weights = strcmp(o->load_format, "dummy") == 0,
+        .seed = o->seed >= 0 ? (uint64_t)o->seed : hash_process_seed(),
+        .quant = strcmp(o->quantization, "int8") == 0 ? QUANT_INT8 : QUANT_NONE,
+        .dtype = parse_dtype(o->dtype),
+        .kv_dtype = parse_dtype(o->kv_cache_dtype),
+        .device = o->device,
+        .isa = o->isa,
+        .n_threads = (int)o->threads,
+        .block_size = (int)o->block_size,
+        .kv_cache_bytes = (uint64_t)o->kv_cache_memory_bytes,
+        .max_num_seqs = (int)o->max_num_seqs,
+        .max_num_batched_tokens = (int)o->max_num_batched_tokens,
+        .max_model_len = (int)o->max_model_len,
+        .progress = load_progress_report,
+        .progress_arg = &progress,
+    };
+    load_progress_start(&progress, stderr, isatty(STDERR_FILENO), clock_now_us);
+    enum status st = engine_open(&out->engine, &e, err);
+    load_progress_finish(&progress, st == STATUS_OK);
+    return st;
+}
+
+static enum status compile_file(const char *path, struct template **out, struct error *err)
+{
+    char *text;
+    size_t len;
+    enum status st = file_read(path, LIMIT_TEMPLATE_SIZE, &text, &len, err);
+    if (st != STATUS_OK) return st;
+    st = template_compile(text, len, out, err);
+    free(text);
+    return st == STATUS_OK ? st : error_prepend(err, "%s", path);
+}
+
+/* --chat-template, or chat_template.jinja beside the tokenizer or the model, or what
+ * tokenizer_config.json has. */
+static enum status load_template(const struct options *o, struct loaded_model *out,
+                                 struct error *err)
+{
+    if (o->chat_template) {
+        enum status st = compile_file(o->chat_template, &out->chat_template, err);
+        return st == STATUS_OK ? st : error_prepend(err, "--chat-template");
+    }
+    const char *dirs[2] = {o->tokenizer ? o->tokenizer : o->model, o->model};
+    for (int i = 0; i < 2; i++) {
+        char path[PATH_MAX];
+        enum status st = path_join(path, sizeof(path), dirs[i], "chat_template.jinja", err);
+        if (st != STATUS_OK) return st;
+        if (file_exists(path)) return compile_file(path, &out->chat_template, err);
+    }
+    const char *text = tokenizer_chat_template(out->tokenizer, NULL);
+    if (!text) return STATUS_OK;
+    enum status st = template_compile(text, strlen(text), &out->chat_template, err);
+    if (st == STATUS_OK) return st;
+    return error_prepend(err, "the model's chat template (give another one by --chat-template)");
+}
+
+enum status load_model(const struct options *o, struct loaded_model *out, struct error *err)
+{
+    *out = (struct loaded_model){0};
+    uint64_t t0 = clock_now_us();
+    enum status st = tokenizer_load(o->tokenizer ? o->tokenizer : o->model, &out->tokenizer, err);
+    uint64_t t1 = clock_now_us();
+    if (st == STATUS_OK) st = load_template(o, out, err);
+    uint64_t t2 = clock_now_us();
+    if (st == STATUS_OK) st = load_weights(o, out, err);
+    uint64_t t3 = clock_now_us();
+    if (st != STATUS_OK) {
+        loaded_model_free(out);
+        return st;
+    }
+    const struct model_config *c = engine_info(out->engine)->config;
+    if (tokenizer_vocab_size(out->tokenizer) > c->vocab_size) {
+        error_set(err, STATUS_INVALID,
+                  "the tokenizer has ids up to %d, the model's vocabulary ends at %d: they do not "
+                  "belong together",
+                  tokenizer_vocab_size(out->tokenizer) - 1, c->vocab_size - 1);
+        engine_close(out->engine);
+        loaded_model_free(out);
+        return err->code;
+    }
+    out->tokenizer_s = (double)(t1 - t0) / 1e6;
+    out->template_s = (double)(t2 - t1) / 1e6;
+    out->weights_s = (double)(t3 - t2) / 1e6;
+    return STATUS_OK;
+}
+
+void loaded_model_free(struct loaded_model *m)
+{
+    template_free(m->chat_template);
+    tokenizer_free(m->tokenizer);
+    m->chat_template = NULL;
+    m->tokenizer = NULL;
+}

@@ -1,0 +1,78 @@
+/* inferd: which command. */
+
+#include "config/base/check.h"
+#include "config/base/str.h"
+#include "server/bench/bench.h"
+#include "server/serve.h"
+#include "server/version.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int version_main(int argc, char **argv);
+static int help_main(int argc, char **argv);
+
+static const struct command {
+    const char *name, *alias, *help;
+    int (*run)(int argc, char **argv); /* argv without the names of program and command */
+} commands[] = {
+    {"serve", NULL, "serve a model directory over HTTP; see inferd serve --help", serve_main},
+    {"bench", NULL, "load a running server and measure; see inferd bench --help", bench_main},
+    {"version", "--version", "print version and revision", version_main},
+    {"help", "--help", "print this", help_main},
+};
+
+static int version_main(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    printf("inferd %s (%s)\n", inferd_version(), inferd_revision());
+    return 0;
+}
+
+static void print_help(FILE *f)
+{
+    fprintf(f, "inferd %s: an LLM inference server\n\nusage: inferd COMMAND [OPTION...]\n\n",
+            inferd_version());
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].help);
+}
+
+static int help_main(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    print_help(stdout);
+    return 0;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *nearest = NULL;
+    int best = 3; /* edits that are still a slip of the finger */
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        int d = str_distance(name, commands[i].name, best);
+        if (d >= best) continue;
+        best = d;
+        nearest = commands[i].name;
+    }
+    if (nearest)
+        fprintf(stderr, "inferd: no command \"%s\"; did you mean \"%s\"?\n", name, nearest);
+    else
+        fprintf(stderr, "inferd: no command \"%s\"; see inferd help\n", name);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        const struct command *c = &commands[i];
+        if (strcmp(argv[1], c->name) == 0 || (c->alias && strcmp(argv[1], c->alias) == 0))
+            return c->run(argc - 2, argv + 2);
+    }
+    if (strcmp(argv[1], "-h") == 0) return help_main(0, NULL);
+    if (strcmp(argv[1], "-V") == 0) return version_main(0, NULL);
+    return unknown_command(argv[1]);
+}

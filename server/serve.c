@@ -1,0 +1,364 @@
+#include "server/serve.h"
+
+#include "config/base/check.h"
+#include "config/base/clock.h"
+#include "config/base/hash.h"
+#include "config/base/log.h"
+#include "server/auth.h"
+#include "server/load_model.h"
+#include "server/routes.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    DRAIN_TICK_MS = 10, /* how often a draining server looks whether it is done */
+    FLUSH_MS = 1000,    /* for the last bytes, once no request runs any more */
+    SPARE_DESCRIPTORS = 256,
+};
+
+enum phase { PHASE_LOADING, PHASE_RUNNING, PHASE_DRAINING, PHASE_FLUSHING, PHASE_STOPPED };
+
+struct serve {
+    struct app app;
+    struct options opts;
+    struct auth *auth;
+    uv_loop_t loop;
+    uv_signal_t sigterm, sigint;
+    uv_timer_t drain_tick;
+    uv_async_t loaded;
+    uv_thread_t loader;
+    struct loaded_model model;
+    enum status load_status; /* the loader's, until `loaded` */
+    struct error load_error;
+    bool loader_running;
+    enum phase phase;
+    uint64_t start_us, deadline_us; /* deadline_us: of the present phase */
+    int exit_code;
+};
+
+/* --- the end ----------------------------------------------------------------------------------- */
+
+static void on_second_signal(int signum)
+{
+    _exit(128 + signum);
+}
+
+/* The loop may be blocked in the last moments: the second signal must not depend on it. */
+static void arm_second_signal(void)
+{
+    struct sigaction sa = {.sa_handler = on_second_signal};
+    sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGINT, &sa, NULL);
+}
+
+static void close_all(struct serve *s)
+{
+    s->phase = PHASE_STOPPED;
+    http_close(s->app.http);
+    uv_close((uv_handle_t *)&s->drain_tick, NULL);
+    uv_close((uv_handle_t *)&s->loaded, NULL);
+}
+
+/* Running requests have ended or their time is over. */
+static void stop_engine(struct serve *s)
+{
+    if (engine_loop_stalled_s(s->app.engine) > 5) {
+        log_event(LOG_ERROR, "engine_hangs", "action=exit");
+        _exit(1);
+    }
+    struct engine_loop *l = s->app.engine;
+    if (l) engine_loop_stop(l); /* delivers the last events */
+    s->app.engine = NULL;
+    s->phase = PHASE_FLUSHING;
+    s->deadline_us = clock_now_us() + FLUSH_MS * 1000;
+}
+
+static void on_drain_tick(uv_timer_t *t)
+{
+    struct serve *s = t->data;
+    uint64_t now = clock_now_us();
+    bool idle = http_open_exchanges(s->app.http) == 0;
+    if (s->phase == PHASE_DRAINING &&
+        ((idle && api_n_active(&s->app) == 0) || now >= s->deadline_us)) {
+        if (!idle) log_event(LOG_WARN, "shutdown_timeout", "aborted=%d", api_n_active(&s->app));
+        stop_engine(s);
+    } else if (s->phase == PHASE_FLUSHING && (idle || now >= s->deadline_us)) {
+        close_all(s);
+    }
+}
+
+static void begin_drain(struct serve *s, double timeout)
+{
+    s->app.draining = true;
+    s->phase = PHASE_DRAINING;
+    s->deadline_us = clock_now_us() + (uint64_t)(timeout * 1e6);
+    uv_close((uv_handle_t *)&s->sigterm, NULL);
+    uv_close((uv_handle_t *)&s->sigint, NULL);
+    arm_second_signal();
+    uv_timer_start(&s->drain_tick, on_drain_tick, 0, DRAIN_TICK_MS);
+}
+
+static void on_signal(uv_signal_t *h, int signum)
+{
+    struct serve *s = h->data;
+    log_event(LOG_INFO, "shutdown", "signal=%s running=%d timeout_s=%.1f",
+              signum == SIGTERM ? "SIGTERM" : "SIGINT", api_n_active(&s->app),
+              s->opts.shutdown_timeout);
+    /* Nothing is to be saved while the model loads, and the loader cannot be interrupted. */
+    if (s->loader_running) _exit(0);
+    begin_drain(s, s->opts.shutdown_timeout);
+}
+
+static void on_engine_failed(void *arg, const struct error *err)
+{
+    struct serve *s = arg;
+    (void)err; /* logged where it happened */
+    s->app.failed = true;
+    s->exit_code = 1;
+    /* Every request has its last event; what is left is to send them, and to let a probe see. */
+    if (s->phase == PHASE_RUNNING) begin_drain(s, 1);
+}
+
+/* --- the start --------------------------------------------------------------------------------- */
+
+static const char *model_name(const struct serve *s)
+{
+    return s->opts.served_model_name.n ? s->opts.served_model_name.items[0] : s->opts.model;
+}
+
+/* A text inside single quotes of a shell command. */
+static void add_shell_quoted(struct strbuf *out, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '\'')
+            strbuf_add_str(out, "'\\''");
+        else
+            strbuf_add_char(out, *p);
+    }
+}
+
+static void print_ready(struct serve *s)
+{
+    const char *host = s->opts.host, *open = strchr(host, ':') ? "[" : "", *shut = *open ? "]" : "";
+    bool any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || *host == '\0';
+    int port = http_port(s->app.http);
+    struct strbuf body, out;
+    strbuf_init(&body, 0);
+    strbuf_init(&out, 0);
+    strbuf_add_str(&body, "{\"model\": ");
+    strbuf_add_json(&body, model_name(s), strlen(model_name(s)));
+    strbuf_add_str(&body, s->app.chat_template
+                              ? ", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]"
+                              : ", \"prompt\": \"Once upon a time\"");
+    strbuf_add_str(&body, ", \"max_tokens\": 64, \"stream\": true}");
+
+    strbuf_addf(&out, "inferd ready: http://%s%s%s:%d (model %s, %.2f s)\n", open, host, shut, port,
+                model_name(s), (double)(clock_now_us() - s->start_us) / 1e6);
+    if (any)
+        strbuf_addf(&out, "curl -N http://127.0.0.1:%d", port);
+    else
+        strbuf_addf(&out, "curl -N http://%s%s%s:%d", open, host, shut, port);
+    strbuf_add_str(&out, s->app.chat_template ? "/v1/chat/completions" : "/v1/completions");
+    strbuf_add_str(&out, " -H 'Content-Type: application/json'");
+    if (s->auth) strbuf_add_str(&out, " -H \"Authorization: Bearer $API_KEY\"");
+    strbuf_add_str(&out, " -d '");
+    if (body.data) add_shell_quoted(&out, body.data);
+    strbuf_add_str(&out, "'\n");
+    if (!out.failed) fputs(out.data, stderr);
+    strbuf_free(&body);
+    strbuf_free(&out);
+}
+
+static enum status start_engine(struct serve *s, struct error *err)
+{
+    const struct engine_info *i = engine_info(s->model.engine);
+    const struct options *o = &s->opts;
+    struct engine_loop_options lo = {
+        .engine = s->model.engine,
+        .sched = {.n_blocks = i->n_blocks,
+                  .block_size = i->block_size,
+                  .max_num_seqs = i->max_num_seqs,
+                  .max_num_batched_tokens = i->max_num_batched_tokens,
+                  .max_model_len = i->max_model_len,
+                  .max_logit_rows = i->max_logit_rows,
+                  .max_waiting = (int32_t)(o->max_num_queued_reqs + o->max_num_seqs),
+                  .enable_prefix_caching = o->enable_prefix_caching,
+                  .enable_chunked_prefill = o->enable_chunked_prefill,
+                  .priority_policy = strcmp(o->scheduling_policy, "priority") == 0,
+                  .hash_seed = hash_process_seed()},
+        .loop = &s->loop,
+        .on_event = api_on_event,
+        .on_batch_end = api_on_batch_end,
+        .on_failed = on_engine_failed,
+        .arg = &s->app,
+        .max_queued_reqs = o->max_num_queued_reqs,
+        .max_queued_tokens = o->max_num_queued_tokens,
+    };
+    _Static_assert(offsetof(struct serve, app) == 0, "on_engine_failed takes the app's address");
+    s->app.metrics = metrics_new(model_name(s), i, o->enable_prefix_caching);
+    if (!s->app.metrics) return error_set(err, STATUS_NO_MEMORY, "no memory for the metrics");
+    s->app.info = i;
+    s->app.tokenizer = s->model.tokenizer;
+    s->app.chat_template = s->model.chat_template;
+    uint64_t print = hash_bytes(i->config->architecture, strlen(i->config->architecture),
+                                i->weight_bytes ^ (uint64_t)i->config->d_model);
+    snprintf(s->app.system_fingerprint, sizeof(s->app.system_fingerprint), "fp_%010" PRIx64,
+             print & 0xffffffffff);
+    return engine_loop_start(&s->app.engine, &lo, err);
+}
+
+static void on_loaded(uv_async_t *h)
+{
+    struct serve *s = h->data;
+    uv_thread_join(&s->loader);
+    s->loader_running = false;
+    struct error *err = &s->load_error;
+    if (s->load_status == STATUS_OK) {
+        s->load_status = start_engine(s, err);
+        if (s->load_status != STATUS_OK) engine_close(s->model.engine);
+    }
+    if (s->load_status != STATUS_OK) {
+        fprintf(stderr, "inferd serve: %s\n", err->message);
+        s->exit_code = 1;
+        s->app.failed = true;
+        begin_drain(s, 0);
+        return;
+    }
+    metrics_set_startup(s->app.metrics, "weights", s->model.weights_s);
+    metrics_set_startup(s->app.metrics, "tokenizer", s->model.tokenizer_s);
+    metrics_set_startup(s->app.metrics, "chat_template", s->model.template_s);
+    metrics_set_startup(s->app.metrics, "total", (double)(clock_now_us() - s->start_us) / 1e6);
+    s->phase = PHASE_RUNNING;
+    print_ready(s);
+}
+
+static void loader_main(void *arg)
+{
+    struct serve *s = arg;
+    s->load_status = load_model(&s->opts, &s->model, &s->load_error);
+    uv_async_send(&s->loaded);
+}
+
+/* As many descriptors as --max-connections needs, or fewer connections. */
+static void raise_descriptors(struct serve *s)
+{
+    struct rlimit rl;
+    rlim_t want = (rlim_t)s->opts.max_connections + SPARE_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur >= want) return;
+    rl.rlim_cur = rl.rlim_max < want ? rl.rlim_max : want;
+    if (setrlimit(RLIMIT_NOFILE, &rl) != 0) getrlimit(RLIMIT_NOFILE, &rl);
+    if (rl.rlim_cur >= want) return;
+    int64_t can = rl.rlim_cur > 2 * SPARE_DESCRIPTORS ? (int64_t)rl.rlim_cur - SPARE_DESCRIPTORS
+                                                      : SPARE_DESCRIPTORS / 2;
+    if (can >= s->opts.max_connections) return;
+    log_event(LOG_WARN, "few_descriptors", "limit=%llu max_connections=%lld hint=%s",
+              (unsigned long long)rl.rlim_cur, (long long)can,
+              "raise it by ulimit -n or lower --max-connections");
+    s->opts.max_connections = can;
+}
+
+static void warn_if_open_to_all(const struct serve *s)
+{
+    const char *h = s->opts.host;
+    bool loopback =
+        strncmp(h, "127.", 4) == 0 || strcmp(h, "localhost") == 0 || strcmp(h, "::1") == 0;
+    if (!s->auth && !loopback)
+        log_event(LOG_WARN, "no_api_key", "host=%s hint=%s", h,
+                  "anyone who reaches this address may use the model; set --api-key-file");
+}
+
+static enum status open_http(struct serve *s, struct error *err)
+{
+    struct http_options ho = {.host = s->opts.host,
+                              .port = (int)s->opts.port,
+                              .max_connections = s->opts.max_connections,
+                              .max_body_size = s->opts.max_body_size,
+                              .max_header_size = s->opts.max_header_size,
+                              .idle_timeout = s->opts.idle_timeout,
+                              .header_timeout = s->opts.header_timeout,
+                              .on_headers = routes_on_headers,
+                              .on_request = routes_on_request,
+                              .on_error = routes_on_error,
+                              .on_answer = routes_on_answer,
+                              .root_path = s->opts.root_path,
+                              .arg = &s->app};
+    return http_open(&s->app.http, &s->loop, &ho, err);
+}
+
+static void setup_log(const struct options *o)
+{
+    static const char *const names[] = {"debug", "info", "warning", "error"};
+    int level = LOG_INFO;
+    for (int i = 0; i < (int)ARRAY_LEN(names); i++)
+        if (strcmp(o->log_level, names[i]) == 0) level = i;
+    log_setup((enum log_level)level, strcmp(o->log_format, "json") == 0);
+}
+
+static enum status start(struct serve *s, struct error *err)
+{
+    enum status st = auth_load(&s->opts, &s->auth, err);
+    if (st != STATUS_OK) return st;
+    uint64_t salt;
+    if (getrandom(&salt, sizeof(salt), 0) != sizeof(salt))
+        return error_set(err, STATUS_IO, "getrandom: %s", strerror(errno));
+    s->app.salt_seed = salt;
+    s->app.auth = s->auth;
+    s->app.created_s = clock_unix_s();
+    raise_descriptors(s);
+    st = open_http(s, err);
+    if (st != STATUS_OK) return st;
+    warn_if_open_to_all(s);
+    uv_signal_init(&s->loop, &s->sigterm);
+    uv_signal_init(&s->loop, &s->sigint);
+    uv_timer_init(&s->loop, &s->drain_tick);
+    uv_async_init(&s->loop, &s->loaded, on_loaded);
+    s->sigterm.data = s->sigint.data = s->drain_tick.data = s->loaded.data = s;
+    uv_signal_start(&s->sigterm, on_signal, SIGTERM);
+    uv_signal_start(&s->sigint, on_signal, SIGINT);
+    int e = uv_thread_create(&s->loader, loader_main, s);
+    if (e) return error_set(err, STATUS_INTERNAL, "cannot start a thread: %s", uv_strerror(e));
+    s->loader_running = true;
+    return STATUS_OK;
+}
+
+int serve_main(int argc, char **argv)
+{
+    static struct serve serve;
+    struct serve *s = &serve;
+    struct error err = {0};
+    bool help = false;
+    s->start_us = clock_now_us();
+    if (options_parse(argc, argv, environ, &s->opts, &help, &err) != STATUS_OK) {
+        fprintf(stderr, "inferd serve: %s\n", err.message);
+        return 2;
+    }
+    if (help) {
+        options_print_help(stdout);
+        options_free(&s->opts);
+        return 0;
+    }
+    setup_log(&s->opts);
+    signal(SIGPIPE, SIG_IGN);
+    uv_loop_init(&s->loop);
+    s->app.loop = &s->loop;
+    s->app.opts = &s->opts;
+    if (start(s, &err) != STATUS_OK) {
+        fprintf(stderr, "inferd serve: %s\n", err.message);
+        return 1;
+    }
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&s->loop);
+    loaded_model_free(&s->model);
+    metrics_free(s->app.metrics);
+    auth_free(s->auth);
+    options_free(&s->opts);
+    return s->exit_code;
+}
