@@ -449,28 +449,13 @@ static bool reserve_commands(struct engine_loop *l, int32_t n_choices)
     return ok;
 }
 
-/* What depends on the configuration alone, so that the answer need not wait for the engine. */
-static enum status check_fits(const struct sched_config *c, const struct request *r,
-                              struct error *err)
-{
-    if (r->n > c->max_num_seqs)
-        return error_set_param(err, STATUS_INVALID, "n",
-                               "n = %d is more than the server runs at a time (%d)", (int)r->n,
-                               (int)c->max_num_seqs);
-    if (r->n_prompt > c->max_model_len)
-        return error_set(err, STATUS_CONTEXT_LENGTH,
-                         "The prompt has %d tokens; the server's context length is %d.",
-                         (int)r->n_prompt, (int)c->max_model_len);
-    return STATUS_OK;
-}
-
 enum status engine_loop_submit(struct engine_loop *l, struct request *r, struct error *err)
 {
     DCHECK(r->n >= 1 && r->n_prompt >= 1);
     if (!l) return error_set(err, STATUS_UNAVAILABLE, "The server is shutting down.");
     if (atomic_load(&l->failed))
         return error_set(err, STATUS_UNAVAILABLE, "The engine has failed: %s", l->failure.message);
-    enum status st = check_fits(&l->o.sched, r, err);
+    enum status st = sched_check(&l->o.sched, r, err);
     if (st != STATUS_OK) return st;
     int64_t reqs = atomic_load(&l->n_queued), tokens = atomic_load(&l->n_queued_tokens);
     int64_t max_reqs = l->o.sched.max_waiting;

@@ -3,6 +3,7 @@
 #include "config/base/clock.h"
 #include "config/base/file.h"
 #include "config/base/hash.h"
+#include "config/base/log.h"
 #include "config/limits.h"
 #include "engine/load/progress.h"
 
@@ -94,15 +95,11 @@ enum status load_model(const struct options *o, struct loaded_model *out, struct
         return st;
     }
     const struct model_config *c = engine_info(out->engine)->config;
-    if (tokenizer_vocab_size(out->tokenizer) > c->vocab_size) {
-        error_set(err, STATUS_INVALID,
-                  "the tokenizer has ids up to %d, the model's vocabulary ends at %d: they do not "
-                  "belong together",
-                  tokenizer_vocab_size(out->tokenizer) - 1, c->vocab_size - 1);
-        engine_close(out->engine);
-        loaded_model_free(out);
-        return err->code;
-    }
+    /* Some published checkpoints name added tokens that the model has no row for; a request that
+     * uses one is refused. */
+    if (tokenizer_vocab_size(out->tokenizer) > c->vocab_size)
+        log_event(LOG_WARN, "vocabulary", "tokenizer_ids=%d model_rows=%d",
+                  tokenizer_vocab_size(out->tokenizer), c->vocab_size);
     out->tokenizer_s = (double)(t1 - t0) / 1e6;
     out->template_s = (double)(t2 - t1) / 1e6;
     out->weights_s = (double)(t3 - t2) / 1e6;
