@@ -10,11 +10,25 @@ static bool has_scalar(void)
     return true;
 }
 
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni");
+}
+
 static const struct {
     const struct cpu_kernels *kernels;
     bool (*supported)(void);
     const char *needs;
 } tables[] = {
+    {&cpu_kernels_avx512, has_avx512, "AVX-512 F, BW, VL, DQ and VNNI"},
+    {&cpu_kernels_avx2, has_avx2, "AVX2 and FMA"},
     {&cpu_kernels_scalar, has_scalar, "nothing"},
 };
 

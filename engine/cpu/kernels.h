@@ -29,7 +29,7 @@ struct linear_args {
     float *out;
     const void *x;        /* [rows, k] f32, or int8 when the weight is */
     const float *x_scale; /* int8: [rows] */
-    const int32_t *x_sum; /* int8: [rows] sum of the row's integers */
+    const int32_t *x_sum; /* int8: [rows] sum of the row's integers, or NULL */
     int ldo, ldx;
     int n, k, k_steps;
     const void *data;   /* panels */
@@ -77,7 +77,7 @@ struct cpu_kernels {
     const char *name;
     uint8_t w8_flip; /* int8 weights are stored as q ^ w8_flip */
     linear_panel_fn *linear[WF_COUNT];
-    int32_t (*sum_i8)(const int8_t *x, int n);
+    int32_t (*sum_i8)(const int8_t *x, int n); /* when w8_flip is not 0 */
 
     /* out = x / rms(x) * gain; out may be x */
     void (*rmsnorm)(float *out, const float *x, const float *gain, int n, float eps);

@@ -81,13 +81,6 @@ static void panel_i8(const struct linear_args *a, int p, int row0, int row1)
     panel(a, p, row0, row1, WF_I8);
 }
 
-static int32_t sum_i8(const int8_t *x, int n)
-{
-    int32_t sum = 0;
-    for (int i = 0; i < n; i++) sum += x[i];
-    return sum;
-}
-
 /* --- rows --- */
 
 static void rmsnorm(float *out, const float *x, const float *gain, int n, float eps)
@@ -197,7 +190,6 @@ static void attention_bf16(const struct attn_tile *t, struct attn_rows *r)
 const struct cpu_kernels cpu_kernels_scalar = {
     .name = "scalar",
     .linear = {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8},
-    .sum_i8 = sum_i8,
     .rmsnorm = rmsnorm,
     .add = add,
     .quantize = quantize,

@@ -49,7 +49,7 @@ void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const st
         .rows = x.rows,
         .rows_per_chunk = CHUNK_ROWS,
     };
-    if (w->format == WF_I8) {
+    if (w->format == WF_I8 && cb->kernels->w8_flip != 0) {
         sum_rows(cb, x);
         j.args.x_sum = cb->x_sum;
     }

@@ -1,0 +1,261 @@
+/* body_attention.h - one tile of keys and values against up to six rows, for the vectors that the
+ * including file defines: scores (lanes are tokens), online softmax, weighted values (lanes are
+ * head elements). */
+#ifndef ENGINE_CPU_BODY_ATTENTION_H
+#define ENGINE_CPU_BODY_ATTENTION_H
+
+#define VECTORS_PER_GROUP (LANES / VW)
+
+struct score_args {
+    const void *k[4]; /* one for each vector of tokens */
+    const float *q;
+    float *s;
+    size_t stride, ldq;
+    int head_dim;
+};
+
+struct value_args {
+    const struct attn_tile *tile;
+    const float *p; /* [R][ATTN_TILE] */
+    float *o;
+    const float *shrink; /* [R] */
+    size_t ldo, column;
+    vmask last; /* lanes of the last vector */
+};
+#define scores_f32_args  score_args
+#define scores_bf16_args score_args
+#define values_f32_args  value_args
+#define values_bf16_args value_args
+
+ALWAYS_INLINE vec load_kv(const void *p, size_t i, const bool bf16)
+{
+    return bf16 ? v_load_bf16((const uint16_t *)p + i) : v_load((const float *)p + i);
+}
+
+ALWAYS_INLINE vec load_kv_mask(const void *p, size_t i, vmask mask, const bool bf16)
+{
+    return bf16 ? v_load_bf16_mask((const uint16_t *)p + i, mask)
+                : v_load_mask((const float *)p + i, mask);
+}
+
+/* --- scores --- */
+
+#define STORE_SCORES(r)                           \
+    if (R > r) {                                  \
+        float *s = t->s + r * ATTN_TILE;          \
+        v_store(s, c##r##0);                      \
+        if (NV > 1) v_store(s + VW, c##r##1);     \
+        if (NV > 2) v_store(s + 2 * VW, c##r##2); \
+        if (NV > 3) v_store(s + 3 * VW, c##r##3); \
+    }
+
+ALWAYS_INLINE void scores(const struct score_args *t, const int R, const int NV, const bool bf16)
+{
+    const float *x = t->q;
+    const void *k0 = t->k[0], *k1 = t->k[1], *k2 = t->k[2], *k3 = t->k[3];
+    const size_t ldx = t->ldq, end = (size_t)t->head_dim * t->stride;
+    FOR_ROWS(DECLARE)
+    for (size_t at = 0; at < end; at += t->stride, x++) {
+        const vec w0 = load_kv(k0, at, bf16);
+        const vec w1 = NV > 1 ? load_kv(k1, at, bf16) : w0;
+        const vec w2 = NV > 2 ? load_kv(k2, at, bf16) : w0;
+        const vec w3 = NV > 3 ? load_kv(k3, at, bf16) : w0;
+        FOR_ROWS(MULTIPLY)
+    }
+    FOR_ROWS(STORE_SCORES)
+}
+
+ALWAYS_INLINE void scores_f32(const struct score_args *t, const int R, const int NV)
+{
+    scores(t, R, NV, false);
+}
+
+ALWAYS_INLINE void scores_bf16(const struct score_args *t, const int R, const int NV)
+{
+    scores(t, R, NV, true);
+}
+
+TILE_TABLE(scores_f32, FOR_TILES);
+TILE_TABLE(scores_bf16, FOR_TILES);
+
+static void tile_scores(const struct attn_tile *t, const struct attn_rows *r, bool bf16)
+{
+    const size_t item_size = bf16 ? 2 : 4;
+    const int first = t->lo / LANES * VECTORS_PER_GROUP;
+    const int end = (t->hi + LANES - 1) / LANES * VECTORS_PER_GROUP;
+    struct score_args a = {
+        .q = r->q, .stride = (size_t)t->k_stride, .ldq = (size_t)r->ldq, .head_dim = t->head_dim};
+    for (int v = first, nv; v < end; v += nv) {
+        nv = tile_vectors(MAX_NV(r->n), end - v);
+        for (int i = 0; i < nv; i++)
+            a.k[i] = (const char *)t->k[(v + i) / VECTORS_PER_GROUP] +
+                     (size_t)((v + i) % VECTORS_PER_GROUP) * VW * item_size;
+        a.s = r->s + v * VW;
+        (bf16 ? scores_bf16_tiles : scores_f32_tiles)[r->n - 1][nv - 1](&a);
+    }
+}
+
+/* --- softmax --- */
+
+/* Tokens [lo, hi) of the vector at `at` keep their score; returns it. */
+ALWAYS_INLINE vec visible_scores(float *s, int at, int lo, int hi)
+{
+    const vec v = v_load(s + at);
+    if (at >= lo && at + VW <= hi) return v;
+    return v_keep_lanes(v, lo - at, hi - at, -INFINITY);
+}
+
+/* Scores to weights, zero outside the row's own tokens; returns what its sums shrink by. */
+static float softmax_row(const struct attn_tile *t, struct attn_rows *r, int row)
+{
+    float *s = r->s + row * ATTN_TILE;
+    const int first = t->lo / VW * VW, end = t->hi, lo = r->lo[row], hi = r->hi[row];
+    vec max = v_set1(-INFINITY);
+    for (int i = lo / VW * VW; i < hi; i += VW) max = v_max(visible_scores(s, i, lo, hi), max);
+    const float m = fmaxf(r->m[row], v_hmax(max));
+    if (hi <= lo || m == -INFINITY) { /* nothing seen (yet) */
+        for (int i = first; i < end; i += VW) v_store(s + i, v_zero());
+        return 1.0f;
+    }
+    const vec vm = v_set1(m);
+    vec sum = v_zero();
+    for (int i = first; i < end; i += VW) {
+        const vec p = v_exp2(v_sub(visible_scores(s, i, lo, hi), vm));
+        v_store(s + i, p);
+        sum = v_add(sum, p);
+    }
+    const float shrink = r->m[row] == m ? 1.0f : v_first(v_exp2(v_set1(r->m[row] - m)));
+    r->l[row] = r->l[row] * shrink + v_sum(sum);
+    r->m[row] = m;
+    return shrink;
+}
+
+/* --- values --- */
+
+#define LOAD_VALUES(r)                                      \
+    if (R > r) {                                            \
+        const float *o = t->o + r * t->ldo;                 \
+        const vec b = v_set1(t->shrink[r]);                 \
+        c##r##0 = v_mul(v_load(o), b);                      \
+        if (NV > 1) c##r##1 = v_mul(v_load(o + VW), b);     \
+        if (NV > 2) c##r##2 = v_mul(v_load(o + 2 * VW), b); \
+        if (NV > 3) c##r##3 = v_mul(v_load(o + 3 * VW), b); \
+    }
+#define STORE_VALUES(r)                           \
+    if (R > r) {                                  \
+        float *o = t->o + r * t->ldo;             \
+        v_store(o, c##r##0);                      \
+        if (NV > 1) v_store(o + VW, c##r##1);     \
+        if (NV > 2) v_store(o + 2 * VW, c##r##2); \
+        if (NV > 3) v_store(o + 3 * VW, c##r##3); \
+    }
+/* Vector i of a row of values; the last one may be short. */
+#define VALUE(i) \
+    (NV == (i) + 1 ? load_kv_mask(v, at + (i)*VW, last, bf16) : load_kv(v, at + (i)*VW, bf16))
+
+ALWAYS_INLINE void values(const struct value_args *t, const int R, const int NV, const bool bf16)
+{
+    const struct attn_tile *tile = t->tile;
+    const size_t stride = (size_t)tile->v_stride, ldx = ATTN_TILE;
+    const vmask last = t->last;
+    FOR_ROWS(DECLARE)
+    FOR_ROWS(LOAD_VALUES)
+    for (int token = tile->lo; token < tile->hi;) {
+        const void *v = tile->v[token / LANES];
+        const int group_end = (token / LANES + 1) * LANES;
+        const int end = group_end < tile->hi ? group_end : tile->hi;
+        size_t at = (size_t)(token % LANES) * stride + t->column;
+        for (; token < end; token++, at += stride) {
+            const float *x = t->p + token;
+            const vec w0 = VALUE(0);
+            const vec w1 = NV > 1 ? VALUE(1) : w0;
+            const vec w2 = NV > 2 ? VALUE(2) : w0;
+            const vec w3 = NV > 3 ? VALUE(3) : w0;
+            FOR_ROWS(MULTIPLY)
+        }
+    }
+    FOR_ROWS(STORE_VALUES)
+}
+
+ALWAYS_INLINE void values_f32(const struct value_args *t, const int R, const int NV)
+{
+    values(t, R, NV, false);
+}
+
+ALWAYS_INLINE void values_bf16(const struct value_args *t, const int R, const int NV)
+{
+    values(t, R, NV, true);
+}
+
+TILE_TABLE(values_f32, FOR_TILES);
+TILE_TABLE(values_bf16, FOR_TILES);
+
+/* Heads of one vector: a row is a single chain of additions, so four tokens go side by side, each
+ * into a sum of its own (by token modulo 4, whatever the tile). */
+ALWAYS_INLINE void narrow_values(const struct value_args *t, const bool bf16)
+{
+    const struct attn_tile *tile = t->tile;
+    const size_t stride = (size_t)tile->v_stride;
+    const float *p = t->p;
+    vec c0 = v_mul(v_load(t->o), v_set1(t->shrink[0])), c1 = v_zero(), c2 = c1, c3 = c1;
+    for (int token = tile->lo / 4 * 4; token < tile->hi; token += 4) {
+        const void *v = tile->v[token / LANES];
+        const size_t at = (size_t)(token % LANES) * stride;
+        const bool whole = token >= tile->lo && token + 4 <= tile->hi;
+        if (whole || token >= tile->lo)
+            c0 = v_fma(load_kv_mask(v, at, t->last, bf16), v_set1(p[token]), c0);
+        if (whole || (token + 1 >= tile->lo && token + 1 < tile->hi))
+            c1 = v_fma(load_kv_mask(v, at + stride, t->last, bf16), v_set1(p[token + 1]), c1);
+        if (whole || (token + 2 >= tile->lo && token + 2 < tile->hi))
+            c2 = v_fma(load_kv_mask(v, at + 2 * stride, t->last, bf16), v_set1(p[token + 2]), c2);
+        if (whole || token + 3 < tile->hi)
+            c3 = v_fma(load_kv_mask(v, at + 3 * stride, t->last, bf16), v_set1(p[token + 3]), c3);
+    }
+    v_store(t->o, v_add(v_add(c0, c1), v_add(c2, c3)));
+}
+
+static void tile_values(const struct attn_tile *t, const struct attn_rows *r, const float *shrink,
+                        bool bf16)
+{
+    const int n_vectors = (t->head_dim + VW - 1) / VW;
+    struct value_args a = {
+        .tile = t, .p = r->s, .o = r->o, .shrink = shrink, .ldo = (size_t)r->ldo};
+    if (n_vectors == 1) {
+        a.last = v_mask(t->v_stride);
+        for (int i = 0; i < r->n; i++, a.p += ATTN_TILE, a.o += r->ldo, a.shrink++)
+            if (bf16)
+                narrow_values(&a, true);
+            else
+                narrow_values(&a, false);
+        return;
+    }
+    for (int v = 0, nv; v < n_vectors; v += nv) {
+        const int left = n_vectors - v, max_nv = MAX_NV(r->n);
+        const int parts = (left + max_nv - 1) / max_nv;
+        nv = (left + parts - 1) / parts;
+        a.column = (size_t)v * VW;
+        a.o = r->o + a.column;
+        a.last = v_mask(t->v_stride - (v + nv - 1) * VW);
+        (bf16 ? values_bf16_tiles : values_f32_tiles)[r->n - 1][nv - 1](&a);
+    }
+}
+
+ALWAYS_INLINE void attention(const struct attn_tile *t, struct attn_rows *r, bool bf16)
+{
+    float shrink[MAX_TILE];
+    tile_scores(t, r, bf16);
+    for (int i = 0; i < r->n; i++) shrink[i] = softmax_row(t, r, i);
+    tile_values(t, r, shrink, bf16);
+}
+
+static void attention_f32(const struct attn_tile *t, struct attn_rows *r)
+{
+    attention(t, r, false);
+}
+
+static void attention_bf16(const struct attn_tile *t, struct attn_rows *r)
+{
+    attention(t, r, true);
+}
+
+#endif

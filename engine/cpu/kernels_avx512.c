@@ -1,0 +1,41 @@
+/* The kernels for AVX-512: vectors from vec_avx512.h, bodies shared with the other instruction sets. */
+#include "engine/cpu/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/cpu/vec_avx512.h"
+
+/* The bodies use the vectors, in this order. */
+#include "engine/cpu/body_linear.h"
+
+#include "engine/cpu/body_rows.h"
+
+#include "engine/cpu/body_attention.h"
+
+static int32_t sum_i8(const int8_t *x, int n)
+{
+    veci sum = vi_zero();
+    int i = 0;
+    for (; i + 64 <= n; i += 64)
+        sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), vi_load(x + i));
+    if (i < n) {
+        const __mmask64 rest = (UINT64_C(1) << (n - i)) - 1;
+        sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), _mm512_maskz_loadu_epi8(rest, x + i));
+    }
+    return _mm512_reduce_add_epi32(sum);
+}
+
+const struct cpu_kernels cpu_kernels_avx512 = {
+    .name = "avx512",
+    .w8_flip = W8_FLIP,
+    .linear = {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8},
+    .sum_i8 = sum_i8,
+    .rmsnorm = rmsnorm,
+    .add = add,
+    .quantize = quantize,
+    .silu_mul = silu_mul,
+    .rope = rope,
+    .widen_bf16 = widen_bf16,
+    .attention = {attention_f32, attention_bf16},
+};
