@@ -66,12 +66,14 @@ void sched_apply(struct sched *s, const struct step_result *result, uint64_t now
     CHECK(result->id == rec->step.id && result->n_samples == rec->step.n_samples);
     for (int32_t i = 0; i < rec->step.n_samples; i++) {
         struct seq *q = &s->seqs[rec->sample_slot[i]];
-        if (q->state == SEQ_ENDED) continue; /* its surplus token is dropped */
         const struct step_sample *sample = &rec->samples[i];
-        if (sample->mode == SAMPLE_DRAW)
+        if (sample->mode == SAMPLE_SCORE) {
+            /* The scores are the request's, even when the leader's own choice has ended. */
+            if (q->group->request)
+                apply_score(s, q->group, &result->samples[i], rec->positions[sample->row] + 1);
+        } else if (q->state != SEQ_ENDED) { /* else a surplus token: dropped */
             apply_draw(s, q, &result->samples[i]);
-        else
-            apply_score(s, q->group, &result->samples[i], rec->positions[sample->row] + 1);
+        }
     }
     s->n_applied++;
     for (int32_t i = 0; i < rec->n_parts; i++) {

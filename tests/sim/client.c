@@ -70,8 +70,9 @@ static void on_finish(struct client_request *c, const struct sched_event *ev, bo
 {
     struct client_choice *x = &c->choices[ev->choice];
     bool allowed =
-        (ev->finish == FINISH_ABORT && c->r->cancelled) ||
-        (ev->finish == FINISH_DEADLINE && c->deadline) || (ev->finish == FINISH_ERROR && failed) ||
+        (ev->finish == FINISH_ABORT && c->r->request.cancelled) ||
+        (ev->finish == FINISH_DEADLINE && c->deadline_us) ||
+        (ev->finish == FINISH_ERROR && failed) ||
         (ev->finish == FINISH_STOP && x->silent && ev->last) ||
         (ev->finish == FINISH_LENGTH && x->n_expected == 0 && c->next_scored == c->n_prompt);
     SIM_CHECK(allowed, "request %llu choice %d ended with reason %d", (unsigned long long)c->id,
@@ -110,8 +111,6 @@ void client_event(struct client_request *c, const struct sched_event *ev, bool f
     if (!ev->last) return;
     /* From here on the memory is the server's, and the server frees it. */
     c->ended = true;
-    memset((void *)(uintptr_t)c->r->prompt, 0xdd, (size_t)c->n_prompt * sizeof(int32_t));
-    free((void *)(uintptr_t)c->r->prompt);
     memset(c->r, 0xdd, sizeof(*c->r));
     free(c->r);
     c->r = NULL;

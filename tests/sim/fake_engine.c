@@ -262,6 +262,9 @@ uint64_t step_digest(const struct step *t)
                           x->choice, x->n_output, x->n_history};
         h = hash_bytes(ints, sizeof(ints), h);
         h = hash_bytes(&x->params->seed, sizeof(uint64_t), h);
+        h = hash_bytes(x->params->eos_ids, (size_t)x->params->n_eos_ids * sizeof(int32_t), h);
+        h = hash_bytes(x->params->stop_ids, (size_t)x->params->n_stop_ids * sizeof(int32_t), h);
+        h = hash_bytes(x->params->bias, (size_t)x->params->n_bias * sizeof(struct logit_bias), h);
         if (sampling_needs_history(x->params))
             h = hash_bytes(x->history, (size_t)x->n_history * sizeof(int32_t), h);
     }

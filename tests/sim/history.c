@@ -1,5 +1,6 @@
 /* history.c - one random life of a scheduler, from a seed. */
 
+#include "scheduler/state.h" /* only to force hash collisions */
 #include "tests/sim/sim.h"
 
 #include <stdarg.h>
@@ -18,7 +19,7 @@ struct world {
     int32_t n_clients, n_submitted, n_admitted_last;
     int32_t seq_cap, depth;
     uint64_t now_us, n_steps;
-    double cancel_rate, finish_rate;
+    double cancel_rate, finish_rate, reset_rate;
     uint64_t fault_step; /* the device fails after so many steps; 0 = never */
     bool failed, verbose;
     int32_t texts[N_TEXTS][SIM_MAX_PROMPT]; /* prompts begin with one of them */
@@ -62,8 +63,8 @@ static void make_config(struct world *w)
     struct rng *r = &w->rng;
     struct sched_config *c = &w->config;
     c->block_size = sizes[rng_below(r, sizeof(sizes) / sizeof(sizes[0]))];
-    c->n_blocks = chance(r, 0.6) ? pick(r, 4, 20) : pick(r, 20, 200);
-    c->max_num_seqs = pick(r, 1, 12);
+    c->n_blocks = chance(r, 0.5) ? pick(r, 4, 20) : pick(r, 20, 120);
+    c->max_num_seqs = chance(r, 0.2) ? pick(r, 1, 3) : pick(r, 3, 16);
     c->max_num_batched_tokens = chance(r, 0.3) ? pick(r, 1, 6) : pick(r, 4, 80);
     c->max_model_len = pick(r, 6, 120);
     c->max_logit_rows = chance(r, 0.3) ? pick(r, 1, 6) : c->max_num_seqs + pick(r, 0, 8);
@@ -79,6 +80,7 @@ static void make_config(struct world *w)
     w->depth = chance(r, 0.5) ? 2 : 1;
     w->cancel_rate = chance(r, 0.5) ? 0 : 0.08 * rng_unit(r);
     w->finish_rate = chance(r, 0.6) ? 0 : 0.08 * rng_unit(r);
+    w->reset_rate = chance(r, 0.1) ? 0.05 : 0;
     if (chance(r, 0.04)) w->fault_step = (uint64_t)pick(r, 1, 60);
     for (int i = 0; i < N_TEXTS; i++)
         for (int k = 0; k < SIM_MAX_PROMPT; k++) w->texts[i][k] = pick(r, 0, SIM_VOCAB - 1);
@@ -91,9 +93,13 @@ static void make_prompt(struct world *w, struct client_request *c)
         w->config.max_model_len < SIM_MAX_PROMPT ? w->config.max_model_len : SIM_MAX_PROMPT;
     c->n_prompt = chance(r, 0.4) ? pick(r, 1, longest) : pick(r, 1, 1 + longest / 3);
     int32_t text = pick(r, 0, N_TEXTS - 1);
-    int32_t n_shared = chance(r, 0.7) ? pick(r, 0, c->n_prompt) : 0;
-    for (int32_t i = 0; i < c->n_prompt; i++)
+    const int32_t size = w->config.block_size;
+    bool woven = chance(r, 0.2); /* each block from any of the texts: same block, other parents */
+    int32_t n_shared = chance(r, 0.8) ? pick(r, c->n_prompt / 2, c->n_prompt) : 0;
+    for (int32_t i = 0; i < c->n_prompt; i++) {
+        if (woven && i % size == 0) text = pick(r, 0, N_TEXTS - 1);
         c->prompt[i] = i < n_shared ? w->texts[text][i] : pick(r, 0, SIM_VOCAB - 1);
+    }
 }
 
 static struct sampling_params make_params(struct world *w, struct client_request *c)
@@ -104,16 +110,16 @@ static struct sampling_params make_params(struct world *w, struct client_request
                                 .repetition_penalty = chance(r, 0.15) ? 1.1f : 1.0f,
                                 .seed = c->id,
                                 .n_logprobs = -1,
-                                .eos_ids = c->eos_ids,
+                                .eos_ids = c->r->eos_ids,
                                 .n_eos_ids = 1,
-                                .stop_ids = c->stop_ids,
+                                .stop_ids = c->r->stop_ids,
                                 .n_stop_ids = pick(r, 0, 2),
-                                .bias = c->bias,
+                                .bias = c->r->bias,
                                 .n_bias = 1,
                                 .ignore_eos = chance(r, 0.3),
-                                .min_tokens = chance(r, 0.2) ? pick(r, 1, 10) : 0};
-    c->eos_ids[0] = 7;
-    for (int i = 0; i < 2; i++) c->stop_ids[i] = pick(r, 0, SIM_VOCAB - 1);
+                                .min_tokens = chance(r, 0.3) ? pick(r, 1, 10) : 0};
+    c->r->eos_ids[0] = 7;
+    for (int i = 0; i < 2; i++) c->r->stop_ids[i] = pick(r, 0, SIM_VOCAB - 1);
     return p;
 }
 
@@ -123,42 +129,39 @@ static void make_client(struct world *w, int32_t i, uint64_t arrival_us)
     struct client_request *c = &w->clients[i];
     c->id = (uint64_t)i + 1;
     c->arrival_us = arrival_us;
-    c->salt = chance(r, 0.7) ? 0 : (uint64_t)pick(r, 1, 2);
+    c->salt = chance(r, 0.8) ? 0 : (uint64_t)pick(r, 1, 2);
     c->n = chance(r, 0.7) ? 1 : pick(r, 2, SIM_MAX_N);
     c->score = chance(r, 0.15);
     c->next_scored = 1;
+    c->r = calloc(1, sizeof(*c->r));
+    if (!c->r) abort();
     make_prompt(w, c);
+    memcpy(c->r->prompt, c->prompt, (size_t)c->n_prompt * sizeof(*c->prompt));
     /* Nothing that could be cached: at most all but the last token, whole blocks. */
     c->n_cached_max = (c->n_prompt - 1) / w->config.block_size * w->config.block_size;
     if (!w->config.enable_prefix_caching || c->score) c->n_cached_max = 0;
     struct sampling_params p = make_params(w, c);
-    int32_t max_tokens = chance(r, 0.3) ? pick(r, 1, SIM_MAX_TOKENS) : pick(r, 1, 12);
+    int32_t max_tokens = chance(r, 0.5) ? pick(r, 1, SIM_MAX_TOKENS) : pick(r, 1, 12);
     if (c->score && chance(r, 0.5)) max_tokens = 0;
     client_expect(c, &p, max_tokens, w->seq_cap);
-    c->r = calloc(1, sizeof(*c->r));
-    int32_t *prompt = malloc((size_t)c->n_prompt * sizeof(*prompt));
-    if (!c->r || !prompt) abort();
-    memcpy(prompt, c->prompt, (size_t)c->n_prompt * sizeof(*prompt));
-    *c->r = (struct request){.user = c,
-                             .prompt = prompt,
-                             .n_prompt = c->n_prompt,
-                             .n = c->n,
-                             .max_tokens = max_tokens,
-                             .score_prompt = c->score,
-                             .priority = w->config.priority_policy ? pick(r, -2, 2) : 0,
-                             .salt = c->salt,
-                             .arrival_us = arrival_us,
-                             .params = p};
+    c->r->request = (struct request){.user = c,
+                                     .prompt = c->r->prompt,
+                                     .n_prompt = c->n_prompt,
+                                     .n = c->n,
+                                     .max_tokens = max_tokens,
+                                     .score_prompt = c->score,
+                                     .priority = w->config.priority_policy ? pick(r, -2, 2) : 0,
+                                     .salt = c->salt,
+                                     .arrival_us = arrival_us,
+                                     .params = p};
     if (chance(r, 0.06)) {
-        c->r->deadline_us = arrival_us + rng_below(r, 20000);
-        c->deadline = true;
+        c->r->request.deadline_us = arrival_us + rng_below(r, 20000);
+        c->deadline_us = c->r->request.deadline_us;
     }
 }
 
 static void drop_client(struct client_request *c)
 {
-    if (!c->r) return;
-    free((void *)(uintptr_t)c->r->prompt);
     free(c->r);
     c->r = NULL;
 }
@@ -197,13 +200,25 @@ static void check_invariants(struct world *w)
     SIM_CHECK(sched_check_invariants(w->sched, &err), "%s", err.message);
 }
 
+static void check_deadlines(struct world *w)
+{
+    uint64_t next = 0;
+    for (int32_t i = 0; i < w->n_submitted; i++) {
+        const struct client_request *c = &w->clients[i];
+        if (c->ended || !c->deadline_us) continue;
+        SIM_CHECK(c->deadline_us > w->now_us, "request %d outlives its deadline", i + 1);
+        if (!next || c->deadline_us < next) next = c->deadline_us;
+    }
+    SIM_CHECK(sched_next_deadline(w->sched) == next, "next deadline");
+}
+
 /* Everything that a request may be refused for. */
 static void check_refusal(struct world *w, const struct client_request *c, enum status st)
 {
     const struct sched_config *k = &w->config;
     struct sched_stats stats;
     sched_get_stats(w->sched, &stats);
-    int32_t least = c->n_prompt + (c->r->max_tokens > 0);
+    int32_t least = c->n_prompt + (c->r->request.max_tokens > 0);
     int32_t n_max = k->max_num_seqs < k->max_logit_rows ? k->max_num_seqs : k->max_logit_rows;
     enum status expected = STATUS_OK;
     if (c->n > n_max)
@@ -219,12 +234,8 @@ static void submit_arrived(struct world *w)
 {
     while (w->n_submitted < w->n_clients && w->clients[w->n_submitted].arrival_us <= w->now_us) {
         struct client_request *c = &w->clients[w->n_submitted++];
-        struct sched_stats before;
         struct error err;
-        sched_get_stats(w->sched, &before);
-        enum status st = STATUS_OVERLOADED;
-        if (before.n_waiting < w->config.max_waiting || chance(&w->rng, 0.5))
-            st = sched_submit(w->sched, c->r, &err);
+        enum status st = sched_submit(w->sched, &c->r->request, &err);
         if (st == STATUS_OK) {
             c->submitted = true;
             history_totals.n_requests++;
@@ -242,7 +253,7 @@ static void disturb(struct world *w)
     for (int32_t i = 0; i < w->n_submitted; i++) {
         struct client_request *c = &w->clients[i];
         if (c->r && chance(&w->rng, w->cancel_rate)) {
-            sched_cancel(w->sched, c->r);
+            sched_cancel(w->sched, &c->r->request);
             SIM_CHECK(c->ended, "cancelled and not ended");
             check_invariants(w);
         }
@@ -250,7 +261,7 @@ static void disturb(struct world *w)
             int32_t k = pick(&w->rng, 0, c->n - 1);
             if (c->choices[k].ended) continue;
             c->choices[k].ended = c->choices[k].silent = true;
-            sched_finish_choice(w->sched, c->r, k);
+            sched_finish_choice(w->sched, &c->r->request, k);
             check_invariants(w);
         }
     }
@@ -258,8 +269,10 @@ static void disturb(struct world *w)
 
 static bool plan_one(struct world *w)
 {
+    if (chance(&w->rng, w->reset_rate)) sched_reset_prefix_cache(w->sched);
     const struct step *step = sched_plan(w->sched, w->now_us);
     check_invariants(w);
+    check_deadlines(w);
     if (!step) return false;
     w->inflight[w->n_inflight].step = step;
     w->inflight[w->n_inflight].digest = step_digest(step);
@@ -282,6 +295,7 @@ static void run_one(struct world *w)
     w->n_inflight--;
     sched_apply(w->sched, &result, w->now_us);
     check_invariants(w);
+    check_deadlines(w);
     history_totals.n_steps++;
     w->n_steps++;
 }
@@ -342,7 +356,7 @@ bool history_run(uint64_t seed, bool verbose)
     w->rng.state = seed * 0x9e3779b97f4a7c15ull + 1;
     w->verbose = verbose;
     make_config(w);
-    w->n_clients = pick(&w->rng, 1, chance(&w->rng, 0.1) ? MAX_REQUESTS : 14);
+    w->n_clients = pick(&w->rng, 1, chance(&w->rng, 0.5) ? MAX_REQUESTS : 14);
     w->clients = calloc((size_t)w->n_clients, sizeof(*w->clients));
     if (!w->clients) abort();
     uint64_t at = 0;
@@ -357,6 +371,7 @@ bool history_run(uint64_t seed, bool verbose)
     if (sched_create(&w->sched, &w->config, on_event, w, &err) != STATUS_OK) {
         fprintf(stderr, "sched_create: %s\n", err.message);
     } else if (setjmp(on_failure) == 0) {
+        if (chance(&w->rng, 0.15)) w->sched->cache.hash_mask = rng_below(&w->rng, 4);
         run_world(w);
         check_end(w);
         ok = true;

@@ -67,19 +67,25 @@ struct client_choice {
     bool silent; /* ended by sched_finish_choice */
 };
 
+/* The server's memory of a request: poisoned and freed when the last event arrives. */
+struct client_memory {
+    struct request request;
+    int32_t prompt[SIM_MAX_PROMPT];
+    int32_t stop_ids[2], eos_ids[1];
+    struct logit_bias bias[1];
+};
+
 struct client_request {
-    struct request *r; /* heap memory, freed when the last event arrives; then NULL */
-    uint64_t id;       /* also params.seed */
-    uint64_t arrival_us, cancel_us;
+    struct client_memory *r; /* NULL after the last event */
+    uint64_t id;             /* also params.seed */
+    uint64_t arrival_us, deadline_us;
     int32_t prompt[SIM_MAX_PROMPT];
     int32_t n_prompt, n;
     uint64_t salt;
-    bool submitted, admitted, ended, deadline, score;
+    bool submitted, admitted, ended, score;
     int32_t next_scored; /* prompt position of the next EVENT_PROMPT_LOGPROB */
     int32_t n_cached_max;
     struct client_choice choices[SIM_MAX_N];
-    int32_t stop_ids[2], eos_ids[1];
-    struct logit_bias bias[1];
 };
 void client_expect(struct client_request *c, const struct sampling_params *p, int32_t max_tokens,
                    int32_t seq_cap);
