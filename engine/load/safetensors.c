@@ -181,26 +181,26 @@ static int compare_by_data(const void *a, const void *b)
 }
 
 /* The file's tensors, in order of their data, must tile the payload exactly. */
-static enum status check_tiling(struct stored_tensor *t, int n, const uint8_t *payload,
-                                uint64_t payload_size, struct error *err)
+static enum status check_tiling(struct safetensors *st, int first, const char *file,
+                                const uint8_t *payload, uint64_t payload_size, struct error *err)
 {
+    const int n = st->n_tensors - first;
     uint64_t at = 0;
-    if (n > 0) qsort(t, (size_t)n, sizeof *t, compare_by_data);
-    for (int i = 0; i < n; i++) {
-        const uint64_t begin = (uint64_t)((const uint8_t *)t[i].data - payload);
+    if (n > 0) qsort(&st->tensors[first], (size_t)n, sizeof *st->tensors, compare_by_data);
+    for (int i = first; i < st->n_tensors; i++) {
+        const struct stored_tensor *t = &st->tensors[i];
+        const uint64_t begin = (uint64_t)((const uint8_t *)t->data - payload);
         if (begin != at)
-            return error_set_param(err, STATUS_CORRUPT, t[i].name,
-                                   "%s: tensor \"%s\" %s at byte %llu", t[i].file, t[i].name,
+            return error_set_param(err, STATUS_CORRUPT, t->name,
+                                   "%s: tensor \"%s\" %s at byte %llu", file, t->name,
                                    begin < at ? "overlaps another one" : "leaves a hole before it",
                                    (unsigned long long)begin);
-        at += t[i].size;
+        at += t->size;
     }
     if (at != payload_size)
         return error_set(err, STATUS_CORRUPT,
-                         "%s%sthe tensors take %llu bytes but the file has "
-                         "%llu",
-                         n > 0 ? t[0].file : "", n > 0 ? ": " : "", (unsigned long long)at,
-                         (unsigned long long)payload_size);
+                         "%s: the tensors take %llu bytes but the file has %llu", file,
+                         (unsigned long long)at, (unsigned long long)payload_size);
     return STATUS_OK;
 }
 
@@ -259,8 +259,7 @@ static enum status parse_entries(struct safetensors *st, const cJSON *header,
         st->n_tensors++;
         st->total_size += t->size;
     }
-    const enum status s =
-        check_tiling(st->tensors + first, st->n_tensors - first, payload, payload_size, err);
+    const enum status s = check_tiling(st, first, f->name, payload, payload_size, err);
     return s == STATUS_OK ? table_enter(st, first, err) : s;
 }
 
