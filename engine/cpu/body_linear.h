@@ -106,7 +106,8 @@ ALWAYS_INLINE void tile_f32(const struct tile_args *t, const int R, const int NV
     FOR_ROWS(STORE)
 }
 
-/* Two k in each 32 bits: the lower half first. */
+/* Two k in each 32 bits: the lower half first.  The weights are loaded again for the upper half:
+ * held over, they would not fit the registers. */
 ALWAYS_INLINE void tile_bf16(const struct tile_args *t, const int R, const int NV)
 {
     const uint16_t *w = t->w;
@@ -117,19 +118,20 @@ ALWAYS_INLINE void tile_bf16(const struct tile_args *t, const int R, const int N
         FOR_ROWS(RESUME)
     }
     for (int k = 0; k < t->k; k += 2, w += pitch) {
-        const veci p0 = vi_load(w);
-        const veci p1 = NV > 1 ? vi_load(w + 2 * VW) : p0;
-        const veci p2 = NV > 2 ? vi_load(w + 4 * VW) : p0;
-        const veci p3 = NV > 3 ? vi_load(w + 6 * VW) : p0;
         {
-            const vec w0 = v_bf16_low(p0), w1 = v_bf16_low(p1);
-            const vec w2 = v_bf16_low(p2), w3 = v_bf16_low(p3);
+            const vec w0 = v_bf16_low(vi_load(w));
+            const vec w1 = NV > 1 ? v_bf16_low(vi_load(w + 2 * VW)) : w0;
+            const vec w2 = NV > 2 ? v_bf16_low(vi_load(w + 4 * VW)) : w0;
+            const vec w3 = NV > 3 ? v_bf16_low(vi_load(w + 6 * VW)) : w0;
             FOR_ROWS(MULTIPLY)
         }
         if (++x == (const float *)t->x + t->k) break; /* odd k */
+        __asm__("" : "+r"(w));                        /* forget what was loaded */
         {
-            const vec w0 = v_bf16_high(p0), w1 = v_bf16_high(p1);
-            const vec w2 = v_bf16_high(p2), w3 = v_bf16_high(p3);
+            const vec w0 = v_bf16_high(vi_load(w));
+            const vec w1 = NV > 1 ? v_bf16_high(vi_load(w + 2 * VW)) : w0;
+            const vec w2 = NV > 2 ? v_bf16_high(vi_load(w + 4 * VW)) : w0;
+            const vec w3 = NV > 3 ? v_bf16_high(vi_load(w + 6 * VW)) : w0;
             FOR_ROWS(MULTIPLY)
         }
         x++;
@@ -139,26 +141,17 @@ ALWAYS_INLINE void tile_bf16(const struct tile_args *t, const int R, const int N
 
 /* --- int8 --- */
 
-/* `n` bytes of a row (4, or fewer at its end) in one integer, zeros after them. */
-ALWAYS_INLINE int32_t load_bytes(const int8_t *x, int n)
-{
-    int32_t v = 0;
-    if (n == 4)
-        memcpy(&v, x, 4);
-    else
-        memcpy(&v, x, (size_t)n);
-    return v;
-}
-
 #define DECLARE_I(r) \
     veci c##r##0 = vi_zero(), c##r##1 = c##r##0, c##r##2 = c##r##0, c##r##3 = c##r##0;
-#define DOT_I(r)                                                  \
-    if (R > r) {                                                  \
-        const veci b = vi_set1(load_bytes(x + r * ldx, n_bytes)); \
-        c##r##0 = vi_dot_i8(c##r##0, w0, u0, b);                  \
-        if (NV > 1) c##r##1 = vi_dot_i8(c##r##1, w1, u1, b);      \
-        if (NV > 2) c##r##2 = vi_dot_i8(c##r##2, w2, u2, b);      \
-        if (NV > 3) c##r##3 = vi_dot_i8(c##r##3, w3, u3, b);      \
+#define DOT_I(r)                                             \
+    if (R > r) {                                             \
+        int32_t four;                                        \
+        memcpy(&four, x + r * ldx, 4);                       \
+        const veci b = vi_set1(four);                        \
+        c##r##0 = vi_dot_i8(c##r##0, w0, u0, b);             \
+        if (NV > 1) c##r##1 = vi_dot_i8(c##r##1, w1, u1, b); \
+        if (NV > 2) c##r##2 = vi_dot_i8(c##r##2, w2, u2, b); \
+        if (NV > 3) c##r##3 = vi_dot_i8(c##r##3, w3, u3, b); \
     }
 #define STEP_I                                          \
     const veci w0 = vi_load(w), u0 = vi_prepare_i8(w0); \
@@ -169,18 +162,20 @@ ALWAYS_INLINE int32_t load_bytes(const int8_t *x, int n)
     const veci u2 = NV > 2 ? vi_prepare_i8(w2) : u0;    \
     const veci u3 = NV > 3 ? vi_prepare_i8(w3) : u0;    \
     FOR_ROWS(DOT_I)
-#define STORE_I(r)                                   \
-    if (R > r) {                                     \
-        store_i8(t, r, 0, c##r##0);                  \
-        if (NV > 1) store_i8(t, r, VW, c##r##1);     \
-        if (NV > 2) store_i8(t, r, 2 * VW, c##r##2); \
-        if (NV > 3) store_i8(t, r, 3 * VW, c##r##3); \
+#define STORE_I(r)                                 \
+    if (R > r) {                                   \
+        int32_t *o = sums + r * 4 * VW;            \
+        vi_store(o, c##r##0);                      \
+        if (NV > 1) vi_store(o + VW, c##r##1);     \
+        if (NV > 2) vi_store(o + 2 * VW, c##r##2); \
+        if (NV > 3) vi_store(o + 3 * VW, c##r##3); \
     }
 
-ALWAYS_INLINE void store_i8(const struct tile_args *t, int r, int col, veci sum)
+ALWAYS_INLINE void store_i8(const struct tile_args *t, int r, int col, const int32_t *sums)
 {
     const int n = t->n - col;
     if (n <= 0) return;
+    veci sum = vi_load(sums + (size_t)r * 4 * VW + col);
     /* Weights that are stored with an offset have added it times the sum of the row. */
     if (W8_FLIP) sum = vi_sub(sum, vi_set1(t->x_sum[r] * W8_FLIP));
     vec v = v_mul(v_from_i32(sum), load_outputs(t->scale + col, n));
@@ -188,20 +183,36 @@ ALWAYS_INLINE void store_i8(const struct tile_args *t, int r, int col, veci sum)
     store_outputs(t->out + (size_t)r * t->ldo + col, v, t->bias ? t->bias + col : NULL, n);
 }
 
+/* The last step, of fewer than four inputs. */
+ALWAYS_INLINE void add_rest_i8(const struct tile_args *t, const int8_t *w, const int R,
+                               const int NV, int32_t *sums)
+{
+    const int whole = t->k / 4 * 4;
+    for (int r = 0; r < R; r++) {
+        int32_t four = 0;
+        memcpy(&four, (const int8_t *)t->x + (size_t)r * t->ldx + whole, (size_t)(t->k - whole));
+        for (int v = 0; v < NV; v++) {
+            int32_t *sum = sums + (r * 4 + v) * VW;
+            const veci line = vi_load(w + (size_t)v * 4 * VW);
+            vi_store(sum, vi_dot_i8(vi_load(sum), line, vi_prepare_i8(line), vi_set1(four)));
+        }
+    }
+}
+
 ALWAYS_INLINE void tile_i8(const struct tile_args *t, const int R, const int NV)
 {
     const int8_t *w = t->w, *x = t->x;
     const size_t ldx = t->ldx, pitch = t->pitch;
+    /* What follows the loop works in memory: it must not cost the loop its registers. */
+    int32_t sums[MAX_TILE * 4 * VW];
     FOR_ROWS(DECLARE_I)
     for (int k = 0; k + 4 <= t->k; k += 4, w += pitch, x += 4) {
-        const int n_bytes = 4;
-        STEP_I
-    }
-    if (t->k % 4 != 0) {
-        const int n_bytes = t->k % 4;
         STEP_I
     }
     FOR_ROWS(STORE_I)
+    if (t->k % 4 != 0) add_rest_i8(t, w, R, NV, sums);
+    for (int r = 0; r < R; r++)
+        for (int v = 0; v < NV; v++) store_i8(t, r, v * VW, sums);
 }
 
 TILE_TABLE(tile_f32, FOR_TILES);

@@ -1,4 +1,4 @@
-/* The kernels for AVX2: vectors from vec_avx2.h, bodies shared with the other instruction sets. */
+/* The kernels for AVX2: vectors from vec_avx2.h, bodies shared with AVX-512. */
 #include "engine/cpu/kernels.h"
 
 #include <math.h>

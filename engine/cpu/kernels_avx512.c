@@ -1,4 +1,4 @@
-/* The kernels for AVX-512: vectors from vec_avx512.h, bodies shared with the other instruction sets. */
+/* The kernels for AVX-512: vectors from vec_avx512.h, bodies shared with AVX2. */
 #include "engine/cpu/kernels.h"
 
 #include <math.h>

@@ -14,10 +14,12 @@
 #define MAX_ROWS_I8     6
 #define FOR_TILES(X, name)                                                                      \
     X(name, 1, 1)                                                                               \
-    X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) X(name, 2, 1) X(name, 2, 2) X(name, 2, 3)         \
-        X(name, 2, 4) X(name, 3, 1) X(name, 3, 2) X(name, 3, 3) X(name, 3, 4) X(name, 4, 1)     \
-            X(name, 4, 2) X(name, 4, 3) X(name, 4, 4) X(name, 5, 1) X(name, 5, 2) X(name, 5, 3) \
-                X(name, 5, 4) X(name, 6, 1) X(name, 6, 2) X(name, 6, 3) X(name, 6, 4)
+    X(name, 1, 2)                                                                               \
+    X(name, 1, 3)                                                                               \
+    X(name, 1, 4) X(name, 2, 1) X(name, 2, 2) X(name, 2, 3) X(name, 2, 4) X(name, 3, 1)         \
+        X(name, 3, 2) X(name, 3, 3) X(name, 3, 4) X(name, 4, 1) X(name, 4, 2) X(name, 4, 3)     \
+            X(name, 4, 4) X(name, 5, 1) X(name, 5, 2) X(name, 5, 3) X(name, 5, 4) X(name, 6, 1) \
+                X(name, 6, 2) X(name, 6, 3) X(name, 6, 4)
 #define FOR_TILES_I8 FOR_TILES
 
 #define VEC_INLINE static inline __attribute__((always_inline))
@@ -123,6 +125,10 @@ VEC_INLINE veci vi_set1(int32_t x)
 VEC_INLINE veci vi_load(const void *p)
 {
     return _mm512_loadu_si512(p);
+}
+VEC_INLINE void vi_store(void *p, veci a)
+{
+    _mm512_storeu_si512(p, a);
 }
 VEC_INLINE veci vi_sub(veci a, veci b)
 {
