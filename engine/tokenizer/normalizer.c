@@ -1,0 +1,163 @@
+#include "engine/tokenizer/internal.h"
+#include "engine/tokenizer/unicode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One stage reads `in`, appends to `out`; *moved is only ever set. */
+struct stage_io {
+    const struct normalizer_stage *stage;
+    struct regex_scratch *scratch;
+    struct str in;
+    struct strbuf *out;
+    bool *moved;
+};
+struct normalizer_kind {
+    const char *type;
+    enum status (*parse)(const cJSON *json, struct normalizer_stage *s, struct error *err);
+    enum status (*run)(const struct stage_io *io);
+    enum unicode_form form;
+};
+
+static enum status copy_string(const cJSON *json, const char *key, char **out, struct error *err)
+{
+    const char *text = NULL;
+    enum status st = component_string(json, key, &text, err);
+    if (st != STATUS_OK) return st;
+    *out = strdup(text);
+    return *out ? STATUS_OK : error_set(err, STATUS_NO_MEMORY, "out of memory for a normalizer");
+}
+
+static enum status parse_prepend(const cJSON *json, struct normalizer_stage *s, struct error *err)
+{
+    return copy_string(json, "prepend", &s->text, err);
+}
+
+static enum status run_prepend(const struct stage_io *io)
+{
+    if (io->in.len > 0) strbuf_add_str(io->out, io->stage->text);
+    strbuf_add(io->out, io->in.data, io->in.len);
+    return STATUS_OK;
+}
+
+static enum status parse_replace(const cJSON *json, struct normalizer_stage *s, struct error *err)
+{
+    enum status st = copy_string(json, "content", &s->text, err);
+    return st == STATUS_OK ? component_pattern(json, &s->pattern, err) : st;
+}
+
+static enum status run_replace(const struct stage_io *io)
+{
+    struct regex_cursor cursor = {0};
+    size_t done = 0, start = 0, end = 0, content_len = strlen(io->stage->text);
+    enum regex_result found;
+    while ((found = regex_next(io->stage->pattern, io->scratch, io->in, &cursor, &start, &end)) ==
+           REGEX_MATCH) {
+        strbuf_add(io->out, io->in.data + done, start - done);
+        strbuf_add(io->out, io->stage->text, content_len);
+        if (start == 0 && end > 0 && content_len == 0) *io->moved = true;
+        done = end;
+    }
+    strbuf_add(io->out, io->in.data + done, io->in.len - done);
+    return found == REGEX_END         ? STATUS_OK
+           : found == REGEX_NO_MEMORY ? STATUS_NO_MEMORY
+                                      : STATUS_INVALID;
+}
+
+static enum status parse_strip(const cJSON *json, struct normalizer_stage *s, struct error *err)
+{
+    enum status st = component_bool(json, "strip_left", false, &s->strip_left, err);
+    return st == STATUS_OK ? component_bool(json, "strip_right", false, &s->strip_right, err) : st;
+}
+
+static enum status run_strip(const struct stage_io *io)
+{
+    const char *start = io->in.data, *end = start + io->in.len;
+    while (io->stage->strip_left && start < end) {
+        const char *next = start;
+        if (!unicode_is_space(unicode_next(&next))) break;
+        start = next;
+        *io->moved = true;
+    }
+    while (io->stage->strip_right && start < end) {
+        if (!unicode_is_space(unicode_previous(start, end))) break;
+        do end--;
+        while (end > start && ((uint8_t)*end & 0xC0) == 0x80);
+    }
+    strbuf_add(io->out, start, (size_t)(end - start));
+    return STATUS_OK;
+}
+
+static enum status run_lowercase(const struct stage_io *io)
+{
+    unicode_lowercase(io->in.data, io->in.len, io->out);
+    return STATUS_OK;
+}
+
+static enum status run_form(const struct stage_io *io)
+{
+    unicode_normalize(io->stage->kind->form, io->in.data, io->in.len, io->out);
+    return STATUS_OK;
+}
+
+static const struct normalizer_kind kinds[] = {
+    {"Prepend", parse_prepend, run_prepend, UNICODE_NFC},
+    {"Replace", parse_replace, run_replace, UNICODE_NFC},
+    {"Strip", parse_strip, run_strip, UNICODE_NFC},
+    {"Lowercase", NULL, run_lowercase, UNICODE_NFC},
+    {"NFC", NULL, run_form, UNICODE_NFC},
+    {"NFD", NULL, run_form, UNICODE_NFD},
+    {"NFKC", NULL, run_form, UNICODE_NFKC},
+    {"NFKD", NULL, run_form, UNICODE_NFKD},
+};
+
+static enum status parse_stage(const cJSON *json, void *user, struct error *err)
+{
+    struct normalizer *n = user;
+    const char *type = NULL;
+    enum status st = component_type(json, "normalizer", &type, err);
+    if (st != STATUS_OK) return st;
+    if (n->n_stages == STAGES_MAX)
+        return error_set(err, STATUS_UNSUPPORTED, "more than %d normalizers", STAGES_MAX);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(kinds[i].type, type) != 0) continue;
+        struct normalizer_stage *s = &n->stages[n->n_stages++];
+        s->kind = &kinds[i];
+        st = kinds[i].parse ? kinds[i].parse(json, s, err) : STATUS_OK;
+        return st == STATUS_OK ? st : error_prepend(err, "normalizer %s", type);
+    }
+    return component_unsupported(
+        "normalizer", type, "Prepend, Replace, Strip, Lowercase, NFC, NFD, NFKC, NFKD, Sequence",
+        err);
+}
+
+enum status normalizer_parse(const cJSON *json, struct normalizer *n, struct error *err)
+{
+    return component_each(json, "normalizer", "normalizers", parse_stage, n, err);
+}
+
+void normalizer_free(struct normalizer *n)
+{
+    for (int i = 0; i < n->n_stages; i++) {
+        free(n->stages[i].text);
+        regex_free(n->stages[i].pattern);
+    }
+    n->n_stages = 0;
+}
+
+enum status normalizer_run(const struct normalizer *n, struct regex_scratch *scratch,
+                           struct strbuf buffers[2], struct str in, struct str *out, bool *moved)
+{
+    *moved = false;
+    for (int i = 0; i < n->n_stages; i++) {
+        struct strbuf *buffer = &buffers[i & 1];
+        strbuf_clear(buffer);
+        struct stage_io io = {&n->stages[i], scratch, in, buffer, moved};
+        enum status st = n->stages[i].kind->run(&io);
+        if (st != STATUS_OK) return st;
+        if (buffer->failed) return STATUS_NO_MEMORY;
+        in = (struct str){buffer->data ? buffer->data : "", buffer->len};
+    }
+    *out = in;
+    return STATUS_OK;
+}

@@ -1,0 +1,424 @@
+#include "engine/tokenizer/regex.h"
+#include "engine/tokenizer/unicode.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Oniguruma's syntax, PCRE2's spelling.  One pass; `atom` is where the last thing that a
+ * quantifier may follow starts in the output. */
+
+#define GROUP_DEPTH_MAX 64
+#define NO_ATOM         SIZE_MAX
+
+struct group {
+    size_t start;   /* of the group in the output */
+    int n_to_close; /* "(?i)" opens "(?i:" until the end of its group */
+};
+
+struct translator {
+    const char *p;
+    struct strbuf *out;
+    struct error *err;
+    size_t atom;
+    bool quantified; /* the atom has a quantifier already */
+    int depth;
+    struct group groups[GROUP_DEPTH_MAX];
+};
+
+static enum status refuse(struct translator *t, const char *what, const char *at, size_t len)
+{
+    return error_set(t->err, STATUS_UNSUPPORTED, "%s \"%.*s\" in a pattern is not supported", what,
+                     (int)len, at);
+}
+
+/* --- sets: what \s, \w, \p{L} ... stand for, as items of a character class ------------------ */
+
+/* Adds the characters of the newer Unicode whose category starts with one of `categories`
+ * (separated by blanks). */
+static void add_new_characters(struct strbuf *out, const char *categories)
+{
+    for (const char *c = categories; *c;) {
+        size_t len = strcspn(c, " ");
+        for (size_t i = 0; i < n_unicode_new_categories; i++) {
+            const struct unicode_category_range *r = &unicode_new_categories[i];
+            if (strncmp(r->category, c, len) != 0) continue;
+            strbuf_addf(out, "\\x{%x}-\\x{%x}", r->first, r->last);
+        }
+        c += len + (c[len] == ' ');
+    }
+}
+
+#define SPACE_ITEMS                                                                             \
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}" \
+    "\\x{205f}\\x{3000}"
+#define NOT_SPACE_ITEMS                                                                     \
+    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-"  \
+    "\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}" \
+    "\\x{3001}-\\x{10ffff}"
+/* Oniguruma counts the Latin-1 superscripts and fractions among the word characters. */
+#define WORD_ITEMS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+#define WORD_NEW   "L M Nd Nl Pc"
+
+struct set {
+    const char *items, *newer, *inverse; /* inverse: items of the complement, or NULL */
+};
+static const struct set set_space = {SPACE_ITEMS, "", NOT_SPACE_ITEMS};
+static const struct set set_word = {WORD_ITEMS, WORD_NEW, NULL};
+static const struct set set_digit = {"\\p{Nd}", "Nd", NULL};
+static const struct set set_hex = {"0-9a-fA-F", "", NULL};
+
+/* The set inside a class (in_class) or as a class of its own. */
+static enum status add_set(struct translator *t, const struct set *set, bool negated, bool in_class,
+                           struct str spelling)
+{
+    if (!in_class) {
+        strbuf_add_str(t->out, negated ? "[^" : "[");
+        strbuf_add_str(t->out, set->items);
+        add_new_characters(t->out, set->newer);
+        strbuf_add_char(t->out, ']');
+        return STATUS_OK;
+    }
+    if (negated && !set->inverse)
+        return refuse(t, "the negation inside a class", spelling.data, spelling.len);
+    strbuf_add_str(t->out, negated ? set->inverse : set->items);
+    if (!negated) add_new_characters(t->out, set->newer);
+    return STATUS_OK;
+}
+
+/* Long names of general categories; the short ones stand for themselves. */
+static const struct {
+    const char *name, *category;
+} category_names[] = {
+    {"letter", "L"},
+    {"uppercaseletter", "Lu"},
+    {"lowercaseletter", "Ll"},
+    {"titlecaseletter", "Lt"},
+    {"modifierletter", "Lm"},
+    {"otherletter", "Lo"},
+    {"mark", "M"},
+    {"combiningmark", "M"},
+    {"nonspacingmark", "Mn"},
+    {"spacingmark", "Mc"},
+    {"enclosingmark", "Me"},
+    {"number", "N"},
+    {"decimalnumber", "Nd"},
+    {"letternumber", "Nl"},
+    {"othernumber", "No"},
+    {"punctuation", "P"},
+    {"connectorpunctuation", "Pc"},
+    {"dashpunctuation", "Pd"},
+    {"symbol", "S"},
+    {"mathsymbol", "Sm"},
+    {"currencysymbol", "Sc"},
+    {"modifiersymbol", "Sk"},
+    {"othersymbol", "So"},
+    {"separator", "Z"},
+    {"spaceseparator", "Zs"},
+    {"control", "Cc"},
+};
+static const char short_categories[] =
+    "|l|lu|ll|lt|lm|lo|m|mn|mc|me|n|nd|nl|no|p|pc|pd|ps|pe|pi|pf|po|s|sm|sc|sk|so|z|zs|zl|zp|cc|";
+
+/* Scripts, with the characters newer than Unicode 14. */
+static const struct {
+    const char *name, *items;
+} scripts[] = {
+    {"han", "\\p{sc:Han}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"},
+    {"hiragana", "\\p{sc:Hiragana}\\x{1b132}"},
+    {"katakana", "\\p{sc:Katakana}\\x{1b155}"},
+    {"hangul", "\\p{sc:Hangul}"},
+};
+
+/* \p{..} or \P{..} at t->p (on the p). */
+static enum status property(struct translator *t, bool in_class)
+{
+    const char *from = t->p;
+    bool negated = *t->p == 'P';
+    const char *end = t->p[1] == '{' ? strchr(t->p, '}') : NULL;
+    if (!end) return refuse(t, "the property", from, strlen(from) < 8 ? strlen(from) : 8);
+    const char *p = t->p + 2;
+    if (*p == '^') {
+        negated = !negated;
+        p++;
+    }
+    char name[32];
+    size_t n = 0;
+    for (; p < end && n < sizeof(name) - 1; p++) /* names compare without case, blanks, - and _ */
+        if (*p != ' ' && *p != '_' && *p != '-') name[n++] = (char)tolower((unsigned char)*p);
+    name[n] = '\0';
+    struct str spelling = {from, (size_t)(end + 1 - from)};
+    t->p = end + 1;
+
+    char category[4] = "", items[16];
+    char probe[40];
+    snprintf(probe, sizeof(probe), "|%s|", name);
+    if (n >= 1 && n <= 2 && strstr(short_categories, probe))
+        snprintf(category, sizeof(category), "%c%.1s", toupper((unsigned char)name[0]), name + 1);
+    for (size_t i = 0; i < sizeof(category_names) / sizeof(category_names[0]); i++)
+        if (!strcmp(category_names[i].name, name))
+            snprintf(category, sizeof(category), "%s", category_names[i].category);
+    if (category[0]) {
+        snprintf(items, sizeof(items), "\\p{%s}", category);
+        struct set set = {items, category, NULL};
+        return add_set(t, &set, negated, in_class, spelling);
+    }
+    for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+        if (strcmp(scripts[i].name, name) != 0) continue;
+        struct set set = {scripts[i].items, "", NULL};
+        return add_set(t, &set, negated, in_class, spelling);
+    }
+    return refuse(t, "the property", spelling.data, spelling.len);
+}
+
+/* --- escapes -------------------------------------------------------------------------------- */
+
+/* \x{..}, \xHH, \uHHHH at t->p (on the x or u). */
+static enum status code_point(struct translator *t)
+{
+    const char *from = t->p;
+    size_t max = *t->p == 'u' ? 4 : 2, n = 0;
+    bool braces = t->p[0] == 'x' && t->p[1] == '{';
+    t->p += braces ? 2 : 1;
+    if (braces) max = 6;
+    uint32_t cp = 0;
+    for (; n < max && isxdigit((unsigned char)*t->p); n++, t->p++)
+        cp = cp * 16 + (uint32_t)(isdigit((unsigned char)*t->p)
+                                      ? *t->p - '0'
+                                      : tolower((unsigned char)*t->p) - 'a' + 10);
+    if (n == 0 || (braces && *t->p != '}') || (from[0] == 'u' && n != 4) ||
+        (!braces && from[0] == 'x' && cp > 0x7F))
+        return refuse(t, "the escape", from - 1, 3);
+    t->p += braces;
+    strbuf_addf(t->out, "\\x{%x}", cp);
+    return STATUS_OK;
+}
+
+static enum status escape(struct translator *t, bool in_class)
+{
+    static const struct {
+        char c;
+        const char *pcre; /* control characters */
+    } controls[] = {{'n', "\\x{a}"}, {'r', "\\x{d}"}, {'t', "\\x{9}"}, {'f', "\\x{c}"},
+                    {'v', "\\x{b}"}, {'a', "\\x{7}"}, {'e', "\\x{1b}"}};
+    const char *from = t->p++; /* on the backslash */
+    char c = *t->p;
+    struct str spelling = {from, 2};
+    for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++) {
+        if (controls[i].c != c) continue;
+        strbuf_add_str(t->out, controls[i].pcre);
+        t->p++;
+        return STATUS_OK;
+    }
+    if (c == 'p' || c == 'P') return property(t, in_class);
+    if (c == 'x' || c == 'u') return code_point(t);
+    const struct set *set = strchr("sS", c)   ? &set_space
+                            : strchr("wW", c) ? &set_word
+                            : strchr("dD", c) ? &set_digit
+                            : strchr("hH", c) ? &set_hex
+                                              : NULL;
+    if (c == '\0') return refuse(t, "the trailing", "\\", 1);
+    t->p++;
+    if (set) return add_set(t, set, isupper((unsigned char)c), in_class, spelling);
+    if (!in_class && (c == 'A' || c == 'z' || c == 'Z')) {
+        strbuf_add(t->out, from, 2);
+        return STATUS_OK;
+    }
+    if (!in_class && (c == 'b' || c == 'B')) {
+        struct strbuf *o = t->out;
+        const char *forms[2][4] = {{"(?:(?<=[", "])(?![", "])|(?<![", "])(?=["},
+                                   {"(?:(?<=[", "])(?=[", "])|(?<![", "])(?!["}};
+        const char **form = forms[c == 'B'];
+        for (int i = 0; i < 4; i++) {
+            strbuf_add_str(o, form[i]);
+            strbuf_add_str(o, WORD_ITEMS);
+            add_new_characters(o, WORD_NEW);
+        }
+        strbuf_add_str(o, "]))");
+        return STATUS_OK;
+    }
+    if (isalnum((unsigned char)c)) return refuse(t, "the escape", from, 2);
+    if ((unsigned char)c < 0x80) strbuf_add_char(t->out, '\\');
+    strbuf_add_char(t->out, c);
+    while (((unsigned char)*t->p & 0xC0) == 0x80) strbuf_add_char(t->out, *t->p++);
+    return STATUS_OK;
+}
+
+/* --- classes -------------------------------------------------------------------------------- */
+
+/* A class with the classes inside it, which only add to it. */
+static enum status char_class(struct translator *t)
+{
+    const char *from = t->p;
+    int depth = 0;
+    bool first = false; /* a "]" right after the opening is a member */
+    do {
+        char c = *t->p;
+        enum status st = STATUS_OK;
+        if (c == '\0') return refuse(t, "the unclosed class", from, strnlen(from, 40));
+        if (c == '[') {
+            if (t->p[1] == ':') return refuse(t, "the POSIX class", t->p, strnlen(t->p, 10));
+            bool negated = t->p[1] == '^';
+            if (depth > 0 && negated) return refuse(t, "the nested class", t->p, strnlen(t->p, 20));
+            if (depth == 0) strbuf_add_str(t->out, negated ? "[^" : "[");
+            t->p += negated ? 2 : 1;
+            depth++;
+            first = true;
+            continue;
+        }
+        if (c == '&' && t->p[1] == '&') return refuse(t, "the class intersection", t->p, 2);
+        if (c == ']' && !first) {
+            if (--depth == 0) strbuf_add_char(t->out, ']');
+            t->p++;
+        } else if (c == '\\') {
+            st = escape(t, true);
+        } else {
+            if (c == ']') strbuf_add_char(t->out, '\\');
+            strbuf_add_char(t->out, c);
+            t->p++;
+        }
+        if (st != STATUS_OK) return st;
+        first = false;
+    } while (depth > 0);
+    return STATUS_OK;
+}
+
+/* --- quantifiers and groups ------------------------------------------------------------------ */
+
+static void insert(struct strbuf *out, size_t at, const char *text)
+{
+    size_t len = strlen(text), tail = out->len - at;
+    strbuf_add(out, text, len); /* grows */
+    if (out->failed) return;
+    memmove(out->data + at + len, out->data + at, tail);
+    memcpy(out->data + at, text, len);
+}
+
+/* Length of an interval "{n}", "{n,}", "{n,m}", "{,m}" at p; 0 when the brace is a plain one. */
+static size_t interval_len(const char *p, bool *exact, bool *open_start)
+{
+    const char *q = p + 1;
+    size_t low = strspn(q, "0123456789");
+    q += low;
+    *exact = *q == '}';
+    *open_start = low == 0;
+    if (*q == ',') {
+        q++;
+        size_t high = strspn(q, "0123456789");
+        if (low == 0 && high == 0) return 0;
+        q += high;
+    } else if (low == 0) {
+        return 0;
+    }
+    return *q == '}' ? (size_t)(q + 1 - p) : 0;
+}
+
+static enum status quantifier(struct translator *t)
+{
+    bool exact = false, open_start = false, interval = *t->p == '{';
+    size_t len = interval ? interval_len(t->p, &exact, &open_start) : 1;
+    if (len == 0) {
+        t->atom = t->out->len;
+        t->quantified = false;
+        strbuf_add_str(t->out, "\\{");
+        t->p++;
+        return STATUS_OK;
+    }
+    if (t->atom == NO_ATOM) return refuse(t, "the quantifier", t->p, len);
+    if (t->quantified) { /* a{2,3}+ repeats the repetition: it is not possessive */
+        insert(t->out, t->atom, "(?:");
+        strbuf_add_char(t->out, ')');
+    }
+    if (interval && open_start) {
+        strbuf_add_str(t->out, "{0");
+        strbuf_add(t->out, t->p + 1, len - 1);
+    } else {
+        strbuf_add(t->out, t->p, len);
+    }
+    t->p += len;
+    t->quantified = true;
+    if ((*t->p == '?' && !exact) || (*t->p == '+' && !interval)) strbuf_add_char(t->out, *t->p++);
+    return STATUS_OK;
+}
+
+static enum status open_group(struct translator *t)
+{
+    static const char *const plain[] = {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!"};
+    const char *from = t->p;
+    if (t->p[1] == '?' && t->p[2] == '#') return refuse(t, "the comment", from, strnlen(from, 20));
+    const char *spelling = NULL;
+    size_t used = 1;
+    if (t->p[1] != '?') spelling = "(?:"; /* nothing refers to a group: none needs a number */
+    for (size_t i = 0; !spelling && i < sizeof(plain) / sizeof(plain[0]); i++) {
+        if (strncmp(from, plain[i], strlen(plain[i])) != 0) continue;
+        spelling = plain[i];
+        used = strlen(plain[i]);
+    }
+    bool rest_of_group = false;
+    if (!spelling) {
+        static const struct {
+            const char *onig, *pcre;
+        } options[] = {{"(?i", "(?i:"}, {"(?-i", "(?-i:"}, {"(?m", "(?s:"}, {"(?-m", "(?-s:"}};
+        for (size_t i = 0; !spelling && i < sizeof(options) / sizeof(options[0]); i++) {
+            size_t len = strlen(options[i].onig);
+            if (strncmp(from, options[i].onig, len) != 0) continue;
+            if (from[len] != ':' && from[len] != ')') continue;
+            spelling = options[i].pcre;
+            used = len + 1;
+            rest_of_group = from[len] == ')';
+        }
+        if (!spelling) return refuse(t, "the group", from, strnlen(from, 5));
+    }
+    t->p += used;
+    if (rest_of_group) {
+        t->groups[t->depth].n_to_close++;
+    } else {
+        if (t->depth == GROUP_DEPTH_MAX - 1) return refuse(t, "the nesting", from, 1);
+        t->groups[++t->depth] = (struct group){t->out->len, 0};
+    }
+    strbuf_add_str(t->out, spelling);
+    t->atom = NO_ATOM;
+    return STATUS_OK;
+}
+
+static void close_group(struct translator *t)
+{
+    for (int i = 0; i < t->groups[t->depth].n_to_close; i++) strbuf_add_char(t->out, ')');
+    t->groups[t->depth].n_to_close = 0;
+}
+
+static enum status one_item(struct translator *t)
+{
+    char c = *t->p;
+    if (strchr("*+?{", c)) return quantifier(t);
+    if (c == '(') return open_group(t);
+    if (c == ')') {
+        if (t->depth == 0) return refuse(t, "the unmatched", ")", 1);
+        close_group(t);
+        t->atom = t->groups[t->depth--].start;
+        t->quantified = false;
+        strbuf_add_char(t->out, ')');
+        t->p++;
+        return STATUS_OK;
+    }
+    t->atom = c == '|' ? NO_ATOM : t->out->len;
+    t->quantified = false;
+    if (c == '[') return char_class(t);
+    if (c == '\\') return escape(t, false);
+    do strbuf_add_char(t->out, *t->p++); /* a whole character is one atom */
+    while (((unsigned char)*t->p & 0xC0) == 0x80);
+    return STATUS_OK;
+}
+
+enum status regex_translate(const char *pattern, struct strbuf *out, struct error *err)
+{
+    struct translator t = {.p = pattern, .out = out, .err = err, .atom = NO_ATOM};
+    while (*t.p) {
+        enum status st = one_item(&t);
+        if (st != STATUS_OK) return st;
+    }
+    if (t.depth > 0) return refuse(&t, "the unclosed group", "(", 1);
+    close_group(&t);
+    if (out->failed) return error_set(err, STATUS_UNSUPPORTED, "a pattern is too large");
+    return STATUS_OK;
+}
