@@ -1,0 +1,245 @@
+/* stories260K, a trained model, in float32: the greedy ids and log-probabilities of expected.json,
+ * which a float64 reference made.  Every instruction set, the prompt whole and in pieces, alone and
+ * with 32 other requests in flight. */
+
+#include "config/base/file.h"
+#include "config/base/json.h"
+#include "engine/engine.h"
+#include "tests/unit/step_builder.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+enum { N_OTHERS = 32, N_SLOTS = N_OTHERS + 1, MAX_LEN = 512, MAX_TOKENS = 256, MAX_CASES = 16 };
+
+struct story {
+    int32_t ids[MAX_LEN]; /* the prompt, then the expected output */
+    double logprobs[MAX_LEN];
+    int n_prompt, n;
+};
+static struct story stories[MAX_CASES];
+static int n_stories;
+static char model_dir[400];
+
+static int read_stories(void **state)
+{
+    char path[512];
+    struct error err = {0};
+    cJSON *root;
+    const char *shared = getenv("INFERD_SHARED");
+    (void)state;
+    snprintf(model_dir, sizeof model_dir, "%.300s/models/stories260K",
+             shared ? shared : "../shared");
+    snprintf(path, sizeof path, "%s/expected.json", model_dir);
+    if (!file_exists(path)) return 0;
+    if (json_parse_file(path, NULL, &root, &err) != STATUS_OK) return -1;
+    const cJSON *c, *item;
+    cJSON_ArrayForEach(c, json_get(root, "cases"))
+    {
+        struct story *s = &stories[n_stories];
+        CHECK(n_stories++ < MAX_CASES);
+        cJSON_ArrayForEach(item, json_get(c, "prompt_ids"))
+        {
+            CHECK(s->n < MAX_LEN);
+            s->ids[s->n++] = item->valueint;
+        }
+        s->n_prompt = s->n;
+        cJSON_ArrayForEach(item, json_get(c, "ids"))
+        {
+            CHECK(s->n < MAX_LEN);
+            s->ids[s->n++] = item->valueint;
+        }
+        int i = s->n_prompt;
+        cJSON_ArrayForEach(item, json_get(c, "logprobs"))
+        {
+            CHECK(i < MAX_LEN);
+            s->logprobs[i++] = item->valuedouble;
+        }
+        CHECK(i == s->n);
+    }
+    cJSON_Delete(root);
+    return n_stories > 0 ? 0 : -1;
+}
+
+static struct engine *open_engine(const char *isa)
+{
+    const struct engine_options o = {.model_dir = model_dir,
+                                     .dtype = DT_F32,
+                                     .kv_dtype = DT_F32,
+                                     .device = "cpu",
+                                     .isa = isa,
+                                     .n_threads = 2,
+                                     .block_size = 16,
+                                     .max_num_seqs = N_SLOTS,
+                                     .max_num_batched_tokens = MAX_TOKENS,
+                                     .max_logit_rows = N_SLOTS};
+    struct engine *e;
+    struct error err = {0};
+    if (engine_open(&e, &o, &err) == STATUS_OK) return e;
+    print_message("%s: %s\n", isa, err.message);
+    return NULL;
+}
+
+/* One request being generated in a slot. */
+struct request {
+    int32_t ids[MAX_LEN];
+    int n_prompt, n, n_computed, n_end;
+    const struct story *story; /* NULL: nobody looks at it */
+    int chunk, starts_at;      /* prompt tokens a step; the step it joins at */
+};
+
+static void check_token(const struct request *r, const struct sample_out *s, const char *isa)
+{
+    const struct story *want = r->story;
+    if (s->token != want->ids[r->n])
+        fail_msg("%s, chunks of %d: output %d is %d, expected %d", isa, r->chunk,
+                 r->n - r->n_prompt, s->token, want->ids[r->n]);
+    if (!(fabs((double)s->logprob - want->logprobs[r->n]) <= 1e-3))
+        fail_msg("%s: output %d has logprob %f, expected %f", isa, r->n - r->n_prompt,
+                 (double)s->logprob, want->logprobs[r->n]);
+    assert_int_equal(s->rank, 1);
+}
+
+/* Continuous batching at its plainest: each step takes what every request has left, decodes whole,
+ * prompts in chunks; ends when the requests that are looked at have ended. */
+static void run_requests(struct engine *e, struct step_builder *b, struct request *requests, int n,
+                         const char *isa)
+{
+    static struct sample_out samples[N_SLOTS];
+    const struct sampling_params params = builder_greedy(0);
+    struct step_result result = {.samples = samples};
+    struct error err = {0};
+    bool busy = true;
+    for (int step = 0; busy; step++) {
+        int drawing[N_SLOTS], n_drawing = 0;
+        builder_begin(b);
+        busy = false;
+        for (int i = 0; i < n; i++) {
+            struct request *r = &requests[i];
+            if (step < r->starts_at || r->n == r->n_end) continue;
+            const int left = r->n - r->n_computed;
+            const int take = left < r->chunk ? left : r->chunk;
+            builder_add(b, i, r->ids, r->n_computed, r->n_computed + take, r->n_prompt);
+            r->n_computed += take;
+            if (r->n_computed < r->n) continue;
+            builder_sample(b, b->step.n_tokens - 1, -1, r->n - r->n_prompt, &params);
+            drawing[n_drawing++] = i;
+        }
+        CHECK(b->step.n_tokens > 0);
+        if (engine_execute(e, &b->step, &result, &err) != STATUS_OK) fail_msg("%s", err.message);
+        for (int k = 0; k < n_drawing; k++) {
+            struct request *r = &requests[drawing[k]];
+            if (r->story) check_token(r, &samples[k], isa);
+            r->ids[r->n++] = samples[k].token;
+        }
+        for (int i = 0; i < n; i++)
+            busy = busy || (requests[i].story && requests[i].n < requests[i].n_end);
+    }
+}
+
+static void expect_story(struct request *r, const struct story *s, int chunk, int starts_at)
+{
+    *r = (struct request){.story = s, .chunk = chunk, .starts_at = starts_at};
+    r->n_prompt = r->n = s->n_prompt;
+    r->n_end = s->n;
+    memcpy(r->ids, s->ids, (size_t)s->n_prompt * sizeof *r->ids);
+}
+
+/* Different prompts and lengths, joining at different steps. */
+static void add_others(struct request *others)
+{
+    const struct story *s = &stories[0];
+    for (int i = 0; i < N_OTHERS; i++) {
+        struct request *r = &others[i];
+        *r = (struct request){.chunk = 1 + i % 7, .starts_at = i / 3};
+        r->n_prompt = r->n = 1 + (i * 5) % 60;
+        for (int k = 0; k < r->n; k++) r->ids[k] = s->ids[(i * 3 + k * (1 + i % 4)) % s->n];
+        r->n_end = MAX_LEN - 4 * i;
+    }
+}
+
+static void check_isa(const char *isa)
+{
+    static const int chunks[] = {1, 3, MAX_TOKENS};
+    static struct request requests[N_SLOTS];
+    struct engine *e = open_engine(isa);
+    if (!e) return;
+    struct step_builder b;
+    builder_init(&b, N_SLOTS, 16, MAX_LEN, MAX_TOKENS);
+    assert_true(engine_info(e)->n_blocks >= builder_n_blocks(&b));
+    for (int i = 0; i < n_stories; i++) {
+        for (size_t k = 0; k < ARRAY_LEN(chunks); k++) {
+            expect_story(&requests[0], &stories[i], chunks[k], 0);
+            run_requests(e, &b, requests, 1, isa);
+        }
+        expect_story(&requests[0], &stories[i], 2, 7);
+        add_others(requests + 1);
+        run_requests(e, &b, requests, N_SLOTS, isa);
+    }
+    builder_free(&b);
+    engine_close(e);
+}
+
+static void test_greedy(void **state)
+{
+    static const char *const isas[] = {"scalar", "avx2", "avx512", "auto"};
+    (void)state;
+    if (n_stories == 0) {
+        print_message("skipped: %s is not there\n", model_dir);
+        skip();
+    }
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) check_isa(isas[i]);
+}
+
+/* The expected text as a prompt in one piece: each next token's log-probability is the same as
+ * when it was generated. */
+static void test_scored(void **state)
+{
+    static struct sample_out samples[MAX_TOKENS];
+    const struct engine_options o = {.model_dir = model_dir,
+                                     .dtype = DT_F32,
+                                     .kv_dtype = DT_F32,
+                                     .device = "cpu",
+                                     .isa = "auto",
+                                     .n_threads = 1,
+                                     .block_size = 32,
+                                     .max_num_seqs = 1,
+                                     .max_num_batched_tokens = MAX_TOKENS,
+                                     .max_logit_rows = MAX_TOKENS};
+    const struct sampling_params params = builder_greedy(1);
+    struct engine *e;
+    struct error err = {0};
+    (void)state;
+    if (n_stories == 0) skip();
+    if (engine_open(&e, &o, &err) != STATUS_OK) fail_msg("%s", err.message);
+    for (int i = 0; i < n_stories; i++) {
+        const struct story *s = &stories[i];
+        struct step_builder b;
+        struct step_result result = {.samples = samples};
+        builder_init(&b, 1, 32, MAX_LEN, MAX_TOKENS);
+        builder_begin(&b);
+        builder_add(&b, 0, s->ids, 0, s->n - 1, s->n - 1);
+        for (int p = s->n_prompt; p < s->n; p++) builder_sample(&b, p - 1, s->ids[p], 0, &params);
+        if (engine_execute(e, &b.step, &result, &err) != STATUS_OK) fail_msg("%s", err.message);
+        for (int k = 0; k < result.n_samples; k++) {
+            assert_int_equal(samples[k].token, s->ids[s->n_prompt + k]);
+            assert_int_equal(samples[k].top[0].token, samples[k].token);
+            assert_true(fabs((double)samples[k].logprob - s->logprobs[s->n_prompt + k]) <= 1e-3);
+        }
+        builder_free(&b);
+    }
+    engine_close(e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_greedy),
+        cmocka_unit_test(test_scored),
+    };
+    return cmocka_run_group_tests(tests, read_stories, NULL);
+}
