@@ -332,7 +332,7 @@ static enum status check_content(struct convert *c, enum role role)
 
 static enum status convert_one(struct convert *c, const cJSON *message)
 {
-    enum role role;
+    enum role role = ROLE_USER;
     enum status st;
     const cJSON *item;
 

@@ -619,11 +619,11 @@ void api_on_event(void *app, const struct engine_event *ev)
 
     (void)app;
     g->refs++;
+    if (ev->last) p->in_engine = false; /* first: it cannot be cancelled any more */
     if (!g->answered) take_event(p, ev);
     if (ev->last) {
-        p->in_engine = false;
         observe_request(p, ev);
-        release(g);
+        g->refs--; /* the engine's; the one taken above is left */
     }
     release(g);
 }
