@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A failed check ends the history: message to stderr, back to the runner. */
+/* A failed check ends the history: message to stderr, back to the runner's setjmp. */
+extern jmp_buf sim_on_failure;
 _Noreturn void sim_fail(const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 #define SIM_CHECK(cond, ...)                                       \
@@ -97,11 +98,13 @@ void client_event(struct client_request *c, const struct sched_event *ev, bool f
 bool history_run(uint64_t seed, bool verbose);
 struct history_totals {
     uint64_t n_histories, n_requests, n_steps, n_tokens, n_preemptions, n_hits, n_copies;
-    uint64_t n_cancelled, n_deadlines, n_forks, n_scored, n_faults, n_chained;
+    uint64_t n_cancelled, n_deadlines, n_scored, n_faults, n_chained;
+    uint64_t longest; /* history, in steps */
 };
 extern struct history_totals history_totals;
 
-/* Replays the public traces under `dir`; 0 = fine, 77 = not there. */
+/* Replays the public traces under `dir`, each for at most so many seconds; 0 = fine.  Says so where
+ * one is not there. */
 int traces_run(const char *dir, double seconds_each);
 
 #endif
