@@ -5,8 +5,7 @@
 #include "config/base/file.h"
 #include "config/base/json.h"
 #include "engine/engine.h"
-#include "engine/model.h"
-#include "tests/unit/step_builder.h"
+#include "tests/unit/direct_model.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -61,7 +60,7 @@ static int read_all(void **state)
     for (int i = 0; i < n; i++) {
         if (entries[i]->d_name[0] != '.' && n_models < MAX_MODELS) {
             struct golden *g = &models[n_models++];
-            snprintf(g->name, sizeof g->name, "%s", entries[i]->d_name);
+            snprintf(g->name, sizeof g->name, "%.60s", entries[i]->d_name);
             snprintf(g->dir, sizeof g->dir, GOLDEN "/%.60s", entries[i]->d_name);
             read_golden(g);
         }
@@ -83,82 +82,10 @@ static int free_all(void **state)
 
 /* --- the graph itself: raw logits ------------------------------------------------------------- */
 
-struct direct {
-    struct backend *be;
-    struct model_config config;
-    struct model_weights weights;
-    struct model model;
-    struct step_builder b;
-};
-
-static bool open_direct(struct direct *d, const struct golden *g, const char *isa)
-{
-    struct error err = {0};
-    const struct load_options load = {.quant = QUANT_NONE};
-    *d = (struct direct){0};
-    if (cpu_backend_open(&d->be, 2, isa, &err) != STATUS_OK) return false;
-    if (model_config_load(g->dir, &d->config, &err) != STATUS_OK) fail_msg("%s", err.message);
-    d->config.stored_dtype = DT_F32;
-    const struct model_config *c = &d->config;
-    if (model_weights_load(d->be, g->dir, c, &load, &d->weights, &err) != STATUS_OK)
-        fail_msg("%s", err.message);
-    builder_init(&d->b, N_SLOTS, BLOCK, g->n, N_SLOTS * g->n);
-    const int qkv = (c->n_heads + 2 * c->n_kv_heads) * c->head_dim;
-    int widest = 2 * c->d_ffn > c->d_model ? 2 * c->d_ffn : c->d_model;
-    if (qkv > widest) widest = qkv;
-    const struct backend_limits limits = {
-        .max_tokens = d->b.max_tokens,
-        .max_seqs = N_SLOTS,
-        .max_samples = d->b.max_tokens,
-        .max_blocks_per_seq = d->b.blocks_per_seq,
-        .n_blocks = builder_n_blocks(&d->b),
-        .block_size = BLOCK,
-        .n_layers = c->n_layers,
-        .n_kv_heads = c->n_kv_heads,
-        .head_dim = c->head_dim,
-        .n_heads = c->n_heads,
-        .max_cols = widest,
-        .vocab_size = c->vocab_size,
-        .kv_dtype = DT_F32,
-    };
-    if (d->be->ops->reserve(d->be, &limits, &c->rope, &err) != STATUS_OK)
-        fail_msg("%s", err.message);
-    if (model_init(&d->model, d->be, c, &d->weights, &limits, &err) != STATUS_OK)
-        fail_msg("%s", err.message);
-    return true;
-}
-
-static void close_direct(struct direct *d)
-{
-    model_weights_free(d->be, &d->config, &d->weights);
-    d->be->ops->close(d->be);
-    builder_free(&d->b);
-}
-
-/* Runs the built step, asking for every row, and copies the rows of the first sequence out. */
-static void run_direct(struct direct *d, float *out, int n_rows)
-{
-    static struct sample_out samples[1024];
-    static struct sampling_params params;
-    struct step_result result = {.samples = samples};
-    struct error err = {0};
-    params = builder_greedy(-1);
-    struct step *s = &d->b.step;
-    for (int i = 0; i < s->n_tokens; i++) builder_sample(&d->b, i, 0, 0, &params);
-    const struct step_dims dims = {.n_tokens = s->n_tokens, .n_logits = s->n_tokens};
-    d->be->ops->step_upload(d->be, s);
-    enum status st = d->be->ops->run(d->be, &dims, model_forward, &d->model, &err);
-    if (st == STATUS_OK) st = d->be->ops->step_download(d->be, &result, &err);
-    if (st != STATUS_OK) fail_msg("%s", err.message);
-    const struct tensor *l = &d->model.logits;
-    for (int i = 0; i < n_rows; i++)
-        memcpy(out + (size_t)i * (size_t)l->cols, (float *)l->data + (size_t)i * (size_t)l->ld,
-               (size_t)l->cols * sizeof *out);
-}
-
 /* The prompt in pieces of `chunk` (the last may be shorter); `beside`: another sequence, the prompt
  * backwards, is prefilled and decoded in the same steps. */
-static void feed(struct direct *d, const struct golden *g, int chunk, bool beside, float *logits)
+static void feed(struct direct_model *d, const struct golden *g, int chunk, bool beside,
+                 float *logits)
 {
     int32_t other[256];
     for (int i = 0; i < g->n; i++) other[i] = g->prompt[g->n - 1 - i];
@@ -172,7 +99,7 @@ static void feed(struct direct *d, const struct golden *g, int chunk, bool besid
             builder_add(&d->b, 2, other, other_at, other_to, g->n);
             other_at = other_to;
         }
-        run_direct(d, logits + (size_t)at * (size_t)g->vocab, to - at);
+        direct_run(d, logits + (size_t)at * (size_t)g->vocab, to - at);
     }
 }
 
@@ -202,8 +129,17 @@ static void check_model(const struct golden *g, const char *isa)
         int chunk;
         bool beside;
     } ways[] = {{1 << 20, false}, {1, false}, {5, false}, {16, false}, {17, true}, {1, true}};
-    struct direct d;
-    if (!open_direct(&d, g, isa)) {
+    const struct direct_options o = {.dir = g->dir,
+                                     .isa = isa,
+                                     .dtype = DT_F32,
+                                     .kv_dtype = DT_F32,
+                                     .n_slots = N_SLOTS,
+                                     .block_size = BLOCK,
+                                     .max_len = g->n,
+                                     .max_tokens = N_SLOTS * g->n,
+                                     .n_threads = 2};
+    struct direct_model d;
+    if (!direct_open(&d, &o)) {
         print_message("%s: not on this CPU\n", isa);
         return;
     }
@@ -228,7 +164,7 @@ static void check_model(const struct golden *g, const char *isa)
     }
     free(whole);
     free(logits);
-    close_direct(&d);
+    direct_close(&d);
 }
 
 static void test_logits(void **state)
