@@ -27,6 +27,7 @@ static uint64_t deadline_span_us(const struct http_server *s, enum http_deadline
      * client that dribbles its next request line. */
     if (kind == DEADLINE_IDLE) span = s->o.idle_timeout + s->o.header_timeout;
     if (kind == DEADLINE_DRAIN) span = s->o.idle_timeout;
+    if (kind == DEADLINE_HANGUP) span = HTTP_HANGUP_MS / 1000.0;
     return (uint64_t)(span * 1e6);
 }
 
@@ -53,6 +54,7 @@ void http_deadline_set(struct http_conn *c, enum http_deadline kind)
 {
     struct http_server *s = c->server;
     list_remove(&c->deadline);
+    if (c->hung_up) kind = DEADLINE_HANGUP;
     c->kind = kind;
     if (kind == DEADLINE_NONE || s->closing) return;
     c->deadline_us = clock_now_us() + deadline_span_us(s, kind);
@@ -65,7 +67,12 @@ void http_deadline_set(struct http_conn *c, enum http_deadline kind)
 static void deadline_passed(struct http_conn *c)
 {
     enum http_deadline kind = c->kind;
-    http_deadline_set(c, DEADLINE_NONE);
+    if (kind == DEADLINE_HANGUP && c->x.queued) { /* an answer is on its way to a half-closed end */
+        http_deadline_set(c, DEADLINE_HANGUP);
+        return;
+    }
+    list_remove(&c->deadline);
+    c->kind = DEADLINE_NONE;
     if (kind == DEADLINE_DRAIN) {
         http_lost(&c->x);
         return;
@@ -90,7 +97,7 @@ static void on_deadline(uv_timer_t *t)
     deadline_timer_update(s);
 }
 
-/* --- watching a suspended connection's socket --------------------------------------------------- */
+/* --- watching the sockets --------------------------------------------------- */
 
 void http_work(struct http_exchange *x, struct list *where)
 {
@@ -102,42 +109,37 @@ void http_lost(struct http_exchange *x)
 {
     if (x->gone) return;
     x->gone = true;
-    http_watch_stop(x);
     http_work(x, &x->conn->server->gone);
 }
 
 static void on_watch(uv_poll_t *p, int status, int events)
 {
-    struct http_exchange *x = &((struct http_conn *)p->data)->x;
+    struct http_conn *c = p->data;
+    struct http_exchange *x = &c->x;
     /* A FIN comes as UV_DISCONNECT, a reset as UV_EBADF with no events. */
-    if (status < 0 || (events & UV_DISCONNECT))
+    if (status >= 0 && !(events & UV_DISCONNECT)) {
+        if (events & UV_WRITABLE) http_work(x, &c->server->dirty);
+        return;
+    }
+    uv_poll_stop(p); /* it would say so for ever */
+    c->hung_up = true;
+    if (x->suspended)
         http_lost(x);
-    else if (events & UV_WRITABLE)
-        http_work(x, &x->conn->server->dirty);
+    else
+        http_deadline_set(c, DEADLINE_HANGUP);
 }
 
-void http_watch_start(struct http_exchange *x)
+void http_watch_update(struct http_exchange *x)
 {
     struct http_conn *c = x->conn;
-    if (!c->has_watch) {
-        int e = uv_poll_init(c->server->loop, &c->watch, c->fd);
-        if (e) {
-            log_event(LOG_ERROR, "watch_failed", "error=%s", uv_strerror(e));
-            http_lost(x);
-            return;
-        }
-        c->watch.data = c;
-        c->has_watch = true;
-        c->server->n_handles++;
+    if (c->hung_up) {
+        http_lost(x);
+        return;
     }
-    c->watching = true;
-    uv_poll_start(&c->watch, UV_DISCONNECT | (x->want_write ? UV_WRITABLE : 0), on_watch);
-}
-
-void http_watch_stop(struct http_exchange *x)
-{
-    if (x->conn->watching) uv_poll_stop(&x->conn->watch);
-    x->conn->watching = false;
+    int events = UV_DISCONNECT | (x->want_write ? UV_WRITABLE : 0);
+    if (events == c->watched) return; /* uv_poll_start costs two system calls */
+    c->watched = events;
+    uv_poll_start(&c->watch, events, on_watch);
 }
 
 /* --- connections --------------------------------------------------------------------------------- */
@@ -182,11 +184,18 @@ static void on_watch_closed(uv_handle_t *h)
 static void conn_open(struct http_server *s, struct MHD_Connection *mhd, void **socket_context)
 {
     struct http_conn *c = calloc(1, sizeof(*c));
-    *socket_context = c;
-    if (!c) return; /* on_uri closes */
+    *socket_context = NULL;
+    if (!c) return; /* on_access closes */
     c->server = s;
     c->mhd = mhd;
     c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    if (uv_poll_init(s->loop, &c->watch, c->fd) != 0) {
+        free(c);
+        return;
+    }
+    *socket_context = c;
+    c->watch.data = c;
+    s->n_handles++;
     c->x.conn = c;
     list_init(&c->x.work);
     list_init(&c->deadline);
@@ -195,6 +204,7 @@ static void conn_open(struct http_server *s, struct MHD_Connection *mhd, void **
     list_push_back(&s->conns, &c->link);
     s->n_conns++;
     http_deadline_set(c, DEADLINE_REQUEST);
+    http_watch_update(&c->x);
 
     int on = 1, idle = 30, interval = 10, count = 3;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -222,10 +232,7 @@ static void conn_close(struct http_conn *c)
     strbuf_free(&c->x.body);
     strbuf_free(&c->x.headers);
     free(c->x.stream);
-    if (c->has_watch)
-        uv_close((uv_handle_t *)&c->watch, on_watch_closed);
-    else
-        free(c);
+    uv_close((uv_handle_t *)&c->watch, on_watch_closed);
 }
 
 static void on_connection(void *server, struct MHD_Connection *mhd, void **socket_context,
@@ -269,7 +276,6 @@ static void on_mhd_log(void *arg, const char *fmt, va_list args)
 
 static void resume(struct http_exchange *x)
 {
-    http_watch_stop(x);
     if (!x->suspended) return;
     x->suspended = false;
     x->conn->server->n_suspended--;

@@ -10,9 +10,12 @@
  * the time of MHD_get_timeout is up: its sockets are edge-triggered, so skipping that hangs
  * connections.
  *
- * A connection whose answer is not there yet is suspended.  A suspended connection neither times
- * out nor sees its client leave, so its socket is watched by libuv meanwhile; FIN and reset both
- * mean that the client is gone.
+ * Clients that leave.  A connection whose answer is not there yet is suspended, and MHD neither
+ * times it out nor sees its client go.  Nor does it always see that of others: it takes a short
+ * read for an empty socket, so a FIN that came together with the last bytes raises no further
+ * edge and would be noticed at the idle timeout.  Therefore libuv watches every socket for
+ * UV_DISCONNECT.  FIN and reset both mean that the client is gone: a suspended exchange ends at
+ * once, another connection is shut down when MHD has not closed it HTTP_HANGUP_MS later.
  *
  * Streams: when MHD asks for the first piece of the body, the status line and the headers are in
  * the socket and its write buffer is empty.  The connection is then suspended until the stream
@@ -30,14 +33,22 @@ enum {
     HTTP_STREAM_MAX_SIZE = 64 << 20, /* unsent bytes after which a client is given up */
     HTTP_STREAM_KEEP_SIZE = 4096,    /* buffers up to this size stay with the connection */
     HTTP_SPARE_CONNECTIONS = 128,    /* beyond the limit: answered 503 and closed */
-    HTTP_WATCHDOG_MS = 100,          /* MHD_run at least this often while answers are open:
+    HTTP_HANGUP_MS = 50,
+    HTTP_WATCHDOG_MS = 100, /* MHD_run at least this often while answers are open:
                                            * before 1.0.3 a ready connection may be skipped when
                                            * another one is suspended */
-    HTTP_LINGER_MAX = 256,           /* sockets read to their end after a refusal */
-    HTTP_LINGER_MS = 2000,           /* nginx's lingering_timeout is 5 s */
+    HTTP_LINGER_MAX = 256,  /* sockets read to their end after a refusal */
+    HTTP_LINGER_MS = 2000,  /* nginx's lingering_timeout is 5 s */
 };
 
-enum http_deadline { DEADLINE_NONE, DEADLINE_REQUEST, DEADLINE_IDLE, DEADLINE_DRAIN, DEADLINE_N };
+enum http_deadline {
+    DEADLINE_NONE,
+    DEADLINE_REQUEST, /* until the request is there */
+    DEADLINE_IDLE,    /* until the next request line is there */
+    DEADLINE_DRAIN,   /* until an ended stream is taken */
+    DEADLINE_HANGUP,  /* until MHD has noticed a FIN */
+    DEADLINE_N
+};
 
 /* One request and its answer; embedded in its connection and used again. */
 struct http_exchange {
@@ -79,8 +90,8 @@ struct http_conn {
     struct MHD_Connection *mhd;
     int fd;
     uv_poll_t watch;
-    bool has_watch; /* watch was initialised */
-    bool watching;
+    int watched;             /* events that watch waits for */
+    bool hung_up;            /* a FIN or a reset has come; the watch is stopped */
     bool refused;            /* over the connection limit */
     struct list link;        /* server.conns */
     struct list deadline;    /* server.deadlines[kind], or alone */
@@ -108,8 +119,8 @@ struct http_server {
 
 /* --- http.c --- */
 void http_deadline_set(struct http_conn *c, enum http_deadline kind);
-void http_watch_start(struct http_exchange *x);
-void http_watch_stop(struct http_exchange *x);
+/* After want_write has changed, or x was suspended. */
+void http_watch_update(struct http_exchange *x);
 /* Moves x into one of the pump's lists. */
 void http_work(struct http_exchange *x, struct list *where);
 /* The client left: on_closed and the end of the exchange follow in the pump. */

@@ -207,7 +207,7 @@ static enum MHD_Result finish_request(struct http_exchange *x)
     MHD_suspend_connection(x->conn->mhd);
     x->suspended = true;
     s->n_suspended++;
-    http_watch_start(x);
+    http_watch_update(x);
     return MHD_YES;
 }
 
@@ -232,7 +232,6 @@ void http_on_completed(void *server, struct MHD_Connection *mhd, void **req_cls,
     struct http_conn *c = *req_cls;
     if (!c || !c->x.open) return;
     struct http_exchange *x = &c->x;
-    http_watch_stop(x);
     list_remove(&x->work);
     if (x->suspended) s->n_suspended--;
     if (x->handled) s->n_exchanges--;

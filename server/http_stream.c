@@ -23,7 +23,7 @@ ssize_t http_stream_reader(void *cls, uint64_t pos, char *buf, size_t max)
     x->suspended = true;
     x->conn->server->n_suspended++;
     x->raw = true;
-    http_watch_start(x);
+    http_watch_update(x);
     if (!x->gone && !stream_drained(x)) http_work(x, &x->conn->server->dirty);
     return 0;
 }
@@ -113,7 +113,7 @@ void http_stream_send(struct http_exchange *x)
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             x->want_write = true;
-            http_watch_start(x);
+            http_watch_update(x);
             if (x->ended && x->conn->kind == DEADLINE_NONE)
                 http_deadline_set(x->conn, DEADLINE_DRAIN);
             return;
@@ -127,7 +127,7 @@ void http_stream_send(struct http_exchange *x)
     }
     if (x->want_write) {
         x->want_write = false;
-        http_watch_start(x);
+        http_watch_update(x);
     }
     if (x->ended) {
         http_deadline_set(x->conn, DEADLINE_NONE);
