@@ -181,20 +181,18 @@ static void check_layer_types(struct config_reader *r, struct model_config *c, b
 static void read_windows(struct config_reader *r, const struct family *f, struct model_config *c)
 {
     const bool qwen = f->family == FAMILY_QWEN2 || f->family == FAMILY_QWEN3;
+    const bool mistral = f->family == FAMILY_MISTRAL;
     int window = 0, first = 0;
-    if (f->family != FAMILY_LLAMA) {
+    /* Qwen's checkpoints carry a width that is switched off. */
+    if (mistral || (qwen && config_bool(r, "use_sliding_window", false))) {
         /* Missing: the family's width.  An explicit null: none. */
         const bool missing = r->status == STATUS_OK && !json_get(r->object, "sliding_window");
         window = config_int(r, "sliding_window", 1, INT_MAX, missing ? f->sliding_window : 0);
     }
-    if (qwen) {
-        if (!config_bool(r, "use_sliding_window", false)) window = 0;
-        /* Layers below it see everything. */
-        first = config_int(r, "max_window_layers", 0, INT_MAX, 28);
-    } else if (window > 0 && !config_bool(r, "use_sliding_window", true)) {
+    if (qwen) first = config_int(r, "max_window_layers", 0, INT_MAX, 28); /* below: full */
+    if (mistral && window > 0 && !config_bool(r, "use_sliding_window", true))
         config_refuse(r, STATUS_UNSUPPORTED, "use_sliding_window",
                       "false contradicts sliding_window %d: set sliding_window to null", window);
-    }
     c->sliding_window = window;
     for (int i = 0; i < c->n_layers; i++) c->layer_window[i] = window > 0 && i >= first;
     check_layer_types(r, c, qwen);
