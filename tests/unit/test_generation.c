@@ -291,6 +291,19 @@ static void incomplete_characters_are_replaced_at_the_end(void **state)
     fake_close(x, false);
 }
 
+static void output_goes_on_from_the_prompt(void **state)
+{
+    struct http_exchange *x = complete("{\"prompt\":[104,195],\"n\":2}");
+    (void)state;
+    token(0, 1, 0xa9, FINISH_LENGTH, false);
+    token(0, 0, 0xa9, FINISH_LENGTH, true);
+    cJSON *b = body_of(x);
+    assert_text(b, "choices.0.text", "\xc3\xa9");
+    assert_text(b, "choices.1.text", "\xc3\xa9");
+    cJSON_Delete(b);
+    fake_close(x, false);
+}
+
 static void batches_and_n(void **state)
 {
     struct http_exchange *x = complete("{\"prompt\":[\"p\",\"qr\"],\"n\":2,\"echo\":true}");
@@ -837,6 +850,7 @@ int main(void)
         TEST(min_tokens_hold_for_stop_strings),
         TEST(stop_token_ids_are_told),
         TEST(incomplete_characters_are_replaced_at_the_end),
+        TEST(output_goes_on_from_the_prompt),
         TEST(batches_and_n),
         TEST(a_full_queue_refuses_the_whole_batch),
         TEST(echo_without_output),
