@@ -11,14 +11,28 @@ static bool stream_drained(const struct http_exchange *x)
     return x->sent == x->sealed && x->stream_len == x->sealed;
 }
 
+/* A reader that ends its connection leaves it closed but in none of the lists that 0.9.75 looks
+ * through to free it, but for the one of timeouts, whose turn may be far away.  All connections
+ * with a timeout of their own are looked at in every MHD_run. */
+static ssize_t end_connection(struct http_exchange *x, ssize_t code)
+{
+    struct http_server *s = x->conn->server;
+    MHD_set_connection_option(x->conn->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
+                              (unsigned)s->o.idle_timeout + 2);
+    s->need_run = true;
+    return code;
+}
+
 /* MHD asks for the body: it has sent the headers and owns no unsent byte.  From here the socket is
  * ours until the stream has ended. */
 ssize_t http_stream_reader(void *cls, uint64_t pos, char *buf, size_t max)
 {
     (void)pos, (void)buf, (void)max;
     struct http_exchange *x = cls;
-    if (x->gone) return MHD_CONTENT_READER_END_WITH_ERROR;
-    if (x->ended && stream_drained(x)) return MHD_CONTENT_READER_END_OF_STREAM;
+    if (x->gone) return end_connection(x, MHD_CONTENT_READER_END_WITH_ERROR);
+    if (x->ended && stream_drained(x))
+        return x->chunked ? MHD_CONTENT_READER_END_OF_STREAM
+                          : end_connection(x, MHD_CONTENT_READER_END_OF_STREAM);
     MHD_suspend_connection(x->conn->mhd);
     x->suspended = true;
     x->conn->server->n_suspended++;
