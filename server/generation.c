@@ -159,6 +159,24 @@ static void on_closed(void *user, bool gone)
 
 /* --- preparing: pure, on any thread ---------------------------------------------------------- */
 
+/* The output goes on from the prompt's text: a decoder that drops the space in front of a text
+ * must not drop it here, and a character that the prompt began may end in the output.  Four tokens
+ * with text are enough of a past for both (UTF-8 has at most four bytes). */
+static void prime_detok(const struct generation *g, const struct gen_prompt *p)
+{
+    const struct tokenizer *t = g->app->tokenizer;
+    const int32_t *ids = p->request.prompt;
+    int32_t from = p->request.n_prompt;
+    struct strbuf ignored;
+
+    for (int n_text = 0; from > 0 && n_text < 4;) n_text += !tokenizer_is_special(t, ids[--from]);
+    strbuf_init(&ignored, 0);
+    for (int32_t c = 0; c < g->params.n; c++)
+        for (int32_t i = from; i < p->request.n_prompt; i++)
+            detok_push(&p->choices[c].detok, ids[i], &ignored);
+    strbuf_free(&ignored);
+}
+
 static enum status make_prompt(struct generation *g, struct gen_prompt *p,
                                const struct api_prompt *from)
 {
@@ -185,24 +203,6 @@ static enum status make_chat_prompt(struct generation *g)
     }
     strbuf_free(&text);
     return st;
-}
-
-/* The output goes on from the prompt's text: a decoder that drops the space in front of a text
- * must not drop it here, and a character that the prompt began may end in the output.  Four tokens
- * with text are enough of a past for both (UTF-8 has at most four bytes). */
-static void prime_detok(const struct generation *g, const struct gen_prompt *p)
-{
-    const struct tokenizer *t = g->app->tokenizer;
-    const int32_t *ids = p->request.prompt;
-    int32_t from = p->request.n_prompt;
-    struct strbuf ignored;
-
-    for (int n_text = 0; from > 0 && n_text < 4;) n_text += !tokenizer_is_special(t, ids[--from]);
-    strbuf_init(&ignored, 0);
-    for (int32_t c = 0; c < g->params.n; c++)
-        for (int32_t i = from; i < p->request.n_prompt; i++)
-            detok_push(&p->choices[c].detok, ids[i], &ignored);
-    strbuf_free(&ignored);
 }
 
 /* What echo shows: the text as it was sent, or the decoded ids. */
