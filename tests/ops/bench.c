@@ -1,0 +1,197 @@
+/* Time of the large cases: the same operators and shapes as the tests, on inputs of zeros. */
+#include "config/base/check.h"
+#include "config/base/clock.h"
+#include "tests/ops/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BENCH_MIN_NS 200000000u /* per figure */
+#define BENCH_LAYERS 16         /* weights in turn, so that caches do not hold them */
+
+struct bench {
+    const struct op_case *c;
+    struct backend *be;
+    struct weight *w[BENCH_LAYERS];
+    struct guarded x, y, out;
+    struct tensor qx;
+    struct attn_shape shape;
+    int n_weights;
+    int turn;
+};
+
+struct bench_options {
+    const char *isa, *filter;
+};
+
+static void bench_once(struct bench *b)
+{
+    const struct backend_ops *ops = b->be->ops;
+    const struct weight *w = b->n_weights ? b->w[b->turn++ % b->n_weights] : NULL;
+    switch (b->c->op) {
+    case CASE_LINEAR:
+        ops->linear(b->be, b->out.view, b->qx, w);
+        return;
+    case CASE_RMSNORM:
+        ops->rmsnorm(b->be, b->out.view, b->x.view, w, 1e-5f);
+        return;
+    case CASE_ADD_RMSNORM:
+        ops->add_rmsnorm(b->be, b->out.view, b->y.view, b->x.view, w, 1e-5f);
+        return;
+    case CASE_QUANTIZE:
+        ops->quantize(b->be, b->out.view, b->x.view);
+        return;
+    case CASE_SILU_MUL:
+        ops->silu_mul(b->be, b->out.view, b->x.view);
+        return;
+    case CASE_ATTENTION:
+        ops->attention(b->be, b->out.view, b->x.view, ops->kv_layer(b->be, 1), b->shape);
+        return;
+    default:
+        CHECK(!"an operator with a bench");
+    }
+}
+
+/* Bytes that must move and products that must be done, once. */
+static void bench_work(const struct op_case *c, double *bytes, double *products)
+{
+    const double T = c->T, N = c->N, K = c->K;
+    *products = 0;
+    if (c->op == CASE_LINEAR) {
+        const double item = c->quant ? 1 : c->dtype == DT_BF16 ? 2 : 4;
+        *bytes = N * K * item + T * (K * (c->quant ? 1 : 4) + N * 4);
+        *products = T * N * K;
+    } else if (c->op == CASE_ATTENTION) {
+        double pairs = 0, keys = 0;
+        for (int s = 0; s < c->n_seqs; s++) {
+            for (int i = c->skip; i < c->len[s]; i++) pairs += i + 1;
+            keys += c->len[s];
+        }
+        *bytes = keys * c->kv_heads * c->head_dim * 2 * (c->dtype == DT_BF16 ? 2 : 4);
+        *products = pairs * c->heads * c->head_dim * 2;
+    } else {
+        const double reads = c->op == CASE_RMSNORM || c->op == CASE_QUANTIZE ? 1 : 2;
+        const double writes = c->op == CASE_QUANTIZE ? 0.25 : c->op == CASE_ADD_RMSNORM ? 2 : 1;
+        *bytes = T * N * 4 * (reads + writes);
+    }
+}
+
+static bool prepare_rows(struct bench *b)
+{
+    const struct op_case *c = b->c;
+    const bool linear = c->op == CASE_LINEAR;
+    const int x_cols = linear ? c->K : c->op == CASE_SILU_MUL ? 2 * c->N : c->N;
+    const bool i8_out = c->op == CASE_QUANTIZE;
+    if (!guard_alloc(b->be, DT_F32, c->T, x_cols, &b->x) ||
+        !guard_alloc(b->be, DT_F32, c->T, c->N, &b->y) ||
+        !guard_alloc(b->be, i8_out ? DT_I8 : DT_F32, c->T, c->N, &b->out))
+        return false;
+    float *zeros = calloc((size_t)c->N * (size_t)(c->K ? c->K : 1) + (size_t)x_cols, sizeof *zeros);
+    CHECK(zeros);
+    guard_fill(&b->x, zeros, 0);
+    guard_fill(&b->y, zeros, 0);
+    b->n_weights = linear ? BENCH_LAYERS : 1;
+    for (int i = 0; i < b->n_weights; i++) {
+        b->w[i] =
+            linear ? case_weight(b->be, zeros, c->N, c->K, c->dtype, WEIGHT_LINEAR, c->quant, NULL)
+                   : case_weight(b->be, zeros, 1, c->N, DT_F32, WEIGHT_VECTOR, false, NULL);
+        if (!b->w[i]) return false;
+    }
+    free(zeros);
+    b->qx = b->x.view;
+    if (linear && c->quant) {
+        struct guarded q;
+        if (!guard_alloc(b->be, DT_I8, c->T, c->K, &q)) return false;
+        b->be->ops->quantize(b->be, q.view, b->x.view);
+        b->qx = q.view;
+    }
+    return true;
+}
+
+/* Arrays of a step that outlive prepare_attention. */
+struct bench_step {
+    struct step step;
+    int32_t *ints;
+};
+
+static bool prepare_attention(struct bench *b, struct bench_step *st)
+{
+    const struct op_case *c = b->c;
+    const int new_rows = c->len[0] - c->skip, T = new_rows * c->n_seqs, ld = pages_ld(c);
+    st->ints = calloc((size_t)(3 * T + CASE_SEQS * (ld + 2) + 1), sizeof *st->ints);
+    CHECK(st->ints);
+    int32_t *positions = st->ints, *slots = positions + T, *ids = slots + T;
+    int32_t *q_start = ids + T, *kv_len = q_start + CASE_SEQS + 1, *table = kv_len + CASE_SEQS;
+    pages_shuffle(c, table, ld);
+    for (int s = 0; s < c->n_seqs; s++) {
+        q_start[s + 1] = (s + 1) * new_rows;
+        kv_len[s] = c->len[s];
+    }
+    st->step = (struct step){.n_tokens = T,
+                             .n_seqs = c->n_seqs,
+                             .token_ids = ids,
+                             .positions = positions,
+                             .slots = slots,
+                             .q_start = q_start,
+                             .kv_len = kv_len,
+                             .block_tables = table,
+                             .block_table_ld = ld};
+    b->be->ops->step_upload(b->be, &st->step);
+    b->shape = (struct attn_shape){
+        .n_heads = c->heads, .n_kv_heads = c->kv_heads, .head_dim = c->head_dim, .scale = 0.1f};
+    if (!guard_alloc(b->be, DT_F32, T, c->N, &b->x) ||
+        !guard_alloc(b->be, DT_F32, T, c->N, &b->out))
+        return false;
+    float *zeros = calloc((size_t)c->N, sizeof *zeros);
+    CHECK(zeros);
+    guard_fill(&b->x, zeros, 0);
+    free(zeros);
+    return true;
+}
+
+static double bench_time_us(struct bench *b)
+{
+    bench_once(b);
+    double best = INFINITY;
+    const uint64_t start = clock_now_ns();
+    do {
+        const uint64_t t = clock_now_ns();
+        bench_once(b);
+        const double us = (double)(clock_now_ns() - t) / 1e3;
+        if (us < best) best = us;
+    } while (clock_now_ns() - start < BENCH_MIN_NS);
+    return best;
+}
+
+static void bench_case(const struct op_case *c, void *arg)
+{
+    const struct bench_options *o = arg;
+    char name[200];
+    case_name(c, name, sizeof name);
+    if (!c->bench || (o->filter && !strstr(name, o->filter))) return;
+    double bytes, products;
+    bench_work(c, &bytes, &products);
+    for (int threads = 1; threads <= 2; threads++) {
+        struct bench b = {.c = c, .be = case_open(c, o->isa, threads)};
+        struct bench_step st = {0};
+        const bool ok =
+            b.be && (c->op == CASE_ATTENTION ? prepare_attention(&b, &st) : prepare_rows(&b));
+        if (ok) {
+            const double us = bench_time_us(&b);
+            printf("%-78s %s %d threads %10.1f us %8.1f GB/s %8.1f Gop/s\n", name, o->isa, threads,
+                   us, bytes / us / 1e3, 2 * products / us / 1e3);
+            fflush(stdout);
+        }
+        for (int i = 0; i < b.n_weights; i++) b.be->ops->weight_free(b.be, b.w[i]);
+        if (b.be) b.be->ops->close(b.be);
+        free(st.ints);
+    }
+}
+
+int bench_run(const char *isa, const char *filter)
+{
+    struct bench_options o = {.isa = isa, .filter = filter};
+    cases_each(bench_case, &o);
+    return 0;
+}

@@ -1,0 +1,278 @@
+/* optest - every operator against float64, on every instruction set that this CPU has.
+ *
+ *   optest [--isa X] [--filter TEXT] [--verbose]     correctness
+ *   optest --bench [--isa X] [--filter TEXT]         bandwidth and arithmetic rate
+ *
+ * A case passes when, on each instruction set: the answer agrees with float64 (bit for bit where
+ * the inputs are integers); nothing outside the output was written; two threads give the bits of
+ * one; a row alone gives the bits it has in the batch (attention: a sequence alone, and in chunks
+ * of any size); fused forms give the bits of their parts; and integer-exact operators give the
+ * same bits on all instruction sets. */
+#include "config/base/check.h"
+#include "tests/ops/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ABS_TOLERANCE 2e-5 /* of the output's root mean square */
+#define REL_TOLERANCE 2e-5
+#define SIMILARITY    1e-5 /* 1 - 2 x.y / (x.x + y.y) */
+
+static const char *const all_isas[] = {"scalar", "avx2", "avx512"};
+
+struct options {
+    const char *isa, *filter;
+    bool bench, verbose;
+};
+
+struct tally {
+    const struct options *options;
+    const char *isas[ARRAY_LEN(all_isas)];
+    int n_isas;
+    int passed, failed;
+};
+
+/* --- comparison --- */
+
+static bool fail(const struct op_case *c, const char *isa, const char *what, size_t at, double got,
+                 double want)
+{
+    char name[200];
+    case_name(c, name, sizeof name);
+    const size_t cols = (size_t)case_cols(c);
+    fprintf(stderr, "FAIL %s [%s]: %s: row %zu column %zu is %.9g, wanted %.9g\n", name, isa, what,
+            at / cols, at % cols, got, want);
+    return false;
+}
+
+static bool same_bits(const struct op_case *c, const char *isa, const char *what, const float *got,
+                      const float *want, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&got[i], &want[i], sizeof *got) != 0)
+            return fail(c, isa, what, i, (double)got[i], (double)want[i]);
+    return true;
+}
+
+static bool close_enough(const struct op_case *c, const char *isa, const float *got,
+                         const double *want, size_t n)
+{
+    double xx = 0, yy = 0, xy = 0;
+    for (size_t i = 0; i < n; i++) {
+        xx += (double)got[i] * (double)got[i];
+        yy += want[i] * want[i];
+        xy += (double)got[i] * want[i];
+    }
+    const double rms = sqrt(yy / (double)n);
+    for (size_t i = 0; i < n; i++) {
+        const double limit = ABS_TOLERANCE * rms + REL_TOLERANCE * fabs(want[i]);
+        if (!(fabs((double)got[i] - want[i]) <= limit)) /* NaN fails */
+            return fail(c, isa, "float64", i, (double)got[i], want[i]);
+    }
+    const double apart = xx + yy > 0 ? 1 - 2 * xy / (xx + yy) : 0;
+    return apart < SIMILARITY || fail(c, isa, "similarity to float64", 0, apart, 0);
+}
+
+/* Integers times scale, to half a step; the largest integer is 127. */
+static bool quantised_right(const struct op_case *c, const char *isa, const float *got,
+                            const double *want)
+{
+    const int cols = case_cols(c);
+    for (int r = 0; r < c->T; r++, got += cols, want += cols) {
+        const double scale = (double)got[cols - 1];
+        int largest = 0;
+        for (int i = 0; i < c->N; i++) {
+            const double slack = scale * 0.501 + 1e-5 * fabs(want[i]);
+            if (!(fabs((double)got[i] * scale - want[i]) <= slack))
+                return fail(c, isa, "quantised value", (size_t)(r * cols + i),
+                            (double)got[i] * scale, want[i]);
+            if (abs((int)got[i]) > largest) largest = abs((int)got[i]);
+        }
+        if (largest != 127 && scale != 0)
+            return fail(c, isa, "largest integer", (size_t)(r * cols), largest, 127);
+        for (int i = c->N; i < cols - 1; i++) /* the residual beside it */
+            if (got[i] != (float)want[i])
+                return fail(c, isa, "residual", (size_t)(r * cols + i), (double)got[i], want[i]);
+    }
+    return true;
+}
+
+static bool right(const struct op_case *c, const char *isa, const float *got, const double *want)
+{
+    const size_t n = (size_t)case_rows(c) * (size_t)case_cols(c);
+    if (c->quant && c->op != CASE_LINEAR) return quantised_right(c, isa, got, want);
+    if (!c->exact) return close_enough(c, isa, got, want, n);
+    for (size_t i = 0; i < n; i++)
+        if (got[i] != (float)want[i])
+            return fail(c, isa, "exact answer", i, (double)got[i], want[i]);
+    return true;
+}
+
+/* --- one case on one instruction set --- */
+
+static float *alloc_floats(size_t n)
+{
+    float *p = calloc(n ? n : 1, sizeof *p);
+    CHECK(p);
+    return p;
+}
+
+/* Single rows give the bits they have among all rows. */
+static bool rows_alone(const struct op_case *c, const struct inputs *in, const char *isa,
+                       struct backend *be, const float *whole)
+{
+    const int wanted[] = {0, c->T / 2, c->T - 1};
+    const size_t cols = (size_t)case_cols(c);
+    float *out = alloc_floats(cols);
+    bool ok = true;
+    for (size_t i = 0; i < ARRAY_LEN(wanted) && ok && c->T > 1; i++) {
+        const struct case_part part = {.row0 = wanted[i], .n_rows = 1, .seq = -1};
+        ok = case_run(c, in, &part, be, out) &&
+             same_bits(c, isa, "a row alone", out, whole + (size_t)wanted[i] * cols, cols);
+    }
+    free(out);
+    return ok;
+}
+
+/* Sequences alone and in chunks give the bits they have in one step of all. */
+static bool chunks_alone(const struct op_case *c, const struct inputs *in, const char *isa,
+                         struct backend *be, const float *whole)
+{
+    static const int chunks[] = {1, 7, 64};
+    const size_t cols = (size_t)case_cols(c), n = (size_t)case_rows(c) * cols;
+    float *out = alloc_floats(n);
+    bool ok = true;
+    for (size_t i = 0; i < ARRAY_LEN(chunks) && ok; i++) {
+        const struct case_part part = {.seq = -1, .chunk = chunks[i]};
+        ok = case_run(c, in, &part, be, out) && same_bits(c, isa, "in chunks", out, whole, n);
+    }
+    size_t at = 0;
+    for (int s = 0; s < c->n_seqs && ok && c->n_seqs > 1; s++) {
+        const struct case_part part = {.seq = s};
+        const size_t len = c->len[s] > c->skip ? (size_t)(c->len[s] - c->skip) * cols : 0;
+        ok = case_run(c, in, &part, be, out) &&
+             same_bits(c, isa, "a sequence alone", out, whole + at, len);
+        at += len;
+    }
+    free(out);
+    return ok;
+}
+
+static bool has_fused_form(const struct op_case *c)
+{
+    return c->op == CASE_ADD_RMSNORM ||
+           (c->quant && (c->op == CASE_RMSNORM || c->op == CASE_SILU_MUL));
+}
+
+static bool run_isa(const struct op_case *c, const struct inputs *in, const char *isa,
+                    const double *want, float *out)
+{
+    const size_t n = (size_t)case_rows(c) * (size_t)case_cols(c);
+    const struct case_part all = {.seq = -1}, composed = {.seq = -1, .composed = true};
+    struct backend *one = case_open(c, isa, 1), *two = case_open(c, isa, 2);
+    float *other = alloc_floats(n);
+    bool ok = one && two && case_run(c, in, &all, one, out) && right(c, isa, out, want);
+    if (ok)
+        ok = case_run(c, in, &all, two, other) && same_bits(c, isa, "two threads", other, out, n);
+    if (ok && has_fused_form(c))
+        ok = case_run(c, in, &composed, one, other) &&
+             same_bits(c, isa, "the fused form's parts", other, out, n);
+    if (ok)
+        ok = c->op == CASE_ATTENTION ? chunks_alone(c, in, isa, one, out)
+                                     : rows_alone(c, in, isa, one, out);
+    free(other);
+    if (one) one->ops->close(one);
+    if (two) two->ops->close(two);
+    return ok;
+}
+
+static void run_case(const struct op_case *c, void *arg)
+{
+    struct tally *t = arg;
+    char name[200];
+    case_name(c, name, sizeof name);
+    if (c->bench || (t->options->filter && !strstr(name, t->options->filter))) return;
+    const size_t n = (size_t)case_rows(c) * (size_t)case_cols(c);
+    struct inputs in;
+    inputs_make(c, &in);
+    double *want = calloc(n ? n : 1, sizeof *want);
+    CHECK(want);
+    reference_run(c, &in, want);
+    float *first = alloc_floats(n), *out = alloc_floats(n);
+    bool ok = true;
+    for (int i = 0; i < t->n_isas && ok; i++) {
+        ok = run_isa(c, &in, t->isas[i], want, i ? out : first);
+        if (ok && i > 0 && case_same_on_every_isa(c))
+            ok = same_bits(c, t->isas[i], t->isas[0], out, first, n);
+    }
+    if (t->options->verbose) printf("%s %s\n", ok ? "ok  " : "FAIL", name);
+    t->passed += ok;
+    t->failed += !ok;
+    free(out);
+    free(first);
+    free(want);
+    inputs_free(&in);
+}
+
+/* --- main --- */
+
+/* The instruction sets to test: the one asked for, or all that the CPU has. */
+static bool choose_isas(struct tally *t)
+{
+    for (size_t i = 0; i < ARRAY_LEN(all_isas); i++) {
+        if (t->options->isa && strcmp(t->options->isa, all_isas[i]) != 0) continue;
+        struct backend *be;
+        struct error err = {0};
+        if (cpu_backend_open(&be, 1, all_isas[i], &err) == STATUS_OK) {
+            be->ops->close(be);
+            t->isas[t->n_isas++] = all_isas[i];
+        } else {
+            fprintf(stderr, "optest: not tested: %s\n", err.message);
+        }
+    }
+    return t->n_isas > 0;
+}
+
+static bool parse_options(int argc, char **argv, struct options *o)
+{
+    for (int i = 1; i < argc; i++) {
+        const bool more = i + 1 < argc;
+        if (strcmp(argv[i], "--bench") == 0)
+            o->bench = true;
+        else if (strcmp(argv[i], "--verbose") == 0)
+            o->verbose = true;
+        else if (strcmp(argv[i], "--isa") == 0 && more)
+            o->isa = argv[++i];
+        else if (strcmp(argv[i], "--filter") == 0 && more)
+            o->filter = argv[++i];
+        else
+            return false;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    if (!parse_options(argc, argv, &o)) {
+        fprintf(stderr, "usage: optest [--bench] [--isa scalar|avx2|avx512] [--filter TEXT] "
+                        "[--verbose]\n");
+        return 2;
+    }
+    struct tally t = {.options = &o};
+    if (!choose_isas(&t)) {
+        fprintf(stderr, "optest: no instruction set to test\n");
+        return 2;
+    }
+    if (o.bench) return bench_run(t.isas[t.n_isas - 1], o.filter);
+    cases_each(run_case, &t);
+    for (int i = 0; i < t.n_isas && !o.filter; i++) {
+        int n = 0;
+        const int failed = steps_run(t.isas[i], &n);
+        t.failed += failed;
+        t.passed += n - failed;
+    }
+    printf("optest: %d cases passed, %d failed\n", t.passed, t.failed);
+    return t.failed != 0 || t.passed == 0;
+}

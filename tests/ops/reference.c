@@ -1,0 +1,326 @@
+/* The operators in float64, from their formulas. */
+#include "tests/ops/cases.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EPS 1e-5
+
+static float *alloc_floats(size_t n)
+{
+    float *p = calloc(n ? n : 1, sizeof *p);
+    if (!p) abort();
+    return p;
+}
+
+float reference_round_bf16(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    const uint32_t low = u & 0xffff, half = 0x8000;
+    u &= 0xffff0000u;
+    if (low > half || (low == half && (u & 0x10000))) u += 0x10000;
+    memcpy(&x, &u, 4);
+    return x;
+}
+
+/* --- linear --- */
+
+/* One row as int8: value = q * scale. */
+static float quantize_row(const float *x, int n, double *q)
+{
+    float max = 0;
+    for (int i = 0; i < n; i++)
+        if (fabsf(x[i]) > max) max = fabsf(x[i]);
+    if (max == 0) {
+        for (int i = 0; i < n; i++) q[i] = 0;
+        return 0;
+    }
+    const float inverse = 127.0f / max;
+    for (int i = 0; i < n; i++) {
+        const float scaled = x[i] * inverse; /* in f32, as the definition has it */
+        q[i] = nearbyint(scaled);
+        if (q[i] > 127) q[i] = 127;
+        if (q[i] < -127) q[i] = -127;
+    }
+    return max / 127.0f;
+}
+
+static void linear(const struct op_case *c, const struct inputs *in, double *out)
+{
+    double *w = malloc((size_t)c->K * sizeof *w), *x = malloc((size_t)c->K * sizeof *x);
+    if (!w || !x) abort();
+    for (int n = 0; n < c->N; n++) {
+        double w_scale = 1;
+        if (c->quant)
+            w_scale = quantize_row(in->w + (size_t)n * (size_t)c->K, c->K, w);
+        else
+            for (int k = 0; k < c->K; k++) w[k] = in->w[(size_t)n * (size_t)c->K + (size_t)k];
+        for (int t = 0; t < c->T; t++) {
+            const float *row = in->x + (size_t)t * (size_t)c->K;
+            double x_scale = 1, sum = 0;
+            if (c->quant) {
+                x_scale = quantize_row(row, c->K, x);
+                for (int k = 0; k < c->K; k++) sum += x[k] * w[k];
+            } else {
+                for (int k = 0; k < c->K; k++) sum += row[k] * w[k];
+            }
+            out[(size_t)t * (size_t)c->N + (size_t)n] =
+                sum * w_scale * x_scale + (c->bias ? in->bias[n] : 0);
+        }
+    }
+    free(w);
+    free(x);
+}
+
+/* --- rows --- */
+
+static void norm(const double *x, const float *gain, int n, double *out)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += x[i] * x[i];
+    for (int i = 0; i < n; i++) out[i] = x[i] / sqrt(sum / n + EPS) * gain[i];
+}
+
+/* A quantised row is not compared integer by integer with float64 (a value may lie on the border
+ * of two); its values are: integers times scale. */
+static void rows(const struct op_case *c, const struct inputs *in, double *out)
+{
+    const int N = c->N;
+    double *x = malloc((size_t)N * sizeof *x);
+    if (!x) abort();
+    for (int t = 0; t < c->T; t++, out += case_cols(c)) {
+        const float *a = in->x + (size_t)t * (size_t)N, *b = in->y + (size_t)t * (size_t)N;
+        for (int i = 0; i < N; i++) x[i] = a[i];
+        if (c->op == CASE_ADD || c->op == CASE_ADD_RMSNORM)
+            for (int i = 0; i < N; i++) x[i] = (double)(float)(a[i] + b[i]);
+        if (c->op == CASE_ADD || c->op == CASE_QUANTIZE) memcpy(out, x, (size_t)N * sizeof *x);
+        if (c->op == CASE_RMSNORM || c->op == CASE_ADD_RMSNORM) norm(x, in->w, N, out);
+        if (c->op == CASE_ADD_RMSNORM) memcpy(out + N, x, (size_t)N * sizeof *x);
+        if (c->op == CASE_HEAD_NORM)
+            for (int h = 0; h < c->heads; h++)
+                norm(x + h * c->head_dim, in->w, c->head_dim, out + h * c->head_dim);
+        if (c->op == CASE_EMBED)
+            for (int i = 0; i < N; i++) out[i] = in->w[(size_t)in->ids[t] * (size_t)N + (size_t)i];
+        if (c->op == CASE_SILU_MUL) {
+            const float *g = in->x + (size_t)t * 2 * (size_t)N, *u = g + N;
+            for (int i = 0; i < N; i++) out[i] = g[i] / (1.0 + exp(-(double)g[i])) * u[i];
+        }
+    }
+    free(x);
+}
+
+/* --- rotation --- */
+
+static double clamp01(double x)
+{
+    return x < 0 ? 0 : x > 1 ? 1 : x;
+}
+
+/* The frequency of pair i of d/2 at a sequence of `len` tokens. */
+static double frequency(const struct rope_params *p, int i, int len)
+{
+    const double d = p->dim, L = p->original_max_position;
+    const double base = pow(p->theta, -2.0 * i / d), two_pi = 2 * acos(-1.0);
+    switch (p->type) {
+    case ROPE_DEFAULT:
+        return base;
+    case ROPE_LINEAR:
+        return base / p->factor;
+    case ROPE_DYNAMIC: {
+        const double ratio = len > L ? p->factor * len / L - (p->factor - 1) : 1;
+        return pow(p->theta * pow(ratio, d / (d - 2)), -2.0 * i / d);
+    }
+    case ROPE_LLAMA3: { /* share of the unscaled frequency by turns within L tokens */
+        const double turns = L * base / two_pi;
+        const double keep =
+            clamp01((turns - p->low_freq_factor) / (p->high_freq_factor - p->low_freq_factor));
+        return keep * base + (1 - keep) * base / p->factor;
+    }
+    case ROPE_YARN: {
+        double low = d * log(L / (p->beta_fast * two_pi)) / (2 * log(p->theta));
+        double high = d * log(L / (p->beta_slow * two_pi)) / (2 * log(p->theta));
+        if (p->truncate) {
+            low = floor(low);
+            high = ceil(high);
+        }
+        if (low < 0) low = 0;
+        if (high > d - 1) high = d - 1;
+        if (low == high) high += 0.001;
+        const double ramp = clamp01((i - low) / (high - low));
+        return (1 - ramp) * base + ramp * base / p->factor;
+    }
+    }
+    return base;
+}
+
+static void rotate(const struct op_case *c, const float *x, int n_heads, int position, double *out)
+{
+    const int E = c->head_dim, half = E / 2;
+    const double factor = c->rope.type == ROPE_YARN ? c->rope.attention_factor : 1;
+    for (int h = 0; h < n_heads; h++, x += E, out += E) {
+        for (int i = 0; i < half; i++) {
+            const double angle = position * frequency(&c->rope, i, position + 1);
+            const double re = cos(angle) * factor, im = sin(angle) * factor;
+            out[i] = x[i] * re - x[i + half] * im;
+            out[i + half] = x[i + half] * re + x[i] * im;
+        }
+    }
+}
+
+static void rope(const struct op_case *c, const struct inputs *in, double *out)
+{
+    const int q = c->heads * c->head_dim, k = c->kv_heads * c->head_dim;
+    for (int t = 0; t < c->T; t++, out += q + k) {
+        rotate(c, in->x + (size_t)t * (size_t)q, c->heads, c->positions[t], out);
+        rotate(c, in->y + (size_t)t * (size_t)k, c->kv_heads, c->positions[t], out + q);
+    }
+}
+
+/* --- attention --- */
+
+static double kv_value(const struct op_case *c, float x)
+{
+    return c->dtype == DT_BF16 ? (double)reference_round_bf16(x) : (double)x;
+}
+
+/* Row i of the sequence that starts at row `base` of the inputs. */
+static void attend(const struct op_case *c, const struct inputs *in, size_t base, int i, int head,
+                   double *weights, double *out)
+{
+    const size_t E = (size_t)c->head_dim, g = (size_t)(head / (c->heads / c->kv_heads));
+    const size_t kv_cols = (size_t)c->kv_heads * E, q_cols = (size_t)c->heads * E;
+    const float *q = in->x + (base + (size_t)i) * q_cols + (size_t)head * E;
+    const int first = c->window && i - c->window + 1 > 0 ? i - c->window + 1 : 0;
+    double max = -INFINITY, sum = 0;
+    for (int j = first; j <= i; j++) {
+        const float *k = in->y + (base + (size_t)j) * kv_cols + g * E;
+        weights[j] = 0;
+        for (size_t e = 0; e < E; e++) weights[j] += q[e] * kv_value(c, k[e]);
+        weights[j] *= (double)(float)(1.0 / sqrt((double)E));
+        if (weights[j] > max) max = weights[j];
+    }
+    for (size_t e = 0; e < E; e++) out[e] = 0;
+    for (int j = first; j <= i; j++) {
+        const float *v = in->z + (base + (size_t)j) * kv_cols + g * E;
+        const double p = exp(weights[j] - max);
+        sum += p;
+        for (size_t e = 0; e < E; e++) out[e] += p * kv_value(c, v[e]);
+    }
+    for (size_t e = 0; e < E; e++) out[e] /= sum;
+}
+
+static void attention(const struct op_case *c, const struct inputs *in, double *out)
+{
+    size_t base = 0;
+    double *weights = malloc(65536 * sizeof *weights);
+    if (!weights) abort();
+    for (int s = 0; s < c->n_seqs; s++) {
+        for (int i = c->skip; i < c->len[s]; i++)
+            for (int h = 0; h < c->heads; h++, out += c->head_dim)
+                attend(c, in, base, i, h, weights, out);
+        base += (size_t)c->len[s];
+    }
+    free(weights);
+}
+
+void reference_run(const struct op_case *c, const struct inputs *in, double *out)
+{
+    if (c->op == CASE_LINEAR)
+        linear(c, in, out);
+    else if (c->op == CASE_ROPE)
+        rope(c, in, out);
+    else if (c->op == CASE_ATTENTION)
+        attention(c, in, out);
+    else
+        rows(c, in, out);
+}
+
+/* --- inputs --- */
+
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t x = *state; /* xorshift64* */
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    *state = x;
+    return x * 0x2545F4914F6CDD1Dull;
+}
+
+/* Roughly normal; or a small integer. */
+static float draw(uint64_t *state, bool exact)
+{
+    if (exact) return (float)((int)(next_random(state) >> 33) % 7 - 3);
+    double sum = -2;
+    for (int i = 0; i < 4; i++) sum += (double)(next_random(state) >> 11) * 0x1p-53;
+    return (float)(sum * 1.7);
+}
+
+static float *draw_array(uint64_t *state, size_t n, bool exact)
+{
+    float *p = alloc_floats(n);
+    for (size_t i = 0; i < n; i++) p[i] = draw(state, exact);
+    return p;
+}
+
+/* The nearest value that dtype holds. */
+static void round_to(float *p, size_t n, enum dtype dtype)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (dtype == DT_BF16) p[i] = reference_round_bf16(p[i]);
+        if (dtype == DT_F16) p[i] = nearbyintf(p[i] * 256) / 256; /* |x| < 4: at most 11 bits */
+    }
+}
+
+/* Integers as int8 sees them: with a 127 in each row the scale is 1. */
+static void pin_scale(float *p, int n_rows, int cols)
+{
+    for (int r = 0; r < n_rows; r++) p[(size_t)r * (size_t)cols + (size_t)(r % cols)] = 127;
+}
+
+void inputs_make(const struct op_case *c, struct inputs *in)
+{
+    memset(in, 0, sizeof *in);
+    uint64_t state = c->seed * 0x9E3779B97F4A7C15ull + 1;
+    const size_t T = (size_t)c->T, N = (size_t)c->N, K = (size_t)c->K, E = (size_t)c->head_dim;
+    if (c->op == CASE_LINEAR) {
+        in->x = draw_array(&state, T * K, c->exact);
+        in->w = draw_array(&state, N * K, c->exact);
+        in->bias = draw_array(&state, N, c->exact);
+        round_to(in->w, N * K, c->dtype);
+        round_to(in->bias, N, c->dtype);
+        if (c->quant && c->exact) {
+            pin_scale(in->x, c->T, c->K);
+            pin_scale(in->w, c->N, c->K);
+        }
+        return;
+    }
+    if (c->op == CASE_ATTENTION || c->op == CASE_ROPE) {
+        size_t n = T;
+        for (int s = 0; s < c->n_seqs; s++) n += (size_t)c->len[s];
+        in->x = c->exact ? alloc_floats(n * (size_t)c->heads * E)
+                         : draw_array(&state, n * (size_t)c->heads * E, false);
+        in->y = draw_array(&state, n * (size_t)c->kv_heads * E, c->exact);
+        in->z = draw_array(&state, n * (size_t)c->kv_heads * E, c->exact);
+        return;
+    }
+    in->x = draw_array(&state, T * N * 2, c->exact);
+    in->y = draw_array(&state, T * N, c->exact);
+    in->w = draw_array(&state, (K ? K : 1) * N, c->exact);
+    round_to(in->w, (K ? K : 1) * N, c->dtype);
+    in->ids = calloc(T ? T : 1, sizeof *in->ids);
+    if (!in->ids) abort();
+    for (size_t t = 0; t < T; t++) in->ids[t] = (int32_t)(next_random(&state) % (K ? K : 1));
+}
+
+void inputs_free(struct inputs *in)
+{
+    free(in->x);
+    free(in->y);
+    free(in->z);
+    free(in->w);
+    free(in->bias);
+    free(in->ids);
+}
