@@ -153,7 +153,7 @@ static void add_errors(struct strbuf *b, const struct stats *s)
         if (s->outcomes[i] && i != OUTCOME_HTTP)
             add_count(b, outcome_name((enum outcome)i), s->outcomes[i]);
     for (int i = 0; i < 600; i++) {
-        char key[16];
+        char key[24];
         snprintf(key, sizeof(key), "http_%d", i);
         if (s->http_statuses[i]) add_count(b, key, s->http_statuses[i]);
     }
