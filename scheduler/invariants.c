@@ -6,13 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REQUIRE(cond, ...)                                           \
-    do {                                                             \
-        if (!(cond)) {                                               \
-            error_set(err, STATUS_INTERNAL, #cond ": " __VA_ARGS__); \
-            return false;                                            \
-        }                                                            \
-    } while (0)
+#define REQUIRE(cond, ...) \
+    if (!(cond)) return error_set(err, STATUS_INTERNAL, #cond ": " __VA_ARGS__) == STATUS_OK
 
 /* free + cached + held + null == total, and the idle list holds each idle block once. */
 static bool check_pool(const struct sched *s, struct error *err)

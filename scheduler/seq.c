@@ -112,6 +112,7 @@ struct seq *group_create(struct sched *s, struct request *r)
         g->n_live++;
         if (!leader) leader = q;
     }
+    CHECK(leader); /* a request whose choices have all ended is not in the queue */
     memcpy(leader->tokens, r->prompt, (size_t)r->n_prompt * sizeof(int32_t));
     leader->n_known = leader->n_tokens = r->n_prompt;
     leader->last_token = r->prompt[r->n_prompt - 1];

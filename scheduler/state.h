@@ -96,21 +96,19 @@ struct sched {
     struct block_pool pool;
     struct prefix_cache cache;
     struct heap waiting, deadlines;
-    struct list requests; /* all that have not ended, oldest first */
-    int32_t n_requests;
+    struct list requests; /* all n_requests that have not ended, oldest first */
     int64_t n_waiting_tokens;
     uint64_t next_sequence, next_epoch;
 
     struct seq *seqs; /* [max_num_seqs] */
     struct sched_group *groups;
-    int32_t *free_slots, n_free_slots;   /* stack */
-    int32_t *free_groups, n_free_groups; /* stack */
+    int32_t *free_slots, *free_groups; /* stacks */
+    int32_t n_free_slots, n_free_groups;
     /* Slots sorted by (priority, arrival, choice).  `run` may hold ended and preempted ones until
      * the next pass begins (run_dirty). */
-    int32_t *run, n_run;
-    int32_t *resume, n_resume;
+    int32_t *run, *resume;
+    int32_t n_run, n_resume, n_groups, n_requests;
     bool run_dirty;
-    int32_t n_groups;
 
     struct step_record records[SCHED_MAX_INFLIGHT];
     uint64_t n_planned, n_applied; /* steps; record of step i is i % SCHED_MAX_INFLIGHT */
@@ -121,10 +119,9 @@ struct sched {
     bool stalled;               /* somebody running could not be served: admit nobody */
     bool preempted;
     bool solo; /* the next pass admits first: a prompt needs a step of its own */
+    int32_t n_picks, n_copies;
     struct pick *picks;
-    int32_t n_picks;
     struct block_copy *copies;
-    int32_t n_copies;
     int32_t *hits; /* [table_ld] scratch: blocks found in the prefix cache */
     /* The head of the queue did not fit: not looked at again before so many blocks are there. */
     uint64_t blocked_sequence;
