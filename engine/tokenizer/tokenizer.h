@@ -1,11 +1,18 @@
 #ifndef ENGINE_TOKENIZER_TOKENIZER_H
 #define ENGINE_TOKENIZER_TOKENIZER_H
 
-/* tokenizer.h - text to ids and back, as Hugging Face tokenizers does it.
+/* tokenizer.h - text to ids and back, as Hugging Face tokenizers (0.22) does it.
  *
- * Reads tokenizer.json (a component it does not know is refused by name) and, where present,
- * tokenizer_config.json (special tokens, add_bos_token).  A struct tokenizer is immutable once
- * loaded: any thread may use it.  Encoding allocates from the heap and is not for a step. */
+ * Reads tokenizer.json (a component it does not know is refused by name; "truncation" and
+ * "padding" play no part) and, where present, tokenizer_config.json and special_tokens_map.json
+ * as transformers 5 does:
+ * - "added_tokens_decoder" overrides the flags of added tokens; the named tokens (bos, eos, unk,
+ *   pad) are special whatever their flags say.  A named token that has no id keeps its text.
+ * - the post-processor of tokenizer.json decides which tokens surround a text, unless the config
+ *   has add_bos_token or add_eos_token: then exactly these two do.
+ * - "clean_up_tokenization_spaces" has no effect: transformers no longer applies it to BPE.
+ * A struct tokenizer is immutable once loaded: any thread may use it.  Encoding allocates from the
+ * heap and is not for a step. */
 
 #include "config/base/status.h"
 #include "config/base/str.h"
@@ -30,21 +37,26 @@ enum status tokenizer_parse(const char *json, size_t json_len, const char *confi
 void tokenizer_free(struct tokenizer *t);
 
 /* Appends to *out.  add_special: apply the post-processor (BOS...).  parse_special: added tokens
- * in the text become their ids (what Hugging Face does); false treats text as plain bytes.
- * text must be valid UTF-8 (INVALID otherwise).  max_tokens 0 = unbounded; beyond it the call
- * stops early with CONTEXT_LENGTH, so that a long text costs no more than it must. */
+ * in the text become their ids (what Hugging Face does); false: those that are special are plain
+ * text (its split_special_tokens).  text must be valid UTF-8 (INVALID otherwise).  max_tokens 0 =
+ * unbounded; beyond it the call stops early with CONTEXT_LENGTH, so that a long text costs no more
+ * than it must; *out then has the first max_tokens ids.  The cost is O(n log n) for any text. */
 enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
                              bool add_special, bool parse_special, size_t max_tokens,
                              struct token_vec *out, struct error *err);
 
 /* Whole decode, as Hugging Face's decode(ids, skip_special_tokens).  Unknown ids give nothing.
- * The result is valid UTF-8: bad sequences become U+FFFD. */
+ * The result is valid UTF-8: bad sequences become U+FFFD, one for each maximal part of a character
+ * (byte-level) or, where tokens are <0xNN> bytes, one for every byte of a run of them that is not
+ * UTF-8 as a whole.  Of a run longer than 64 bytes the characters complete by then stay, which is
+ * the one difference from Hugging Face: nothing can be held back for ever. */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
                       struct strbuf *out);
 
 /* Incremental decode: whatever the split, the concatenated deltas equal tokenizer_decode of all
- * ids.  Incomplete UTF-8 is held back until it completes or detok_finish.  Small and copyable by
- * assignment is not required; no allocation after init except in `out`. */
+ * ids.  Held back until decided or detok_finish: incomplete UTF-8, a run of <0xNN> tokens (what
+ * follows may make it invalid as a whole), blanks that a decoder strips at the end.  No allocation
+ * after init except in `out`; copyable by assignment. */
 struct detok {
     const struct tokenizer *tok;
     bool skip_special;
