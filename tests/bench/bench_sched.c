@@ -1,5 +1,6 @@
 /* bench_sched - host time of one scheduler step (plan and apply, sink included) while 1, 16 and
- * 256 sequences decode (contexts of some 1,500 tokens; max_model_len 131072).  Budget: 20 us at 256 sequences.  Argument: steps to measure. */
+ * 256 sequences decode (contexts of some 1,500 tokens; max_model_len 131072).  Budget: 20 us at
+ * 256 sequences.  Argument: steps to measure. */
 
 #include "config/base/clock.h"
 #include "config/base/str.h"
