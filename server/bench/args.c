@@ -279,11 +279,17 @@ static void print_arg(FILE *f, const struct arg_def *d)
     size_t column = 8;
     for (const char *word = d->help; *word;) {
         size_t n = strcspn(word, " ");
-        if (column + n > 96) column = (size_t)fprintf(f, "\n        ") - 1;
+        bool first = column == 8;
+        if (!first && column + 1 + n > 96) {
+            fputs("\n        ", f);
+            column = 8;
+        } else if (!first) {
+            fputc(' ', f);
+            column++;
+        }
         fprintf(f, "%.*s", (int)n, word);
-        column += n + 1;
-        word += n;
-        if (*word == ' ') fputc(*word++, f);
+        column += n;
+        word += n + (word[n] == ' ');
     }
     if (d->preset) fprintf(f, " [default: %s]", d->preset);
     fputc('\n', f);
