@@ -223,6 +223,24 @@ static enum status set_defaults(struct option_parser *p, struct error *err)
     return STATUS_OK;
 }
 
+/* The name that clients see when none was given: the directory's own ("." has one too). */
+static enum status name_model(struct option_parser *p, struct error *err)
+{
+    struct options *o = p->out;
+    if (o->served_model_name.n > 0 || !o->model) return STATUS_OK;
+    char *real = realpath(o->model, NULL);
+    const char *path = real ? real : o->model;
+    const char *slash = strrchr(path, '/');
+    const char *base = slash && slash[1] ? slash + 1 : path;
+    char **names = arena_alloc_array(p->arena, 1, sizeof(*names));
+    if (names) names[0] = arena_strndup(p->arena, base, strlen(base));
+    free(real);
+    if (!names || !names[0])
+        return error_set(err, STATUS_NO_MEMORY, "out of memory reading the options");
+    o->served_model_name = (struct option_list){names, 1};
+    return STATUS_OK;
+}
+
 enum status options_parse(int argc, char **argv, char **envp, struct options *out, bool *help,
                           struct error *err)
 {
@@ -239,6 +257,7 @@ enum status options_parse(int argc, char **argv, char **envp, struct options *ou
     if (st == STATUS_OK && !*help) st = read_config_file(&p, err);
     if (st == STATUS_OK && !*help) st = set_defaults(&p, err);
     if (st == STATUS_OK && !*help) st = options_check(out, err);
+    if (st == STATUS_OK && !*help) st = name_model(&p, err);
     if (st != STATUS_OK) options_free(out);
     return st;
 }

@@ -32,7 +32,8 @@ const struct option_def option_table[] = {
     ROW("tokenizer", STRING, tokenizer, SECTION(MODEL), ARG("DIR"),
         HELP("Directory with tokenizer.json, where it is not the model's own.")),
     ROW("served-model-name", LIST, served_model_name, SECTION(MODEL), ARG("NAME..."),
-        HELP("Names that requests may use; the first is shown. Default: the directory as given.")),
+        HELP("Names that requests may use; the first is shown. Default: the directory's own name; "
+             "its path as given is always accepted.")),
     ROW("load-format", CHOICE, load_format, SECTION(MODEL), PRESET("auto"),
         CHOICES("auto|safetensors|dummy"),
         HELP("Where the weights come from; dummy makes random ones from config.json alone.")),

@@ -38,7 +38,6 @@ void api_models(struct app *a, struct http_exchange *x)
 
     strbuf_init(&out, 0);
     strbuf_add_str(&out, "{\"object\":\"list\",\"data\":[");
-    if (names->n == 0) add_model(&out, a, api_model_name(a));
     for (int i = 0; i < names->n; i++) {
         if (i > 0) strbuf_add_char(&out, ',');
         add_model(&out, a, names->items[i]);

@@ -6,14 +6,15 @@
 
 const char *api_model_name(const struct app *a)
 {
-    return a->opts->served_model_name.n > 0 ? a->opts->served_model_name.items[0] : a->opts->model;
+    return a->opts->served_model_name.items[0];
 }
 
 enum status api_check_model(const struct app *a, const char *model, struct error *err)
 {
     const struct option_list *names = &a->opts->served_model_name;
 
-    if (!model || strcmp(model, api_model_name(a)) == 0) return STATUS_OK;
+    /* The path as given is what vLLM's users send. */
+    if (!model || strcmp(model, a->opts->model) == 0) return STATUS_OK;
     for (int i = 0; i < names->n; i++)
         if (strcmp(model, names->items[i]) == 0) return STATUS_OK;
     return error_set_param(err, STATUS_MODEL_NOT_FOUND, "model",

@@ -131,7 +131,7 @@ static void on_engine_failed(void *arg, const struct error *err)
 
 static const char *model_name(const struct serve *s)
 {
-    return s->opts.served_model_name.n ? s->opts.served_model_name.items[0] : s->opts.model;
+    return s->opts.served_model_name.items[0];
 }
 
 /* A text inside single quotes of a shell command. */

@@ -77,9 +77,9 @@ def test_chat_stream(client, stories):
 
 def test_chat_content_parts_and_roles(client):
     parts = [{"role": "system", "content": "Be kind."},
-             {"role": "user", "content": [{"type": "text", "text": "Tell me "}, {"type": "text", "text": "a story"}]},
+             {"role": "user", "content": [{"type": "text", "text": "Tell me"}, {"type": "text", "text": "a story"}]},
              {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "Now."}]
-    flat = [parts[0], {"role": "user", "content": "Tell me a story"}, *parts[2:]]
+    flat = [parts[0], {"role": "user", "content": "Tell me\na story"}, *parts[2:]]
     a = client.chat.completions.create(model="stories260K", messages=parts, max_tokens=8, temperature=0)
     b = client.chat.completions.create(model="stories260K", messages=flat, max_tokens=8, temperature=0)
     assert a.usage.prompt_tokens == b.usage.prompt_tokens
