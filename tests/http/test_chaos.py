@@ -70,7 +70,7 @@ def storm(server, seconds):
 
 def test_vanishing_clients_leave_nothing_behind():
     with Server("--chat-template", CHATML, "--max-num-seqs", "64", "--kv-cache-memory-bytes", "2M",
-                "--disable-log-requests", "--max-num-queued-reqs", "512") as server:
+                "--no-log-requests", "--max-num-queued-reqs", "512") as server:
         storm(server, min(5, SECONDS / 4))  # buffers, pools and the allocator's arenas grow to their size
         server.wait_idle(60)
         before = server.rss_kib()

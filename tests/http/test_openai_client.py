@@ -289,7 +289,7 @@ def test_full_queue_is_429_before_any_byte():
                 return await asyncio.gather(*[one() for _ in range(40)])
 
         results = asyncio.run(main())
-        assert results.count(429) >= 1 and results.count(300) >= 3 and set(results) == {429, 300}, results
+        assert results.count(429) >= 1 and results.count(300) >= 2 and set(results) == {429, 300}, results
         # A batch that does not fit is refused whole.
         status, body = s.post("/v1/completions", {"prompt": [PROMPT] * 10, "max_tokens": 1})
         assert status == 429, body

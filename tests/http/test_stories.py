@@ -25,6 +25,20 @@ def check(server, **more):
         assert choice.get("prompt_token_ids", done.get("prompt_token_ids")) == case["prompt_ids"]
 
 
+def check_from_the_middle(server, cut=100):
+    """The story goes on the same when the prompt is its first part, met for the first time or found
+    in the prefix cache."""
+    cached = []
+    for case in CASES:
+        for _ in range(3):
+            status, done = server.post("/v1/completions", body_of(case, prompt=case["prompt_ids"] + case["ids"][:cut],
+                                                                  max_tokens=len(case["ids"]) - cut))
+            assert status == 200, done
+            assert done["choices"][0]["token_ids"] == case["ids"][cut:]
+            cached.append(done["usage"]["prompt_tokens_details"]["cached_tokens"])
+    return cached
+
+
 def check_in_company(server, n=32):
     def other(i):
         return server.post("/v1/completions", {
@@ -88,10 +102,13 @@ def test_every_setup_gives_the_same_ids(options):
         check(s)
         check_in_company(s, 16)
         check(s)
+        cached = check_from_the_middle(s)
         if "--kv-cache-memory-bytes" in options:
             assert s.metric("vllm:num_preemptions_total") > 0
         if "--no-enable-prefix-caching" not in options:
-            assert s.metric("vllm:prefix_cache_hits_total") > 0
+            assert cached[-1] > 0 and s.metric("vllm:prefix_cache_hits_total") >= cached[-1]
+        else:
+            assert cached[-1] == 0
         s.wait_idle()
         assert s.metric("vllm:kv_cache_usage_perc") == 0
 
