@@ -1,6 +1,7 @@
 /* dict.c - insertion-ordered dicts with Python's notion of equal keys: 1, 1.0 and True are one. */
 
 #include "config/base/hash.h"
+#include "config/limits.h"
 #include "engine/template/interp.h"
 
 #include <math.h>
@@ -13,15 +14,21 @@ struct vdict *vdict_new(struct render *r)
     return render_alloc(r, 1, sizeof(struct vdict));
 }
 
-bool value_hashable(struct value v)
+static bool hashable_at(struct value v, int depth)
 {
     if (v.type == VALUE_TUPLE) {
+        if (depth > LIMIT_TEMPLATE_DEPTH) return true; /* hashing it will say that it is too deep */
         for (size_t i = 0; i < v.list->n; i++)
-            if (!value_hashable(v.list->items[i])) return false;
+            if (!hashable_at(v.list->items[i], depth + 1)) return false;
         return true;
     }
     return v.type != VALUE_LIST && v.type != VALUE_DICT && v.type != VALUE_MISSING &&
            !(v.type == VALUE_VIEW && v.view->kind != VIEW_VALUES);
+}
+
+bool value_hashable(struct value v)
+{
+    return hashable_at(v, 0);
 }
 
 static uint64_t hash_str(const char *data, size_t len)

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define MAX_PARAMS 8
+#define MAX_PARAMS   8
+#define MAX_KEYWORDS 1024 /* of one call: they are searched one by one */
 
 /* --- arguments ---------------------------------------------------------------------------------- */
 
@@ -146,6 +147,7 @@ bool eval_args(struct render *r, const struct call_node *call, struct value call
     out->n_pos = pos->n;
     size_t n_kw = call->n_kw + (dyn ? dyn->n : 0) + (caller.type != VALUE_MISSING);
     if (n_kw == 0) return true;
+    if (n_kw > MAX_KEYWORDS) return render_fail(r, "more than %d keyword arguments", MAX_KEYWORDS);
     out->kw = render_alloc(r, n_kw, sizeof(*out->kw));
     if (!out->kw) return false;
     for (size_t i = 0; i < call->n_kw; i++) {

@@ -67,6 +67,7 @@ static bool filter_trim(struct render *r, struct value v, const struct args *a, 
     if (!value_to_str(r, v, &s)) return false;
     bool given = a->pos[0].type != VALUE_MISSING && a->pos[0].type != VALUE_NONE;
     if (given && !arg_str(r, a->pos[0], "chars", &chars)) return false;
+    if (!render_charge(r, chars ? s->len * chars->len : s->len)) return false;
     struct str t = text_strip((struct str){s->data, s->len}, chars, true, true);
     return text_same_kind(r, s, t.data, t.len, out);
 }

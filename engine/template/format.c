@@ -317,6 +317,8 @@ static bool percent_int(struct render *r, struct format_spec *spec, struct value
     if (ok) memcpy(text, digits.data + skip, n);
     strbuf_free(&digits);
     if (!ok) return false;
+    if (spec->width > LIMIT_TEMPLATE_OUTPUT)
+        return render_fail_status(r, STATUS_TOO_LARGE, "a string grew too long");
     if (spec->precision > 1000) return render_fail(r, "a precision above 1000 is not supported");
     struct strbuf whole;
     strbuf_init(&whole, LIMIT_TEMPLATE_OUTPUT);

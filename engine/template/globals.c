@@ -265,6 +265,7 @@ static bool build_dict(struct render *r, const struct args *a, struct vdict **ou
     if (!d) return false;
     if (a->n_pos > 1) return render_fail(r, "at most one positional argument is expected");
     if (a->n_pos == 1 && a->pos[0].type == VALUE_DICT) {
+        if (!render_charge(r, a->pos[0].dict->n * sizeof(struct ventry))) return false;
         for (size_t i = 0; i < a->pos[0].dict->n; i++)
             if (!vdict_set(r, d, a->pos[0].dict->entries[i].key, a->pos[0].dict->entries[i].val))
                 return false;

@@ -72,7 +72,7 @@ static bool bind_args(struct render *r, const struct vmacro *m, const struct arg
 {
     const struct macro_node *mn = m->node->macro;
     struct keywords kw = {.args = args};
-    if (args->n_kw > 64) return render_fail(r, "more than 64 keyword arguments");
+    if (args->n_kw > 64) return render_fail(r, "more than 64 keyword arguments for a macro");
     bool found_caller = args->n_pos >= mn->params.n && mn->explicit_caller;
     for (size_t i = 0; i < mn->params.n; i++) {
         const struct node *p = mn->params.items[i];

@@ -60,6 +60,7 @@ static bool strip(struct render *r, struct value v, const struct args *a, bool l
     const struct vstr *chars = NULL;
     bool given = a->pos[0].type != VALUE_MISSING && a->pos[0].type != VALUE_NONE;
     if (given && !arg_str(r, a->pos[0], "the argument of strip", &chars)) return false;
+    if (!render_charge(r, chars ? v.str->len * chars->len : v.str->len)) return false;
     struct str s = text_strip((struct str){v.str->data, v.str->len}, chars, left, right);
     return text_same_kind(r, v.str, s.data, s.len, out);
 }
@@ -202,7 +203,8 @@ static bool split_at(struct render *r, const struct vstr *s, const struct vstr *
     return push_piece(r, l, s, s->data + at, s->len - at);
 }
 
-/* The last match that ends at or before `end`, or SIZE_MAX. */
+/* The last match that ends at or before `end`, or SIZE_MAX.  Takes up to end * needle->len
+ * steps: the callers charge for it. */
 static size_t find_last(const char *s, size_t end, const struct vstr *needle)
 {
     if (needle->len > end) return SIZE_MAX;
@@ -237,6 +239,7 @@ static bool split_any(struct render *r, struct value v, const struct args *a, bo
     } else {
         if (!arg_str(r, a->pos[0], "the separator", &sep)) return false;
         if (sep->len == 0) return render_fail(r, "empty separator");
+        if (from_right && !render_charge(r, v.str->len * sep->len)) return false;
         ok = from_right ? rsplit_at(r, v.str, sep, max, l) : split_at(r, v.str, sep, max, l);
     }
     for (size_t i = 0; from_right && i < l->n / 2; i++) {
@@ -275,10 +278,11 @@ static bool partition(struct render *r, struct value v, const struct args *a, bo
     const struct vstr *sep, *s = v.str;
     if (!arg_str(r, a->pos[0], "the separator", &sep)) return false;
     if (sep->len == 0) return render_fail(r, "empty separator");
+    if (!render_charge(r, last ? s->len * sep->len : s->len)) return false;
     size_t at =
         last ? find_last(s->data, s->len, sep) : text_find(s->data, s->len, sep->data, sep->len);
     struct vlist *l = vlist_new(r, 3);
-    if (!l || !render_charge(r, s->len)) return false;
+    if (!l) return false;
     bool found = at != SIZE_MAX;
     if (!found && last && (!push_piece(r, l, s, "", 0) || !push_piece(r, l, s, "", 0)))
         return false;
@@ -328,6 +332,7 @@ static bool search(struct render *r, struct value v, const struct args *a, bool 
     if (!arg_str(r, a->pos[0], "the argument", &needle) ||
         !window(r, v.str, a, 1, &from, &to, &inside))
         return false;
+    if (last && !render_charge(r, v.str->len * needle->len)) return false;
     if (inside && last)
         at = find_last(v.str->data + from, to - from, needle);
     else if (inside)

@@ -219,7 +219,7 @@ static bool format_float(struct render *r, const struct format_spec *spec, doubl
         if (type == 0 && !strpbrk(text, ".e")) strcat(text, ".0");
     }
     size_t n_whole = isfinite(v) ? strspn(text, "0123456789") : 0;
-    char tail[512];
+    char tail[sizeof(text) + 1];
     snprintf(tail, sizeof(tail), "%s%s", text + n_whole, percent ? "%" : "");
     struct format_spec plain = *spec;
     if (!isfinite(v)) plain.zero = false;

@@ -224,6 +224,7 @@ static bool equal_lists(struct render *r, const struct vlist *a, const struct vl
 {
     *out = false;
     if (a->n != b->n) return true;
+    if (!render_charge(r, a->n * sizeof(struct value))) return false;
     for (size_t i = 0; i < a->n; i++) {
         bool same;
         if (!value_eq(r, a->items[i], b->items[i], &same)) return false;
@@ -237,6 +238,7 @@ static bool equal_dicts(struct render *r, const struct vdict *a, const struct vd
 {
     *out = false;
     if (a->n != b->n) return true;
+    if (!render_charge(r, a->n * sizeof(struct ventry))) return false;
     for (size_t i = 0; i < a->n; i++) {
         struct value other = value_missing();
         bool same;
@@ -262,6 +264,7 @@ static bool equal_views(struct render *r, const struct vview *a, const struct vv
     if (a->kind != b->kind || a->kind == VIEW_VALUES) return true;
     if (a->kind == VIEW_ITEMS) return equal_dicts(r, a->dict, b->dict, out);
     *out = a->dict->n == b->dict->n;
+    if (!render_charge(r, a->dict->n * sizeof(struct ventry))) return false;
     for (size_t i = 0; i < a->dict->n && *out; i++) {
         struct value found = value_missing();
         if (!vdict_get(r, b->dict, a->dict->entries[i].key, &found)) return false;
@@ -335,6 +338,7 @@ static bool compare_lists(struct render *r, enum compare_op op, const struct vli
                           const struct vlist *b, bool *out)
 {
     size_t n = a->n < b->n ? a->n : b->n;
+    if (!render_charge(r, n * sizeof(struct value))) return false;
     for (size_t i = 0; i < n; i++) {
         bool same;
         if (!value_eq(r, a->items[i], b->items[i], &same)) return false;
