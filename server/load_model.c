@@ -83,6 +83,13 @@ static enum status load_template(const struct options *o, struct loaded_model *o
 enum status load_model(const struct options *o, struct loaded_model *out, struct error *err)
 {
     *out = (struct loaded_model){0};
+    char config[PATH_MAX];
+    if (path_join(config, sizeof(config), o->model, "config.json", err) != STATUS_OK)
+        return err->code;
+    if (!file_exists(config))
+        return error_set_param(err, STATUS_NOT_FOUND, "model",
+                               "%s is not a Hugging Face model directory: it has no config.json",
+                               o->model);
     uint64_t t0 = clock_now_us();
     enum status st = tokenizer_load(o->tokenizer ? o->tokenizer : o->model, &out->tokenizer, err);
     uint64_t t1 = clock_now_us();
