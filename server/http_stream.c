@@ -59,7 +59,7 @@ static bool stream_reserve(struct http_exchange *x, size_t len)
 
 void http_stream_write(struct http_exchange *x, const char *data, size_t len)
 {
-    DCHECK(x->streaming && !x->ended);
+    DCHECK(x->gone || (x->streaming && !x->ended));
     if (x->gone || len == 0) return;
     if (!stream_reserve(x, len)) {
         http_lost(x);
@@ -77,11 +77,11 @@ void http_stream_flush(struct http_exchange *x)
 
 void http_stream_end(struct http_exchange *x)
 {
-    DCHECK(x->streaming && !x->ended);
-    if (x->ended) return;
+    DCHECK(x->gone || (x->streaming && !x->ended));
+    if (x->gone || x->ended) return;
     x->ended = true;
-    if (x->gone || !x->raw || x->want_write) {
-        if (x->want_write && !x->gone) http_deadline_set(x->conn, DEADLINE_DRAIN);
+    if (!x->raw || x->want_write) {
+        if (x->want_write) http_deadline_set(x->conn, DEADLINE_DRAIN);
         return; /* the reader, or the watch, goes on */
     }
     http_work(x, &x->conn->server->dirty);
