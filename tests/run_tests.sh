@@ -52,7 +52,10 @@ run() {
     [ "$rc" -eq 0 ] && [ "$n_ok" -eq 0 ] && [ "$n_skip" -eq 0 ] && n_ok=1
     add "$name" "$n_ok" "$n_bad" "$n_skip"
 }
-suite_layers() { run layers tests/check_layers.sh; }
+suite_layers() {
+    run layers tests/check_layers.sh
+    run symbols tests/check_symbols.sh "$BUILD/libinferd.a"
+}
 suite_unit() {
     local t
     for t in tests/unit/test_*.c; do

@@ -8,13 +8,13 @@
 #include "engine/template/ast.h"
 
 /* Punctuation by the characters that Jinja2 reads; names decide keywords in the parser. */
-#define TOKEN_OPERATORS(X)                                                                    \
-    X(FLOORDIV, "//")                                                                         \
-    X(POW, "**") X(EQ, "==") X(NE, "!=") X(GE, ">=") X(LE, "<=") X(ADD, "+") X(SUB, "-")      \
-        X(DIV, "/") X(MUL, "*") X(MOD, "%") X(TILDE, "~") X(LBRACKET, "[") X(RBRACKET, "]")   \
-            X(LPAREN, "(") X(RPAREN, ")") X(LBRACE, "{") X(RBRACE, "}") X(GT, ">") X(LT, "<") \
-                X(ASSIGN, "=") X(DOT, ".") X(COLON, ":") X(PIPE, "|") X(COMMA, ",")           \
-                    X(SEMICOLON, ";")
+#define TOKEN_OPERATORS(X)                                                                     \
+    X(FLOORDIV, "//")                                                                          \
+    X(POW, "**")                                                                               \
+    X(EQ, "==") X(NE, "!=") X(GE, ">=") X(LE, "<=") X(ADD, "+") X(SUB, "-") X(DIV, "/")        \
+        X(MUL, "*") X(MOD, "%") X(TILDE, "~") X(LBRACKET, "[") X(RBRACKET, "]") X(LPAREN, "(") \
+            X(RPAREN, ")") X(LBRACE, "{") X(RBRACE, "}") X(GT, ">") X(LT, "<") X(ASSIGN, "=")  \
+                X(DOT, ".") X(COLON, ":") X(PIPE, "|") X(COMMA, ",") X(SEMICOLON, ";")
 
 enum token_kind {
     TOKEN_END,
@@ -64,13 +64,13 @@ struct vstr *compile_str(struct compiler *c, const char *data, size_t len);
 bool lex(struct compiler *c);
 
 /* parse_expr.c */
-struct token *peek(struct compiler *c);
-struct token *peek_next(struct compiler *c);
-void advance(struct compiler *c);
-bool accept(struct compiler *c, enum token_kind kind);
-bool accept_name(struct compiler *c, const char *name);
-bool at_name(struct compiler *c, const char *name);
-bool expect(struct compiler *c, enum token_kind kind, const char *what);
+struct token *token_peek(struct compiler *c);
+struct token *token_peek_next(struct compiler *c);
+void token_advance(struct compiler *c);
+bool token_accept(struct compiler *c, enum token_kind kind);
+bool token_accept_name(struct compiler *c, const char *name);
+bool token_at_name(struct compiler *c, const char *name);
+bool token_expect(struct compiler *c, enum token_kind kind, const char *what);
 struct node *node_new(struct compiler *c, enum node_kind kind, const struct token *at);
 bool node_list_push(struct compiler *c, struct node_list *l, struct node *n);
 /* Sets n's height from its children; refuses a tree that is too high. */

@@ -7,25 +7,25 @@
 
 #include <string.h>
 
-struct token *peek(struct compiler *c)
+struct token *token_peek(struct compiler *c)
 {
     return &c->toks[c->pos];
 }
 
-struct token *peek_next(struct compiler *c)
+struct token *token_peek_next(struct compiler *c)
 {
     return &c->toks[c->pos + 1 < c->n_toks ? c->pos + 1 : c->pos];
 }
 
-void advance(struct compiler *c)
+void token_advance(struct compiler *c)
 {
     if (c->pos + 1 < c->n_toks) c->pos++;
 }
 
-bool accept(struct compiler *c, enum token_kind kind)
+bool token_accept(struct compiler *c, enum token_kind kind)
 {
-    if (peek(c)->kind != kind) return false;
-    advance(c);
+    if (token_peek(c)->kind != kind) return false;
+    token_advance(c);
     return true;
 }
 
@@ -34,22 +34,22 @@ static bool token_is_name(const struct token *t, const char *name)
     return t->kind == TOKEN_NAME && str_eq(t->text, str_from(name));
 }
 
-bool at_name(struct compiler *c, const char *name)
+bool token_at_name(struct compiler *c, const char *name)
 {
-    return token_is_name(peek(c), name);
+    return token_is_name(token_peek(c), name);
 }
 
-bool accept_name(struct compiler *c, const char *name)
+bool token_accept_name(struct compiler *c, const char *name)
 {
-    if (!at_name(c, name)) return false;
-    advance(c);
+    if (!token_at_name(c, name)) return false;
+    token_advance(c);
     return true;
 }
 
-bool expect(struct compiler *c, enum token_kind kind, const char *what)
+bool token_expect(struct compiler *c, enum token_kind kind, const char *what)
 {
-    if (accept(c, kind)) return true;
-    const struct token *t = peek(c);
+    if (token_accept(c, kind)) return true;
+    const struct token *t = token_peek(c);
     if (t->kind == TOKEN_NAME)
         return compile_fail(c, t->line, t->col, "expected %s, not '%.*s'", what,
                             (int)(t->text.len < 64 ? t->text.len : 64), t->text.data);
@@ -120,8 +120,8 @@ bool parse_enter(struct compiler *c)
         c->depth++;
         return true;
     }
-    return compile_fail(c, peek(c)->line, peek(c)->col, "nested too deeply: the limit is %d levels",
-                        LIMIT_TEMPLATE_DEPTH);
+    return compile_fail(c, token_peek(c)->line, token_peek(c)->col,
+                        "nested too deeply: the limit is %d levels", LIMIT_TEMPLATE_DEPTH);
 }
 
 void parse_leave(struct compiler *c)
@@ -160,19 +160,19 @@ static bool bad_call(struct compiler *c, const struct token *at)
 
 static bool parse_one_arg(struct compiler *c, struct call_node *call, const struct token *paren)
 {
-    if (accept(c, TOKEN_MUL)) {
+    if (token_accept(c, TOKEN_MUL)) {
         if (call->dyn_args || call->dyn_kwargs) return bad_call(c, paren);
         return (call->dyn_args = parse_expression(c, true)) != NULL;
     }
-    if (accept(c, TOKEN_POW)) {
+    if (token_accept(c, TOKEN_POW)) {
         if (call->dyn_kwargs) return bad_call(c, paren);
         return (call->dyn_kwargs = parse_expression(c, true)) != NULL;
     }
-    if (peek(c)->kind == TOKEN_NAME && peek_next(c)->kind == TOKEN_ASSIGN) {
+    if (token_peek(c)->kind == TOKEN_NAME && token_peek_next(c)->kind == TOKEN_ASSIGN) {
         if (call->dyn_kwargs) return bad_call(c, paren);
-        struct str name = peek(c)->text;
-        advance(c);
-        advance(c);
+        struct str name = token_peek(c)->text;
+        token_advance(c);
+        token_advance(c);
         return push_keyword(c, call, name, parse_expression(c, true));
     }
     if (call->dyn_args || call->dyn_kwargs || call->n_kw) return bad_call(c, paren);
@@ -182,25 +182,25 @@ static bool parse_one_arg(struct compiler *c, struct call_node *call, const stru
 /* From the opening parenthesis to behind the closing one. */
 static struct call_node *parse_call_args(struct compiler *c)
 {
-    struct token paren = *peek(c);
+    struct token paren = *token_peek(c);
     struct call_node *call = compile_alloc(c, 1, sizeof(*call));
-    if (!call || !expect(c, TOKEN_LPAREN, "'('")) return NULL;
+    if (!call || !token_expect(c, TOKEN_LPAREN, "'('")) return NULL;
     bool first = true;
-    while (peek(c)->kind != TOKEN_RPAREN) {
+    while (token_peek(c)->kind != TOKEN_RPAREN) {
         if (!first) {
-            if (!expect(c, TOKEN_COMMA, "',' or ')'")) return NULL;
-            if (peek(c)->kind == TOKEN_RPAREN) break;
+            if (!token_expect(c, TOKEN_COMMA, "',' or ')'")) return NULL;
+            if (token_peek(c)->kind == TOKEN_RPAREN) break;
         }
         first = false;
         if (!parse_one_arg(c, call, &paren)) return NULL;
     }
-    advance(c);
+    token_advance(c);
     return call;
 }
 
 static struct node *parse_call(struct compiler *c, struct node *callee)
 {
-    struct node *n = node_new(c, NODE_CALL, peek(c));
+    struct node *n = node_new(c, NODE_CALL, token_peek(c));
     if (!n) return NULL;
     n->a = callee;
     n->call = parse_call_args(c);
@@ -210,11 +210,11 @@ static struct node *parse_call(struct compiler *c, struct node *callee)
 /* A filter's or test's name, dots included. */
 static struct vstr *parse_dotted(struct compiler *c, const char *what)
 {
-    struct str name = peek(c)->text;
-    if (!expect(c, TOKEN_NAME, what)) return NULL;
-    while (accept(c, TOKEN_DOT)) {
-        struct token *t = peek(c);
-        if (!expect(c, TOKEN_NAME, what)) return NULL;
+    struct str name = token_peek(c)->text;
+    if (!token_expect(c, TOKEN_NAME, what)) return NULL;
+    while (token_accept(c, TOKEN_DOT)) {
+        struct token *t = token_peek(c);
+        if (!token_expect(c, TOKEN_NAME, what)) return NULL;
         name.len = (size_t)(t->text.data + t->text.len - name.data);
     }
     return compile_str(c, name.data, name.len);
@@ -222,16 +222,16 @@ static struct vstr *parse_dotted(struct compiler *c, const char *what)
 
 static struct call_node *parse_optional_args(struct compiler *c)
 {
-    if (peek(c)->kind == TOKEN_LPAREN) return parse_call_args(c);
+    if (token_peek(c)->kind == TOKEN_LPAREN) return parse_call_args(c);
     return compile_alloc(c, 1, sizeof(struct call_node));
 }
 
 struct node *parse_filters(struct compiler *c, struct node *subject, bool start_inline)
 {
-    while (start_inline || peek(c)->kind == TOKEN_PIPE) {
-        if (!start_inline) advance(c);
+    while (start_inline || token_peek(c)->kind == TOKEN_PIPE) {
+        if (!start_inline) token_advance(c);
         start_inline = false;
-        struct node *n = node_new(c, NODE_FILTER, peek(c));
+        struct node *n = node_new(c, NODE_FILTER, token_peek(c));
         if (!n) return NULL;
         n->a = subject;
         n->name = parse_dotted(c, "the name of a filter");
@@ -253,7 +253,7 @@ static struct node *const_int(struct compiler *c, const struct token *t)
 /* One bound of a slice, or nothing before ':' ',' ']'. */
 static bool parse_bound(struct compiler *c, struct node **out)
 {
-    enum token_kind k = peek(c)->kind;
+    enum token_kind k = token_peek(c)->kind;
     *out = NULL;
     if (k == TOKEN_COLON || k == TOKEN_RBRACKET || k == TOKEN_COMMA) return true;
     return (*out = parse_expression(c, true)) != NULL;
@@ -263,10 +263,10 @@ static bool parse_bound(struct compiler *c, struct node **out)
 static struct node *parse_subscribed(struct compiler *c)
 {
     struct node *start = NULL;
-    struct token at = *peek(c);
+    struct token at = *token_peek(c);
     if (at.kind != TOKEN_COLON) {
         start = parse_expression(c, true);
-        if (!start || peek(c)->kind != TOKEN_COLON) return start;
+        if (!start || token_peek(c)->kind != TOKEN_COLON) return start;
     }
     struct node *n = node_new(c, NODE_SLICE, &at);
     if (!n) return NULL;
@@ -274,28 +274,28 @@ static struct node *parse_subscribed(struct compiler *c)
     if (!n->items.items) return NULL;
     n->items.n = n->items.cap = 3;
     n->items.items[0] = start;
-    advance(c);
+    token_advance(c);
     if (!parse_bound(c, &n->items.items[1])) return NULL;
-    if (accept(c, TOKEN_COLON) && !parse_bound(c, &n->items.items[2])) return NULL;
+    if (token_accept(c, TOKEN_COLON) && !parse_bound(c, &n->items.items[2])) return NULL;
     return n;
 }
 
 static struct node *parse_brackets(struct compiler *c, struct node *obj)
 {
-    struct token at = *peek(c);
-    advance(c);
+    struct token at = *token_peek(c);
+    token_advance(c);
     struct node *tuple = node_new(c, NODE_TUPLE, &at);
     if (!tuple) return NULL;
-    while (peek(c)->kind != TOKEN_RBRACKET) {
-        if (tuple->items.n && !expect(c, TOKEN_COMMA, "',' or ']'")) return NULL;
+    while (token_peek(c)->kind != TOKEN_RBRACKET) {
+        if (tuple->items.n && !token_expect(c, TOKEN_COMMA, "',' or ']'")) return NULL;
         struct node *key = parse_subscribed(c);
         if (!node_list_push(c, &tuple->items, key)) return NULL;
-        if (key->kind == NODE_SLICE && (tuple->items.n > 1 || peek(c)->kind == TOKEN_COMMA)) {
+        if (key->kind == NODE_SLICE && (tuple->items.n > 1 || token_peek(c)->kind == TOKEN_COMMA)) {
             compile_fail(c, at.line, at.col, "a slice cannot stand in a tuple of keys");
             return NULL;
         }
     }
-    advance(c);
+    token_advance(c);
     struct node *key = tuple->items.n == 1 ? tuple->items.items[0] : node_done(c, tuple);
     if (!key) return NULL;
     if (key->kind == NODE_SLICE && !key->a) { /* a slice's own object is set below */
@@ -311,9 +311,9 @@ static struct node *parse_brackets(struct compiler *c, struct node *obj)
 
 static struct node *parse_dot(struct compiler *c, struct node *obj)
 {
-    struct token at = *peek(c);
-    advance(c);
-    struct token *t = peek(c);
+    struct token at = *token_peek(c);
+    token_advance(c);
+    struct token *t = token_peek(c);
     struct node *n = node_new(c, t->kind == TOKEN_NAME ? NODE_ATTR : NODE_ITEM, &at);
     if (!n) return NULL;
     n->a = obj;
@@ -327,14 +327,14 @@ static struct node *parse_dot(struct compiler *c, struct node *obj)
         compile_fail(c, t->line, t->col, "expected a name or a number behind '.'");
         return NULL;
     }
-    advance(c);
+    token_advance(c);
     return node_done(c, n);
 }
 
 static struct node *parse_postfix(struct compiler *c, struct node *n)
 {
     while (n) {
-        enum token_kind k = peek(c)->kind;
+        enum token_kind k = token_peek(c)->kind;
         if (k == TOKEN_DOT)
             n = parse_dot(c, n);
         else if (k == TOKEN_LBRACKET)
@@ -351,11 +351,11 @@ static struct node *parse_postfix(struct compiler *c, struct node *n)
 
 static struct node *parse_strings(struct compiler *c)
 {
-    struct node *n = node_new(c, NODE_CONST, peek(c));
+    struct node *n = node_new(c, NODE_CONST, token_peek(c));
     struct strbuf b;
     strbuf_init(&b, LIMIT_TEMPLATE_SIZE);
-    for (; peek(c)->kind == TOKEN_STRING; advance(c))
-        strbuf_add(&b, peek(c)->text.data, peek(c)->text.len);
+    for (; token_peek(c)->kind == TOKEN_STRING; token_advance(c))
+        strbuf_add(&b, token_peek(c)->text.data, token_peek(c)->text.len);
     struct vstr *s = n ? compile_str(c, b.data ? b.data : "", b.len) : NULL;
     strbuf_free(&b);
     if (!s) return NULL;
@@ -365,32 +365,32 @@ static struct node *parse_strings(struct compiler *c)
 
 static struct node *parse_list(struct compiler *c)
 {
-    struct node *n = node_new(c, NODE_LIST, peek(c));
+    struct node *n = node_new(c, NODE_LIST, token_peek(c));
     if (!n) return NULL;
-    advance(c);
-    while (peek(c)->kind != TOKEN_RBRACKET) {
-        if (n->items.n && !expect(c, TOKEN_COMMA, "',' or ']'")) return NULL;
-        if (peek(c)->kind == TOKEN_RBRACKET) break;
+    token_advance(c);
+    while (token_peek(c)->kind != TOKEN_RBRACKET) {
+        if (n->items.n && !token_expect(c, TOKEN_COMMA, "',' or ']'")) return NULL;
+        if (token_peek(c)->kind == TOKEN_RBRACKET) break;
         if (!node_list_push(c, &n->items, parse_expression(c, true))) return NULL;
     }
-    advance(c);
+    token_advance(c);
     return node_done(c, n);
 }
 
 static struct node *parse_dict(struct compiler *c)
 {
-    struct node *n = node_new(c, NODE_DICT, peek(c));
+    struct node *n = node_new(c, NODE_DICT, token_peek(c));
     if (!n) return NULL;
-    advance(c);
-    while (peek(c)->kind != TOKEN_RBRACE) {
-        if (n->items.n && !expect(c, TOKEN_COMMA, "',' or '}'")) return NULL;
-        if (peek(c)->kind == TOKEN_RBRACE) break;
+    token_advance(c);
+    while (token_peek(c)->kind != TOKEN_RBRACE) {
+        if (n->items.n && !token_expect(c, TOKEN_COMMA, "',' or '}'")) return NULL;
+        if (token_peek(c)->kind == TOKEN_RBRACE) break;
         if (!node_list_push(c, &n->items, parse_expression(c, true)) ||
-            !expect(c, TOKEN_COLON, "':'") ||
+            !token_expect(c, TOKEN_COLON, "':'") ||
             !node_list_push(c, &n->items, parse_expression(c, true)))
             return NULL;
     }
-    advance(c);
+    token_advance(c);
     return node_done(c, n);
 }
 
@@ -408,10 +408,10 @@ static const struct {
 
 static struct node *parse_name(struct compiler *c, bool with_namespace)
 {
-    struct token *t = peek(c);
+    struct token *t = token_peek(c);
     struct node *n = node_new(c, NODE_NAME, t);
     if (!n) return NULL;
-    advance(c);
+    token_advance(c);
     for (size_t i = 0; i < ARRAY_LEN(constants); i++)
         if (str_eq(t->text, str_from(constants[i].name))) {
             n->kind = NODE_CONST;
@@ -420,9 +420,9 @@ static struct node *parse_name(struct compiler *c, bool with_namespace)
         }
     n->name = compile_str(c, t->text.data, t->text.len);
     if (!n->name) return NULL;
-    if (with_namespace && accept(c, TOKEN_DOT)) {
-        t = peek(c);
-        if (!expect(c, TOKEN_NAME, "the name of an attribute")) return NULL;
+    if (with_namespace && token_accept(c, TOKEN_DOT)) {
+        t = token_peek(c);
+        if (!token_expect(c, TOKEN_NAME, "the name of an attribute")) return NULL;
         n->kind = NODE_NSREF;
         n->attr = compile_str(c, t->text.data, t->text.len);
         if (!n->attr) return NULL;
@@ -432,7 +432,7 @@ static struct node *parse_name(struct compiler *c, bool with_namespace)
 
 static struct node *parse_primary(struct compiler *c, bool with_namespace)
 {
-    struct token *t = peek(c);
+    struct token *t = token_peek(c);
     struct node *n;
     switch (t->kind) {
     case TOKEN_NAME:
@@ -440,17 +440,17 @@ static struct node *parse_primary(struct compiler *c, bool with_namespace)
     case TOKEN_STRING:
         return parse_strings(c);
     case TOKEN_INT:
-        advance(c);
+        token_advance(c);
         return const_int(c, t);
     case TOKEN_FLOAT:
-        advance(c);
+        token_advance(c);
         n = node_new(c, NODE_CONST, t);
         if (n) n->value = value_float(t->f);
         return n;
     case TOKEN_LPAREN:
-        advance(c);
+        token_advance(c);
         n = parse_tuple(c, TUPLE_PARENS, NULL);
-        return n && expect(c, TOKEN_RPAREN, "')'") ? n : NULL;
+        return n && token_expect(c, TOKEN_RPAREN, "')'") ? n : NULL;
     case TOKEN_LBRACKET:
         return parse_list(c);
     case TOKEN_LBRACE:
@@ -463,18 +463,18 @@ static struct node *parse_primary(struct compiler *c, bool with_namespace)
 
 static bool at_tuple_end(struct compiler *c, const char *end_name)
 {
-    enum token_kind k = peek(c)->kind;
+    enum token_kind k = token_peek(c)->kind;
     if (k == TOKEN_VARIABLE_END || k == TOKEN_BLOCK_END || k == TOKEN_RPAREN) return true;
-    return end_name && at_name(c, end_name);
+    return end_name && token_at_name(c, end_name);
 }
 
 struct node *parse_tuple(struct compiler *c, unsigned flags, const char *end_name)
 {
-    struct node *n = node_new(c, NODE_TUPLE, peek(c));
+    struct node *n = node_new(c, NODE_TUPLE, token_peek(c));
     if (!n) return NULL;
     bool is_tuple = false;
     for (;;) {
-        if (n->items.n && !expect(c, TOKEN_COMMA, "','")) return NULL;
+        if (n->items.n && !token_expect(c, TOKEN_COMMA, "','")) return NULL;
         if (at_tuple_end(c, end_name)) break;
         struct node *item;
         if (flags & TUPLE_SIMPLE) {
@@ -485,12 +485,12 @@ struct node *parse_tuple(struct compiler *c, unsigned flags, const char *end_nam
             item = parse_expression(c, !(flags & TUPLE_NO_CONDITION));
         }
         if (!node_list_push(c, &n->items, item)) return NULL;
-        if (peek(c)->kind != TOKEN_COMMA) break;
+        if (token_peek(c)->kind != TOKEN_COMMA) break;
         is_tuple = true;
     }
     if (!is_tuple && n->items.n == 1) return n->items.items[0];
     if (!is_tuple && !(flags & TUPLE_PARENS)) {
-        compile_fail(c, peek(c)->line, peek(c)->col, "expected an expression");
+        compile_fail(c, token_peek(c)->line, token_peek(c)->col, "expected an expression");
         return NULL;
     }
     return node_done(c, n);
@@ -500,7 +500,7 @@ struct node *parse_tuple(struct compiler *c, unsigned flags, const char *end_nam
 
 static bool starts_test_argument(struct compiler *c)
 {
-    switch (peek(c)->kind) {
+    switch (token_peek(c)->kind) {
     case TOKEN_STRING:
     case TOKEN_INT:
     case TOKEN_FLOAT:
@@ -508,7 +508,7 @@ static bool starts_test_argument(struct compiler *c)
     case TOKEN_LBRACE:
         return true;
     case TOKEN_NAME:
-        return !at_name(c, "else") && !at_name(c, "or") && !at_name(c, "and");
+        return !token_at_name(c, "else") && !token_at_name(c, "or") && !token_at_name(c, "and");
     default:
         return false;
     }
@@ -516,24 +516,25 @@ static bool starts_test_argument(struct compiler *c)
 
 static struct node *parse_test(struct compiler *c, struct node *subject)
 {
-    struct node *n = node_new(c, NODE_TEST, peek(c));
+    struct node *n = node_new(c, NODE_TEST, token_peek(c));
     if (!n) return NULL;
-    advance(c);
-    bool negated = accept_name(c, "not");
+    token_advance(c);
+    bool negated = token_accept_name(c, "not");
     n->a = subject;
     n->name = parse_dotted(c, "the name of a test");
     if (!n->name || !(n->call = parse_optional_args(c))) return NULL;
     bool had_args = c->toks[c->pos - 1].kind == TOKEN_RPAREN;
     if (!had_args && starts_test_argument(c)) {
-        if (at_name(c, "is")) {
-            compile_fail(c, peek(c)->line, peek(c)->col, "tests cannot be chained with 'is'");
+        if (token_at_name(c, "is")) {
+            compile_fail(c, token_peek(c)->line, token_peek(c)->col,
+                         "tests cannot be chained with 'is'");
             return NULL;
         }
         struct node *arg = parse_postfix(c, parse_primary(c, false));
         if (!node_list_push(c, &n->call->args, arg)) return NULL;
     }
     if (!(n = node_done(c, n)) || !negated) return n;
-    struct node *not_node = node_new(c, NODE_NOT, peek(c));
+    struct node *not_node = node_new(c, NODE_NOT, token_peek(c));
     if (!not_node) return NULL;
     not_node->a = n;
     return node_done(c, not_node);
@@ -542,11 +543,11 @@ static struct node *parse_test(struct compiler *c, struct node *subject)
 static struct node *parse_filter_expr(struct compiler *c, struct node *n)
 {
     while (n) {
-        if (peek(c)->kind == TOKEN_PIPE)
+        if (token_peek(c)->kind == TOKEN_PIPE)
             n = parse_filters(c, n, false);
-        else if (at_name(c, "is"))
+        else if (token_at_name(c, "is"))
             n = parse_test(c, n);
-        else if (peek(c)->kind == TOKEN_LPAREN)
+        else if (token_peek(c)->kind == TOKEN_LPAREN)
             n = parse_call(c, n);
         else
             break;
@@ -556,12 +557,12 @@ static struct node *parse_filter_expr(struct compiler *c, struct node *n)
 
 static struct node *parse_unary(struct compiler *c, bool with_filter)
 {
-    struct token *t = peek(c);
+    struct token *t = token_peek(c);
     struct node *n;
     if (t->kind == TOKEN_SUB || t->kind == TOKEN_ADD) {
         n = node_new(c, NODE_UNARY, t);
         if (!n || !parse_enter(c)) return NULL;
-        advance(c);
+        token_advance(c);
         n->op = t->kind == TOKEN_SUB ? BINARY_SUB : BINARY_ADD;
         n->a = parse_unary(c, false);
         parse_leave(c);
@@ -610,10 +611,10 @@ static struct node *parse_binary(struct compiler *c, const struct op_token *ops,
 {
     struct node *left = operand(c);
     const struct op_token *op;
-    while (left && (op = find_op(ops, peek(c)->kind))) {
-        struct node *n = node_new(c, NODE_BINARY, peek(c));
+    while (left && (op = find_op(ops, token_peek(c)->kind))) {
+        struct node *n = node_new(c, NODE_BINARY, token_peek(c));
         if (!n) return NULL;
-        advance(c);
+        token_advance(c);
         n->op = op->op;
         n->a = left;
         n->b = operand(c);
@@ -636,10 +637,10 @@ static struct node *parse_product(struct compiler *c)
 static struct node *parse_concat(struct compiler *c)
 {
     struct node *first = parse_product(c);
-    if (!first || peek(c)->kind != TOKEN_TILDE) return first;
-    struct node *n = node_new(c, NODE_CONCAT, peek(c));
+    if (!first || token_peek(c)->kind != TOKEN_TILDE) return first;
+    struct node *n = node_new(c, NODE_CONCAT, token_peek(c));
     if (!n || !node_list_push(c, &n->items, first)) return NULL;
-    while (accept(c, TOKEN_TILDE))
+    while (token_accept(c, TOKEN_TILDE))
         if (!node_list_push(c, &n->items, parse_product(c))) return NULL;
     return node_done(c, n);
 }
@@ -652,19 +653,19 @@ static struct node *parse_sum(struct compiler *c)
 /* *kind and true when a comparison operator is next; it is consumed. */
 static bool accept_compare(struct compiler *c, uint8_t *kind)
 {
-    const struct op_token *op = find_op(compare_ops, peek(c)->kind);
+    const struct op_token *op = find_op(compare_ops, token_peek(c)->kind);
     if (op) {
-        advance(c);
+        token_advance(c);
         *kind = op->op;
         return true;
     }
-    if (accept_name(c, "in")) {
+    if (token_accept_name(c, "in")) {
         *kind = CMP_IN;
         return true;
     }
-    if (at_name(c, "not") && token_is_name(peek_next(c), "in")) {
-        advance(c);
-        advance(c);
+    if (token_at_name(c, "not") && token_is_name(token_peek_next(c), "in")) {
+        token_advance(c);
+        token_advance(c);
         *kind = CMP_NOT_IN;
         return true;
     }
@@ -674,7 +675,7 @@ static bool accept_compare(struct compiler *c, uint8_t *kind)
 static struct node *parse_compare(struct compiler *c)
 {
     struct node *first = parse_sum(c), *n = NULL;
-    struct token at = *peek(c);
+    struct token at = *token_peek(c);
     uint8_t kind;
     while (first && accept_compare(c, &kind)) {
         if (!n) {
@@ -693,10 +694,10 @@ static struct node *parse_compare(struct compiler *c)
 
 static struct node *parse_not(struct compiler *c)
 {
-    if (!at_name(c, "not")) return parse_compare(c);
-    struct node *n = node_new(c, NODE_NOT, peek(c));
+    if (!token_at_name(c, "not")) return parse_compare(c);
+    struct node *n = node_new(c, NODE_NOT, token_peek(c));
     if (!n || !parse_enter(c)) return NULL;
-    advance(c);
+    token_advance(c);
     n->a = parse_not(c);
     parse_leave(c);
     return n->a ? node_done(c, n) : NULL;
@@ -706,10 +707,10 @@ static struct node *parse_logical(struct compiler *c, const char *word, enum nod
                                   struct node *(*operand)(struct compiler *))
 {
     struct node *left = operand(c);
-    while (left && at_name(c, word)) {
-        struct node *n = node_new(c, kind, peek(c));
+    while (left && token_at_name(c, word)) {
+        struct node *n = node_new(c, kind, token_peek(c));
         if (!n) return NULL;
-        advance(c);
+        token_advance(c);
         n->a = left;
         n->b = operand(c);
         if (!n->b) return NULL;
@@ -732,12 +733,12 @@ struct node *parse_expression(struct compiler *c, bool with_condition)
 {
     if (!parse_enter(c)) return NULL;
     struct node *n = parse_or(c);
-    while (n && with_condition && at_name(c, "if")) {
-        struct node *cond = node_new(c, NODE_COND, peek(c));
-        advance(c);
+    while (n && with_condition && token_at_name(c, "if")) {
+        struct node *cond = node_new(c, NODE_COND, token_peek(c));
+        token_advance(c);
         if (!cond || !(cond->a = parse_or(c))) return NULL;
         cond->b = n;
-        if (accept_name(c, "else") && !(cond->c = parse_expression(c, true))) return NULL;
+        if (token_accept_name(c, "else") && !(cond->c = parse_expression(c, true))) return NULL;
         n = node_done(c, cond);
     }
     parse_leave(c);

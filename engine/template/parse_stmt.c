@@ -11,17 +11,17 @@ static bool parse_body(struct compiler *c, const char *const *ends, struct node_
 static bool at_any(struct compiler *c, const char *const *names)
 {
     for (; names && *names; names++)
-        if (at_name(c, *names)) return true;
+        if (token_at_name(c, *names)) return true;
     return false;
 }
 
 /* From behind a tag's head to its end tag, whose name is the next token. */
 static bool parse_statements(struct compiler *c, const char *const *ends, struct node_list *out)
 {
-    struct token head = *peek(c);
-    accept(c, TOKEN_COLON);
-    if (!expect(c, TOKEN_BLOCK_END, "'%}'") || !parse_body(c, ends, out)) return false;
-    if (peek(c)->kind != TOKEN_END) return true;
+    struct token head = *token_peek(c);
+    token_accept(c, TOKEN_COLON);
+    if (!token_expect(c, TOKEN_BLOCK_END, "'%}'") || !parse_body(c, ends, out)) return false;
+    if (token_peek(c)->kind != TOKEN_END) return true;
     return compile_fail(c, head.line, head.col, "this tag is never closed: {%% %s %%} is missing",
                         ends[0]);
 }
@@ -30,7 +30,7 @@ static bool parse_until(struct compiler *c, const char *end, struct node_list *o
 {
     const char *const ends[] = {end, NULL};
     if (!parse_statements(c, ends, out)) return false;
-    advance(c);
+    token_advance(c);
     return true;
 }
 
@@ -52,8 +52,8 @@ static struct node *parse_target(struct compiler *c, unsigned flags, const char 
 
 static struct node *parse_name_target(struct compiler *c)
 {
-    struct token *t = peek(c);
-    if (!expect(c, TOKEN_NAME, "a name")) return NULL;
+    struct token *t = token_peek(c);
+    if (!token_expect(c, TOKEN_NAME, "a name")) return NULL;
     struct node *n = node_new(c, NODE_NAME, t);
     if (!n) return NULL;
     n->name = compile_str(c, t->text.data, t->text.len);
@@ -70,39 +70,39 @@ static struct node *parse_name_target(struct compiler *c)
 
 static struct node *parse_set(struct compiler *c)
 {
-    struct node *n = node_new(c, NODE_SET, peek(c));
+    struct node *n = node_new(c, NODE_SET, token_peek(c));
     if (!n) return NULL;
-    advance(c);
+    token_advance(c);
     if (!(n->a = parse_target(c, TUPLE_NAMESPACE, NULL))) return NULL;
-    if (accept(c, TOKEN_ASSIGN)) {
+    if (token_accept(c, TOKEN_ASSIGN)) {
         n->b = parse_tuple(c, 0, NULL);
         return n->b ? node_done(c, n) : NULL;
     }
     n->kind = NODE_SET_BLOCK;
-    if (peek(c)->kind == TOKEN_PIPE && !(n->b = parse_filters(c, NULL, false))) return NULL;
+    if (token_peek(c)->kind == TOKEN_PIPE && !(n->b = parse_filters(c, NULL, false))) return NULL;
     return parse_until(c, "endset", &n->items) ? node_done(c, n) : NULL;
 }
 
 static struct node *parse_for(struct compiler *c)
 {
     static const char *const ends[] = {"endfor", "else", NULL};
-    struct node *n = node_new(c, NODE_FOR, peek(c));
+    struct node *n = node_new(c, NODE_FOR, token_peek(c));
     if (!n || !(n->loop = compile_alloc(c, 1, sizeof(*n->loop)))) return NULL;
-    advance(c);
+    token_advance(c);
     if (!(n->a = parse_target(c, 0, "in"))) return NULL;
-    if (!accept_name(c, "in")) {
-        compile_fail(c, peek(c)->line, peek(c)->col, "expected 'in'");
+    if (!token_accept_name(c, "in")) {
+        compile_fail(c, token_peek(c)->line, token_peek(c)->col, "expected 'in'");
         return NULL;
     }
     if (!(n->b = parse_tuple(c, TUPLE_NO_CONDITION, "recursive"))) return NULL;
-    if (accept_name(c, "if") && !(n->c = parse_expression(c, true))) return NULL;
-    n->loop->recursive = accept_name(c, "recursive");
+    if (token_accept_name(c, "if") && !(n->c = parse_expression(c, true))) return NULL;
+    n->loop->recursive = token_accept_name(c, "recursive");
     int outer = c->n_loops;
     c->n_loops = n->loop->recursive ? 1 : outer + 1;
     if (!parse_statements(c, ends, &n->items)) return NULL;
     c->n_loops = n->loop->recursive ? 0 : outer;
-    bool has_else = at_name(c, "else");
-    advance(c);
+    bool has_else = token_at_name(c, "else");
+    token_advance(c);
     if (has_else && !parse_until(c, "endfor", &n->orelse)) return NULL;
     c->n_loops = outer;
     return node_done(c, n);
@@ -111,33 +111,34 @@ static struct node *parse_for(struct compiler *c)
 static struct node *parse_if(struct compiler *c)
 {
     static const char *const ends[] = {"endif", "elif", "else", NULL};
-    struct node *first = node_new(c, NODE_IF, peek(c)), *n = first;
+    struct node *first = node_new(c, NODE_IF, token_peek(c)), *n = first;
     if (!first) return NULL;
-    advance(c);
+    token_advance(c);
     for (;;) {
         if (!(n->a = parse_tuple(c, TUPLE_NO_CONDITION, NULL))) return NULL;
         if (!parse_statements(c, ends, &n->items) || !node_done(c, n)) return NULL;
         if (n != first && !node_list_push(c, &first->elifs, n)) return NULL;
-        if (!at_name(c, "elif")) break;
-        n = node_new(c, NODE_IF, peek(c));
+        if (!token_at_name(c, "elif")) break;
+        n = node_new(c, NODE_IF, token_peek(c));
         if (!n) return NULL;
-        advance(c);
+        token_advance(c);
     }
-    bool has_else = at_name(c, "else");
-    advance(c);
+    bool has_else = token_at_name(c, "else");
+    token_advance(c);
     if (has_else && !parse_until(c, "endif", &first->orelse)) return NULL;
     return node_done(c, first);
 }
 
 static struct node *parse_with(struct compiler *c)
 {
-    struct node *n = node_new(c, NODE_WITH, peek(c));
+    struct node *n = node_new(c, NODE_WITH, token_peek(c));
     if (!n) return NULL;
-    advance(c);
-    while (peek(c)->kind != TOKEN_BLOCK_END) { /* targets and values alternate in n->targets */
-        if (n->targets.n && !expect(c, TOKEN_COMMA, "','")) return NULL;
+    token_advance(c);
+    while (token_peek(c)->kind !=
+           TOKEN_BLOCK_END) { /* targets and values alternate in n->targets */
+        if (n->targets.n && !token_expect(c, TOKEN_COMMA, "','")) return NULL;
         if (!node_list_push(c, &n->targets, parse_target(c, 0, NULL)) ||
-            !expect(c, TOKEN_ASSIGN, "'='") ||
+            !token_expect(c, TOKEN_ASSIGN, "'='") ||
             !node_list_push(c, &n->targets, parse_expression(c, true)))
             return NULL;
     }
@@ -146,9 +147,9 @@ static struct node *parse_with(struct compiler *c)
 
 static bool parse_signature(struct compiler *c, struct macro_node *m)
 {
-    if (!expect(c, TOKEN_LPAREN, "'('")) return false;
-    while (peek(c)->kind != TOKEN_RPAREN) {
-        if (m->params.n && !expect(c, TOKEN_COMMA, "',' or ')'")) return false;
+    if (!token_expect(c, TOKEN_LPAREN, "'('")) return false;
+    while (token_peek(c)->kind != TOKEN_RPAREN) {
+        if (m->params.n && !token_expect(c, TOKEN_COMMA, "',' or ')'")) return false;
         struct node *param = parse_name_target(c);
         if (!node_list_push(c, &m->params, param)) return false;
         for (size_t i = 0; i + 1 < m->params.n; i++) {
@@ -157,14 +158,14 @@ static bool parse_signature(struct compiler *c, struct macro_node *m)
                 memcmp(other->data, param->name->data, other->len) == 0)
                 return compile_fail(c, param->line, param->col, "this parameter stands twice");
         }
-        if (accept(c, TOKEN_ASSIGN)) {
+        if (token_accept(c, TOKEN_ASSIGN)) {
             if (!node_list_push(c, &m->defaults, parse_expression(c, true))) return false;
         } else if (m->defaults.n) {
             return compile_fail(c, param->line, param->col,
                                 "a parameter without default follows one with default");
         }
     }
-    advance(c);
+    token_advance(c);
     return true;
 }
 
@@ -180,9 +181,9 @@ static bool parse_function_body(struct compiler *c, const char *end, struct node
 
 static struct node *macro_node_new(struct compiler *c, enum node_kind kind)
 {
-    struct node *n = node_new(c, kind, peek(c));
+    struct node *n = node_new(c, kind, token_peek(c));
     if (!n || !(n->macro = compile_alloc(c, 1, sizeof(*n->macro)))) return NULL;
-    advance(c);
+    token_advance(c);
     return n;
 }
 
@@ -200,7 +201,7 @@ static struct node *parse_call_block(struct compiler *c)
 {
     struct node *n = macro_node_new(c, NODE_CALL_BLOCK);
     if (!n) return NULL;
-    if (peek(c)->kind == TOKEN_LPAREN && !parse_signature(c, n->macro)) return NULL;
+    if (token_peek(c)->kind == TOKEN_LPAREN && !parse_signature(c, n->macro)) return NULL;
     if (!(n->a = parse_expression(c, true))) return NULL;
     if (n->a->kind != NODE_CALL) {
         compile_fail(c, n->line, n->col, "expected a call");
@@ -219,20 +220,20 @@ static struct node *parse_generation(struct compiler *c)
 
 static struct node *parse_filter_block(struct compiler *c)
 {
-    struct node *n = node_new(c, NODE_FILTER_BLOCK, peek(c));
+    struct node *n = node_new(c, NODE_FILTER_BLOCK, token_peek(c));
     if (!n) return NULL;
-    advance(c);
+    token_advance(c);
     if (!(n->a = parse_filters(c, NULL, true))) return NULL;
     return parse_until(c, "endfilter", &n->items) ? node_done(c, n) : NULL;
 }
 
 static struct node *parse_print(struct compiler *c)
 {
-    struct node *n = node_new(c, NODE_OUTPUT, peek(c));
+    struct node *n = node_new(c, NODE_OUTPUT, token_peek(c));
     if (!n) return NULL;
-    advance(c);
-    while (peek(c)->kind != TOKEN_BLOCK_END) {
-        if (n->items.n && !expect(c, TOKEN_COMMA, "','")) return NULL;
+    token_advance(c);
+    while (token_peek(c)->kind != TOKEN_BLOCK_END) {
+        if (n->items.n && !token_expect(c, TOKEN_COMMA, "','")) return NULL;
         if (!node_list_push(c, &n->items, parse_expression(c, true))) return NULL;
     }
     return node_done(c, n);
@@ -240,14 +241,14 @@ static struct node *parse_print(struct compiler *c)
 
 static struct node *parse_jump(struct compiler *c)
 {
-    struct token *t = peek(c);
-    struct node *n = node_new(c, at_name(c, "break") ? NODE_BREAK : NODE_CONTINUE, t);
+    struct token *t = token_peek(c);
+    struct node *n = node_new(c, token_at_name(c, "break") ? NODE_BREAK : NODE_CONTINUE, t);
     if (n && c->n_loops == 0) {
         compile_fail(c, t->line, t->col, "'%.*s' outside of a loop", (int)t->text.len,
                      t->text.data);
         return NULL;
     }
-    advance(c);
+    token_advance(c);
     return n;
 }
 
@@ -276,14 +277,14 @@ static const struct {
 
 static struct node *parse_statement(struct compiler *c)
 {
-    struct token *t = peek(c);
+    struct token *t = token_peek(c);
     if (t->kind != TOKEN_NAME) {
         compile_fail(c, t->line, t->col, "expected the name of a tag");
         return NULL;
     }
     int len = (int)(t->text.len < 64 ? t->text.len : 64);
     for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
-        if (!at_name(c, statements[i].name)) continue;
+        if (!token_at_name(c, statements[i].name)) continue;
         if (!statements[i].parse) {
             compile_fail(c, t->line, t->col, "the tag '%.*s' is not supported", len, t->text.data);
             return NULL;
@@ -311,18 +312,18 @@ static bool push_output(struct compiler *c, struct node_list *out, struct node *
 
 static bool parse_data(struct compiler *c, struct node_list *out)
 {
-    struct node *n = node_new(c, NODE_CONST, peek(c));
-    struct vstr *s = n ? compile_str(c, peek(c)->text.data, peek(c)->text.len) : NULL;
+    struct node *n = node_new(c, NODE_CONST, token_peek(c));
+    struct vstr *s = n ? compile_str(c, token_peek(c)->text.data, token_peek(c)->text.len) : NULL;
     if (!s) return false;
     n->value = value_from_str(s);
-    advance(c);
+    token_advance(c);
     return push_output(c, out, n);
 }
 
 static bool parse_body(struct compiler *c, const char *const *ends, struct node_list *out)
 {
     for (;;) {
-        struct token *t = peek(c);
+        struct token *t = token_peek(c);
         struct node *n;
         switch (t->kind) {
         case TOKEN_END:
@@ -331,16 +332,17 @@ static bool parse_body(struct compiler *c, const char *const *ends, struct node_
             if (!parse_data(c, out)) return false;
             break;
         case TOKEN_VARIABLE_BEGIN:
-            advance(c);
+            token_advance(c);
             n = parse_tuple(c, 0, NULL);
-            if (!n || !expect(c, TOKEN_VARIABLE_END, "'}}'") || !push_output(c, out, n))
+            if (!n || !token_expect(c, TOKEN_VARIABLE_END, "'}}'") || !push_output(c, out, n))
                 return false;
             break;
         default: /* the lexer gives nothing else outside of tags */
-            if (!expect(c, TOKEN_BLOCK_BEGIN, "a tag")) return false;
+            if (!token_expect(c, TOKEN_BLOCK_BEGIN, "a tag")) return false;
             if (at_any(c, ends)) return true;
             n = parse_statement(c);
-            if (!node_list_push(c, out, n) || !expect(c, TOKEN_BLOCK_END, "'%}'")) return false;
+            if (!node_list_push(c, out, n) || !token_expect(c, TOKEN_BLOCK_END, "'%}'"))
+                return false;
         }
     }
 }

@@ -322,7 +322,9 @@ void metrics_count_rejection(struct metrics *m)
 static struct model_config fake_config = {
     .vocab_size = FAKE_VOCAB, .n_eos_ids = 1, .eos_ids = {TOKEN_EOS}};
 static struct engine_info fake_info = {.config = &fake_config, .max_model_len = 100};
-static struct options fake_options = {.model = "dir/model",
+static char *fake_names[] = {(char *)(uintptr_t) "dir/model"};
+static struct options fake_options = {.model = "/models/dir/model",
+                                      .served_model_name = {fake_names, 1},
                                       .generation_config = "auto",
                                       .scheduling_policy = "fcfs",
                                       .chat_template_content_format = "auto",
