@@ -142,7 +142,7 @@ static bool dict_grow(struct render *r, struct vdict *d)
 
 bool vdict_set(struct render *r, struct vdict *d, struct value key, struct value val)
 {
-    uint64_t hash;
+    uint64_t hash = 0;
     size_t at;
     if (!hash_value(r, key, &hash) || !find_entry(r, d, key, hash, &at)) return false;
     if (at != SIZE_MAX) {
@@ -158,7 +158,7 @@ bool vdict_set(struct render *r, struct vdict *d, struct value key, struct value
 
 bool vdict_get(struct render *r, const struct vdict *d, struct value key, struct value *out)
 {
-    uint64_t hash;
+    uint64_t hash = 0;
     size_t at;
     if (!hash_value(r, key, &hash) || !find_entry(r, d, key, hash, &at)) return false;
     if (at != SIZE_MAX) *out = d->entries[at].val;

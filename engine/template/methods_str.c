@@ -424,7 +424,7 @@ static bool remove_affix(struct render *r, struct value v, const struct args *a,
                          struct value *out)
 {
     const struct vstr *affix, *s = v.str;
-    bool holds;
+    bool holds = false;
     if (!arg_str(r, a->pos[0], "the argument", &affix) ||
         !affix_one(r, (struct str){s->data, s->len}, a->pos[0], end, &holds))
         return false;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""template_diff.py TPLCAT: renders chat templates with Jinja2, set up as transformers does, and
+"""template_diff.py [TPLCAT]: renders chat templates with Jinja2, set up as transformers does, and
 with inferd's interpreter (tests/golden/tplcat.c), and compares text by text.  Where Jinja2 raises,
 inferd must report an error; the message of raise_exception must be the same."""
 
@@ -19,7 +19,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import template_cases as cases  # noqa: E402
 
 NOW = 1753707045  # 2025-07-28 12:50:45 UTC
-SHARED = pathlib.Path(os.environ.get("INFERD_SHARED", "../shared"))
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+SHARED = ROOT / os.environ.get("INFERD_SHARED", "../shared")
+TPLCAT = ROOT / os.environ.get("INFERD_BUILD", "build/release") / "tests/golden/tplcat"
 
 
 class Generation(jinja2.ext.Extension):
@@ -112,11 +114,10 @@ def run(tplcat, jobs):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    tplcat = sys.argv[1] if len(sys.argv) > 1 else TPLCAT
     env, compiled = environment(), {}
     jobs = list(snippet_jobs()) + list(chat_jobs())
-    answers = run(sys.argv[1], jobs)
+    answers = run(tplcat, jobs)
     if len(answers) != len(jobs):
         sys.exit(f"{len(answers)} answers to {len(jobs)} jobs")
     bad = errors = 0
@@ -131,7 +132,8 @@ def main():
         bad += 1
         if bad <= 40:
             print(f"MISMATCH {name}\n  jinja2: {kind} {want!r}\n  inferd: {answer}")
-    print(f"{len(jobs)} renderings, {errors} of them errors in Jinja2, {bad} mismatches")
+    print(f"{errors} of {len(jobs)} renderings are errors in Jinja2")
+    print(f"{len(jobs) - bad} renderings passed, {bad} failed")
     sys.exit(1 if bad else 0)
 
 
