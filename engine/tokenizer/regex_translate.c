@@ -133,7 +133,7 @@ static const struct {
 /* \p{..} or \P{..} at t->p (on the p). */
 static enum status property(struct translator *t, bool in_class)
 {
-    const char *from = t->p;
+    const char *from = t->p - 1; /* the backslash */
     bool negated = *t->p == 'P';
     const char *end = t->p[1] == '{' ? strchr(t->p, '}') : NULL;
     if (!end) return refuse(t, "the property", from, strlen(from) < 8 ? strlen(from) : 8);
