@@ -286,11 +286,16 @@ static void write_histograms(const struct metrics *m, const struct engine_loop_s
                   s->step_tokens, (double)s->step_tokens_sum);
 }
 
-static void write_engine(const struct metrics *m, const struct engine_loop_stats *s,
-                         struct strbuf *out)
+/* Never admitted yet (some may be in the mailbox) or preempted. */
+static int64_t n_waiting(const struct engine_loop_stats *s)
+{
+    return s->n_queued > s->sched.n_waiting ? s->n_queued : s->sched.n_waiting;
+}
+
+static void write_engine_values(const struct metrics *m, const struct engine_loop_stats *s,
+                                int64_t waiting, struct strbuf *out)
 {
     const struct sched_stats *c = &s->sched;
-    int64_t waiting = s->n_queued > c->n_waiting ? s->n_queued : c->n_waiting;
     double usage = c->blocks_total > 0 ? (double)c->blocks_held / c->blocks_total : 0;
     const struct {
         const char *name, *type, *help;
@@ -324,10 +329,15 @@ static void write_engine(const struct metrics *m, const struct engine_loop_stats
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         write_value(m, out, rows[i].name, rows[i].type, rows[i].help, rows[i].value);
+}
 
+static void write_engine(const struct metrics *m, const struct engine_loop_stats *s,
+                         struct strbuf *out)
+{
+    write_engine_values(m, s, n_waiting(s), out);
     write_head(out, "vllm:num_requests_waiting_by_reason", "gauge", "Requests waiting, by reason.");
     strbuf_addf(out, "vllm:num_requests_waiting_by_reason{%s,reason=\"capacity\"} %" PRId64 "\n",
-                m->labels.data, waiting);
+                m->labels.data, n_waiting(s));
     strbuf_addf(out, "vllm:num_requests_waiting_by_reason{%s,reason=\"deferred\"} 0\n",
                 m->labels.data);
     write_head(out, "vllm:cache_config_info", "gauge", "Configuration of the KV-cache.");
