@@ -1,5 +1,6 @@
 /* The messages of a chat to what templates get.  The converter is no part of the fuzzing library
  * (it belongs to the server's side that needs the app), so it is taken in by its source. */
+#include "config/base/check.h"
 #include "server/api_messages.h"
 
 #include <stdint.h>
