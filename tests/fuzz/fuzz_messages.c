@@ -1,5 +1,4 @@
-/* The messages of a chat to what templates get.  The converter is no part of the fuzzing library
- * (it belongs to the server's side that needs the app), so it is taken in by its source. */
+/* The messages of a chat request to what templates get. */
 #include "config/base/check.h"
 #include "server/api_messages.h"
 
