@@ -30,12 +30,13 @@ struct admission {
 static struct candidate candidate_waiting(const struct sched *s)
 {
     struct request *r = s->waiting.items[0].request;
-    return (struct candidate){.request = r,
-                              .tokens = r->prompt,
-                              .n_tokens = r->n_prompt,
-                              .n_lookup = r->score_prompt ? 0 : r->n_prompt - 1,
-                              .sequence = r->sequence,
-                              .salt = r->salt};
+    return (struct candidate){
+        .request = r,
+        .tokens = r->prompt,
+        .n_tokens = r->n_prompt,
+        .n_lookup = r->score_prompt ? 0 : cacheable_len(s, r->n_prompt, r->n_prompt - 1),
+        .sequence = r->sequence,
+        .salt = r->salt};
 }
 
 static struct candidate candidate_preempted(const struct sched *s)
@@ -43,13 +44,14 @@ static struct candidate candidate_preempted(const struct sched *s)
     struct seq *q = &s->seqs[s->resume[0]];
     const struct sched_group *g = q->group;
     bool scoring = g->score_prompt && g->n_scored < q->n_prompt - 1;
-    return (struct candidate){.seq = q,
-                              .tokens = q->tokens,
-                              .n_tokens = q->n_tokens,
-                              .choice = q->choice,
-                              .n_lookup = scoring ? g->n_scored : q->n_tokens - 1,
-                              .sequence = g->sequence,
-                              .salt = g->salt};
+    return (struct candidate){
+        .seq = q,
+        .tokens = q->tokens,
+        .n_tokens = q->n_tokens,
+        .choice = q->choice,
+        .n_lookup = cacheable_len(s, q->n_prompt, scoring ? g->n_scored : q->n_tokens - 1),
+        .sequence = g->sequence,
+        .salt = g->salt};
 }
 
 static bool waits_for_slots(const struct sched *s, const struct candidate *c)

@@ -20,6 +20,7 @@ static enum status check_config(const struct sched_config *c, int32_t seq_cap, s
         {"max_model_len", c->max_model_len, 1, LIMIT_CONTEXT},
         {"max_logit_rows", c->max_logit_rows, 1, 1 << 24},
         {"max_waiting", c->max_waiting, 1, 1 << 24},
+        {"max_cached_len", c->max_cached_len, 0, LIMIT_CONTEXT},
         /* Slot numbers are int32. */
         {"n_blocks * block_size", (int64_t)c->n_blocks * c->block_size, 1, INT32_MAX},
     };

@@ -32,6 +32,9 @@ struct sched_config {
     int32_t max_logit_rows; /* samples in one step, prompt logprobs included */
     int32_t max_waiting;    /* requests; the queue's bound */
     bool enable_prefix_caching;
+    int32_t max_cached_len; /* 0: no bound.  Else keys depend on the prompt's length when it, or
+                             * their position, is beyond: such blocks are neither cached nor
+                             * looked for (rotary embedding that scales with the length) */
     bool enable_chunked_prefill; /* false: a prompt that does not fit the budget waits for a step
                                    * of its own */
     bool priority_policy;        /* else first come, first served */

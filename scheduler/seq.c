@@ -199,6 +199,7 @@ void seq_register_blocks(struct sched *s, struct seq *q, int32_t kv_len)
 {
     if (!s->config.enable_prefix_caching) return;
     const int32_t size = s->config.block_size;
+    kv_len = cacheable_len(s, q->n_prompt, kv_len);
     while ((q->n_registered + 1) * (int64_t)size <= kv_len) {
         int32_t i = q->n_registered++, b = q->table[i];
         /* A fork's sibling may have registered this very block. */

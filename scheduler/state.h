@@ -140,6 +140,13 @@ static inline int32_t blocks_for(const struct sched *s, int32_t n_tokens)
 {
     return n_tokens <= 0 ? 0 : (n_tokens - 1) / s->config.block_size + 1;
 }
+/* Of the first n tokens of a sequence, those whose keys others may share. */
+static inline int32_t cacheable_len(const struct sched *s, int32_t n_prompt, int32_t n)
+{
+    int32_t max = s->config.max_cached_len;
+    if (max == 0) return n;
+    return n_prompt > max ? 0 : n < max ? n : max;
+}
 static inline bool choice_done(const struct request *r, int32_t choice)
 {
     return r->done[choice / 64] >> (choice % 64) & 1;

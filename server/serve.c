@@ -191,6 +191,9 @@ static enum status start_engine(struct serve *s, struct error *err)
                   .max_logit_rows = i->max_logit_rows,
                   .max_waiting = (int32_t)(o->max_num_queued_reqs + o->max_num_seqs),
                   .enable_prefix_caching = o->enable_prefix_caching,
+                  .max_cached_len = i->config->rope.type == ROPE_DYNAMIC
+                                        ? i->config->rope.original_max_position
+                                        : 0,
                   .enable_chunked_prefill = o->enable_chunked_prefill,
                   .priority_policy = strcmp(o->scheduling_policy, "priority") == 0,
                   .hash_seed = hash_process_seed()},

@@ -113,6 +113,28 @@ def test_every_setup_gives_the_same_ids(options):
         assert s.metric("vllm:kv_cache_usage_perc") == 0
 
 
+def test_prefix_cache_under_dynamic_rope(tmp_path):
+    """Beyond the original context keys turn with the prompt's length: another prompt may not have them."""
+    for file in STORIES.iterdir():
+        if file.name != "config.json":
+            (tmp_path / file.name).symlink_to(file)
+    config = json.loads((STORIES / "config.json").read_text())
+    config |= {"max_position_embeddings": 128, "rope_scaling": {"type": "dynamic", "factor": 4.0}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    ids = CASES[0]["prompt_ids"] + CASES[0]["ids"]
+    cached = 0
+    with Server(model=tmp_path) as s, Server("--no-enable-prefix-caching", model=tmp_path) as plain:
+        for n in (100, 110, 150, 180, 90, 140, 200):
+            body = {"prompt": ids[:n], "max_tokens": 40, "temperature": 0, "ignore_eos": True,
+                    "return_token_ids": True, "logprobs": 0}
+            done, expected = (x.post("/v1/completions", body)[1] for x in (s, plain))
+            assert done["choices"][0]["token_ids"] == expected["choices"][0]["token_ids"], n
+            got = zip(*(d["choices"][0]["logprobs"]["token_logprobs"] for d in (done, expected)), strict=True)
+            assert max(abs(a - b) for a, b in got) < 1e-3, n
+            cached += done["usage"]["prompt_tokens_details"]["cached_tokens"]
+    assert cached > 0
+
+
 def test_int8_runs():
     with Server("--quantization", "int8") as s:
         status, done = s.post("/v1/completions", body_of(CASES[0]))

@@ -320,6 +320,28 @@ static int32_t cached_of(struct rig *g, const int32_t *prompt, int32_t n, uint64
     return event(g, &r, 0)->n_cached;
 }
 
+/* Keys that depend on the prompt's length are nobody else's. */
+static void test_prefix_bound(void **state)
+{
+    (void)state;
+    struct rig g;
+    struct sched_config c = small_config();
+    c.max_cached_len = 12;
+    rig_open(&g, &c);
+    assert_int_equal(cached_of(&g, text, 20, 0), 0);
+    assert_int_equal(stats(&g).blocks_cached, 0); /* a prompt beyond the bound leaves nothing */
+    assert_int_equal(cached_of(&g, text, 11, 0), 0);
+    assert_int_equal(cached_of(&g, text, 11, 0), 8);
+    assert_int_equal(cached_of(&g, text, 20, 0), 0); /* and finds nothing */
+
+    /* The blocks of an answer count up to the bound. */
+    struct request r = make_request(text, 11, 20);
+    submit(&g, &r);
+    run_all(&g);
+    assert_int_equal(stats(&g).blocks_cached, 3);
+    rig_close(&g);
+}
+
 static void test_prefix_hits(void **state)
 {
     (void)state;
@@ -904,6 +926,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_pool_bounds_length),
         cmocka_unit_test(test_config_refused),
+        cmocka_unit_test(test_prefix_bound),
         cmocka_unit_test(test_prefix_hits),
         cmocka_unit_test(test_prefix_hash_collisions),
         cmocka_unit_test(test_prefix_stale_parent),
