@@ -6,9 +6,9 @@ enum status component_type(const cJSON *json, const char *part, const char **typ
                            struct error *err)
 {
     const cJSON *item = cJSON_IsObject(json) ? json_get(json, "type") : NULL;
-    if (!cJSON_IsString(item))
+    *type = cJSON_GetStringValue(item);
+    if (!*type)
         return error_set(err, STATUS_CORRUPT, "the %s must be an object with a \"type\"", part);
-    *type = item->valuestring;
     return STATUS_OK;
 }
 
@@ -35,20 +35,18 @@ enum status component_bool(const cJSON *json, const char *key, bool missing, boo
 enum status component_string(const cJSON *json, const char *key, const char **out,
                              struct error *err)
 {
-    const cJSON *item = json_get(json, key);
-    if (!cJSON_IsString(item))
-        return error_set(err, STATUS_CORRUPT, "\"%s\" must be a string", key);
-    *out = item->valuestring;
+    *out = cJSON_GetStringValue(json_get(json, key));
+    if (!*out) return error_set(err, STATUS_CORRUPT, "\"%s\" must be a string", key);
     return STATUS_OK;
 }
 
 enum status component_pattern(const cJSON *json, struct regex **out, struct error *err)
 {
     const cJSON *pattern = json_get(json, "pattern");
-    const cJSON *literal = cJSON_IsObject(pattern) ? json_get(pattern, "String") : NULL;
-    const cJSON *regex = cJSON_IsObject(pattern) ? json_get(pattern, "Regex") : NULL;
-    if (cJSON_IsString(literal)) return regex_literal(literal->valuestring, out, err);
-    if (cJSON_IsString(regex)) return regex_compile(regex->valuestring, out, err);
+    const char *literal = cJSON_GetStringValue(json_get(pattern, "String"));
+    const char *regex = cJSON_GetStringValue(json_get(pattern, "Regex"));
+    if (literal) return regex_literal(literal, out, err);
+    if (regex) return regex_compile(regex, out, err);
     return error_set(err, STATUS_CORRUPT,
                      "\"pattern\" must be {\"String\": ...} or {\"Regex\": ...}");
 }
@@ -57,7 +55,7 @@ enum status component_each(const cJSON *json, const char *part, const char *key,
                            void *user, struct error *err)
 {
     if (!json || cJSON_IsNull(json)) return STATUS_OK;
-    const char *type = NULL;
+    const char *type = "";
     enum status st = component_type(json, part, &type, err);
     if (st != STATUS_OK) return st;
     if (strcmp(type, "Sequence") != 0) return each(json, user, err);

@@ -69,7 +69,7 @@ static bool merge_sides(const cJSON *item, struct str *left, struct str *right)
         *right = str_from(blank + 1);
     } else {
         const cJSON *a = cJSON_IsArray(item) ? item->child : NULL, *b = a ? a->next : NULL;
-        if (!cJSON_IsString(a) || !cJSON_IsString(b) || b->next) return false;
+        if (!a || !b || !cJSON_IsString(a) || !cJSON_IsString(b) || b->next) return false;
         *left = str_from(a->valuestring);
         *right = str_from(b->valuestring);
     }

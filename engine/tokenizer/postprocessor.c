@@ -30,20 +30,18 @@ static enum status parse_template(const cJSON *json, struct postprocessor *p, st
         const cJSON *sequence = cJSON_IsObject(piece) ? json_get(piece, "Sequence") : NULL;
         const cJSON *special = cJSON_IsObject(piece) ? json_get(piece, "SpecialToken") : NULL;
         const cJSON *inner = sequence ? sequence : special;
-        const cJSON *id = cJSON_IsObject(inner) ? json_get(inner, "id") : NULL;
-        if (!cJSON_IsString(id))
-            return error_set(err, STATUS_CORRUPT, "\"single\" has a piece of unknown form");
+        const char *id = cJSON_GetStringValue(json_get(inner, "id"));
+        if (!id) return error_set(err, STATUS_CORRUPT, "\"single\" has a piece of unknown form");
         if (sequence) {
-            if (strcmp(id->valuestring, "A") != 0 || n_sequences++ > 0)
+            if (strcmp(id, "A") != 0 || n_sequences++ > 0)
                 return error_set(err, STATUS_UNSUPPORTED,
                                  "\"single\" must have the sequence A once and no other");
             continue;
         }
-        const cJSON *token = json_get(specials, id->valuestring), *one = NULL;
+        const cJSON *token = json_get(specials, id), *one = NULL;
         const cJSON *ids = cJSON_IsObject(token) ? json_get(token, "ids") : NULL;
         if (!cJSON_IsArray(ids))
-            return error_set(err, STATUS_CORRUPT, "\"special_tokens\" lacks \"%.80s\"",
-                             id->valuestring);
+            return error_set(err, STATUS_CORRUPT, "\"special_tokens\" lacks \"%.80s\"", id);
         cJSON_ArrayForEach(one, ids)
         {
             enum status st = n_sequences ? push(p->after, &p->n_after, one, err)

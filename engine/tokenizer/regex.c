@@ -9,8 +9,8 @@
 #define STEPS_BASE        100000
 #define STEPS_PER_BYTE    64
 #define HEAP_LIMIT_KIB    65536
-#define JIT_STACK_MIN     (32 * 1024)
-#define JIT_STACK_MAX     (16 * 1024 * 1024)
+#define JIT_STACK_MIN     ((size_t)32 * 1024)
+#define JIT_STACK_MAX     ((size_t)16 * 1024 * 1024)
 #define REGEX_LITERAL_MAX 4096
 
 struct regex {
@@ -26,7 +26,7 @@ enum status regex_compile(const char *pattern, struct regex **out, struct error 
         return error_set(err, STATUS_UNSUPPORTED, "a pattern is longer than %d bytes",
                          REGEX_PATTERN_SIZE_MAX);
     struct strbuf text;
-    strbuf_init(&text, 64 * REGEX_PATTERN_SIZE_MAX);
+    strbuf_init(&text, (size_t)64 * REGEX_PATTERN_SIZE_MAX);
     pcre2_compile_context *context = NULL;
     struct regex *r = NULL;
     enum status st = regex_translate(pattern, &text, err);
