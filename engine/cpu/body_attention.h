@@ -81,6 +81,10 @@ TILE_TABLE(scores_bf16, FOR_TILES);
 static void tile_scores(const struct attn_tile *t, const struct attn_rows *r, bool bf16)
 {
     const size_t item_size = bf16 ? 2 : 4;
+    /* A variable, because gcc 12's object-size check takes the conditional's table for its first
+     * row alone. */
+    void (*const(*const tiles)[4])(const struct score_args *) =
+        bf16 ? scores_bf16_tiles : scores_f32_tiles;
     const int first = t->lo / LANES * VECTORS_PER_GROUP;
     const int end = (t->hi + LANES - 1) / LANES * VECTORS_PER_GROUP;
     struct score_args a = {
@@ -91,7 +95,7 @@ static void tile_scores(const struct attn_tile *t, const struct attn_rows *r, bo
             a.k[i] = (const char *)t->k[(v + i) / VECTORS_PER_GROUP] +
                      (size_t)((v + i) % VECTORS_PER_GROUP) * VW * item_size;
         a.s = r->s + v * VW;
-        (bf16 ? scores_bf16_tiles : scores_f32_tiles)[r->n - 1][nv - 1](&a);
+        tiles[r->n - 1][nv - 1](&a);
     }
 }
 
@@ -192,43 +196,134 @@ TILE_TABLE(values_bf16, FOR_TILES);
 
 /* Heads of one vector: a row is a single chain of additions, so four tokens go side by side, each
  * into a sum of its own (by token modulo 4, whatever the tile). */
+#define ADD_TOKEN(sum, i) \
+    sum = v_fma(load_kv_mask(v, at + (size_t)(i)*stride, last, bf16), v_set1(p[token + (i)]), sum)
+
 ALWAYS_INLINE void narrow_values(const struct value_args *t, const bool bf16)
 {
     const struct attn_tile *tile = t->tile;
     const size_t stride = (size_t)tile->v_stride;
+    const vmask last = t->last;
     const float *p = t->p;
     vec c0 = v_mul(v_load(t->o), v_set1(t->shrink[0])), c1 = v_zero(), c2 = c1, c3 = c1;
     for (int token = tile->lo / 4 * 4; token < tile->hi; token += 4) {
         const void *v = tile->v[token / LANES];
         const size_t at = (size_t)(token % LANES) * stride;
-        const bool whole = token >= tile->lo && token + 4 <= tile->hi;
-        if (whole || token >= tile->lo)
-            c0 = v_fma(load_kv_mask(v, at, t->last, bf16), v_set1(p[token]), c0);
-        if (whole || (token + 1 >= tile->lo && token + 1 < tile->hi))
-            c1 = v_fma(load_kv_mask(v, at + stride, t->last, bf16), v_set1(p[token + 1]), c1);
-        if (whole || (token + 2 >= tile->lo && token + 2 < tile->hi))
-            c2 = v_fma(load_kv_mask(v, at + 2 * stride, t->last, bf16), v_set1(p[token + 2]), c2);
-        if (whole || token + 3 < tile->hi)
-            c3 = v_fma(load_kv_mask(v, at + 3 * stride, t->last, bf16), v_set1(p[token + 3]), c3);
+        if (token >= tile->lo && token + 4 <= tile->hi) {
+            ADD_TOKEN(c0, 0);
+            ADD_TOKEN(c1, 1);
+            ADD_TOKEN(c2, 2);
+            ADD_TOKEN(c3, 3);
+            continue;
+        }
+        if (token >= tile->lo) ADD_TOKEN(c0, 0);
+        if (token + 1 >= tile->lo && token + 1 < tile->hi) ADD_TOKEN(c1, 1);
+        if (token + 2 >= tile->lo && token + 2 < tile->hi) ADD_TOKEN(c2, 2);
+        if (token + 3 < tile->hi) ADD_TOKEN(c3, 3);
     }
     v_store(t->o, v_add(v_add(c0, c1), v_add(c2, c3)));
+}
+
+#if VW == 16
+/* Heads of half a vector: a vector holds the values of two adjacent tokens, and the weights are
+ * spread to match.  Four sums a row, by pair modulo 4; R rows share the loads. */
+#define LOAD_PAIR(i)                                                                          \
+    (bf16 ? v_load_bf16_mask((const uint16_t *)v + 16 * (i), whole ? (vmask)0xffff : keep[i]) \
+          : v_load_mask((const float *)v + 16 * (i), whole ? (vmask)0xffff : keep[i]))
+#define ADD_PAIR(i, sum)                                                               \
+    {                                                                                  \
+        const vec pair = LOAD_PAIR(i);                                                 \
+        a##sum = v_fma(pair, _mm512_permutexvar_ps(spread[i], wa), a##sum);            \
+        if (R > 1) b##sum = v_fma(pair, _mm512_permutexvar_ps(spread[i], wb), b##sum); \
+    }
+#define STORE_PAIRS(x, row)                                                                     \
+    {                                                                                           \
+        const vec sum = v_add(v_add(x##0, x##1), v_add(x##2, x##3));                            \
+        const vec folded = v_add(sum, _mm512_shuffle_f32x4(sum, sum, _MM_SHUFFLE(1, 0, 3, 2))); \
+        float *o = t->o + (row)*t->ldo;                                                         \
+        v_store_n(o, v_fma(v_load(o), v_set1(t->shrink[row]), folded), 8);                      \
+    }
+
+ALWAYS_INLINE void pair_values(const struct value_args *t, const int R, const bool bf16)
+{
+    const struct attn_tile *tile = t->tile;
+    veci spread[8];
+    for (int i = 0; i < 8; i++)
+        spread[i] = _mm512_mask_mov_epi32(vi_set1(2 * i), 0xff00, vi_set1(2 * i + 1));
+    vec a0 = v_zero(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+    for (int token = tile->lo / LANES * LANES; token < tile->hi; token += LANES) {
+        const void *v = tile->v[token / LANES];
+        const bool whole = token >= tile->lo && token + LANES <= tile->hi;
+        vmask keep[8] = {0}; /* tokens that nobody sees may hold anything */
+        for (int i = 0; i < LANES && !whole; i++)
+            if (token + i >= tile->lo && token + i < tile->hi)
+                keep[i / 2] |= (vmask)(i % 2 ? 0xff00 : 0x00ff);
+        const vec wa = v_load(t->p + token), wb = R > 1 ? v_load(t->p + ATTN_TILE + token) : wa;
+        ADD_PAIR(0, 0)
+        ADD_PAIR(1, 1)
+        ADD_PAIR(2, 2)
+        ADD_PAIR(3, 3)
+        ADD_PAIR(4, 0)
+        ADD_PAIR(5, 1)
+        ADD_PAIR(6, 2)
+        ADD_PAIR(7, 3)
+    }
+    STORE_PAIRS(a, 0)
+    if (R > 1) STORE_PAIRS(b, 1)
+}
+
+/* Returns the rows it took. */
+static int half_values(const struct value_args *t, int n_left, bool bf16)
+{
+    if (n_left > 1 && bf16) pair_values(t, 2, true);
+    if (n_left > 1 && !bf16) pair_values(t, 2, false);
+    if (n_left == 1 && bf16) pair_values(t, 1, true);
+    if (n_left == 1 && !bf16) pair_values(t, 1, false);
+    return n_left > 1 ? 2 : 1;
+}
+#else
+/* Values are padded to a whole vector. */
+static int half_values(const struct value_args *t, int n_left, bool bf16)
+{
+    (void)t;
+    (void)bf16;
+    return n_left;
+}
+#endif
+
+/* Heads of one vector or less. */
+static void narrow_tile_values(const struct attn_tile *t, const struct attn_rows *r,
+                               struct value_args a, bool bf16)
+{
+    a.last = v_mask(t->v_stride);
+    for (int i = 0, step; i < r->n; i += step) {
+        step = 1;
+        if (t->v_stride == VW / 2)
+            step = half_values(&a, r->n - i, bf16);
+        else if (bf16)
+            narrow_values(&a, true);
+        else
+            narrow_values(&a, false);
+        a.p += step * ATTN_TILE;
+        a.o += step * r->ldo;
+        a.shrink += step;
+    }
 }
 
 static void tile_values(const struct attn_tile *t, const struct attn_rows *r, const float *shrink,
                         bool bf16)
 {
+    void (*const(*const tiles)[4])(const struct value_args *) =
+        bf16 ? values_bf16_tiles : values_f32_tiles;
     const int n_vectors = (t->head_dim + VW - 1) / VW;
     struct value_args a = {
         .tile = t, .p = r->s, .o = r->o, .shrink = shrink, .ldo = (size_t)r->ldo};
     if (n_vectors == 1) {
-        a.last = v_mask(t->v_stride);
-        for (int i = 0; i < r->n; i++, a.p += ATTN_TILE, a.o += r->ldo, a.shrink++)
-            if (bf16)
-                narrow_values(&a, true);
-            else
-                narrow_values(&a, false);
+        narrow_tile_values(t, r, a, bf16);
         return;
     }
+    void (*const(*const tiles)[4])(const struct value_args *) =
+        bf16 ? values_bf16_tiles : values_f32_tiles;
     for (int v = 0, nv; v < n_vectors; v += nv) {
         const int left = n_vectors - v, max_nv = MAX_NV(r->n);
         const int parts = (left + max_nv - 1) / max_nv;
@@ -236,7 +331,7 @@ static void tile_values(const struct attn_tile *t, const struct attn_rows *r, co
         a.column = (size_t)v * VW;
         a.o = r->o + a.column;
         a.last = v_mask(t->v_stride - (v + nv - 1) * VW);
-        (bf16 ? values_bf16_tiles : values_f32_tiles)[r->n - 1][nv - 1](&a);
+        tiles[r->n - 1][nv - 1](&a);
     }
 }
 
