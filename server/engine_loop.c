@@ -38,6 +38,7 @@ struct event_item {
 struct fault {
     uint64_t hang_at, fail_at; /* step number, 0 = never */
     char until_file[256];      /* the hang ends when this file exists */
+    bool stuck;                /* not even a stop ends it */
 };
 
 struct engine_loop {
@@ -234,8 +235,8 @@ static void fail_all(struct engine_loop *l)
 }
 
 #if INFERD_DEBUG_CHECKS
-/* INFERD_FAULT=step_hang:N[:FILE] or step_fail:N, for the tests of watchdog and failure: the N-th
- * step hangs until FILE exists (or the server stops), or fails. */
+/* INFERD_FAULT=step_hang:N[:FILE], step_stuck:N or step_fail:N, for the tests of watchdog and
+ * failure: the N-th step hangs until FILE exists or the server stops, hangs for ever, or fails. */
 static void fault_parse(struct fault *f)
 {
     const char *v = getenv("INFERD_FAULT");
@@ -244,6 +245,9 @@ static void fault_parse(struct fault *f)
     if (strncmp(v, "step_hang:", 10) == 0) {
         f->hang_at = strtoull(v + 10, &end, 10);
         if (*end == ':' && strlen(end + 1) < sizeof(f->until_file)) strcpy(f->until_file, end + 1);
+    } else if (strncmp(v, "step_stuck:", 11) == 0) {
+        f->hang_at = strtoull(v + 11, &end, 10);
+        f->stuck = true;
     } else if (strncmp(v, "step_fail:", 10) == 0) {
         f->fail_at = strtoull(v + 10, &end, 10);
     }
@@ -255,7 +259,7 @@ static enum status fault_apply(struct engine_loop *l, struct error *err)
         return error_set(err, STATUS_INTERNAL, "injected device failure");
     if (!l->fault.hang_at || l->n_steps + 1 != l->fault.hang_at) return STATUS_OK;
     struct timespec t = {.tv_nsec = 5000000};
-    while (!atomic_load(&l->stopping) &&
+    while ((l->fault.stuck || !atomic_load(&l->stopping)) &&
            !(l->fault.until_file[0] && access(l->fault.until_file, F_OK) == 0))
         nanosleep(&t, NULL);
     return STATUS_OK;

@@ -21,6 +21,7 @@
 enum {
     DRAIN_TICK_MS = 10, /* how often a draining server looks whether it is done */
     FLUSH_MS = 1000,    /* for the last bytes, once no request runs any more */
+    STOP_MAX_S = 5,     /* for the engine's last step; then the process exits without it */
     SPARE_DESCRIPTORS = 256,
 };
 
@@ -67,15 +68,26 @@ static void close_all(struct serve *s)
     uv_close((uv_handle_t *)&s->loaded, NULL);
 }
 
+static void on_engine_hangs(int signum)
+{
+    static const char line[] = "inferd serve: the engine hangs; exit without it\n";
+    (void)signum;
+    if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0) _exit(2);
+    _exit(1);
+}
+
 /* Running requests have ended or their time is over. */
 static void stop_engine(struct serve *s)
 {
-    if (engine_loop_stalled_s(s->app.engine) > 5) {
-        log_event(LOG_ERROR, "engine_hangs", "action=exit");
-        _exit(1);
-    }
     struct engine_loop *l = s->app.engine;
-    if (l) engine_loop_stop(l); /* delivers the last events */
+    if (l) {
+        /* The engine's thread is joined: a step that never ends must not hold up the exit. */
+        struct sigaction sa = {.sa_handler = on_engine_hangs};
+        sigaction(SIGALRM, &sa, NULL);
+        alarm(engine_loop_stalled_s(l) > STOP_MAX_S ? 1 : STOP_MAX_S);
+        engine_loop_stop(l); /* delivers the last events */
+        alarm(0);
+    }
     s->app.engine = NULL;
     s->phase = PHASE_FLUSHING;
     s->deadline_us = clock_now_us() + FLUSH_MS * 1000;
