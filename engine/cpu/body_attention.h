@@ -322,8 +322,6 @@ static void tile_values(const struct attn_tile *t, const struct attn_rows *r, co
         narrow_tile_values(t, r, a, bf16);
         return;
     }
-    void (*const(*const tiles)[4])(const struct value_args *) =
-        bf16 ? values_bf16_tiles : values_f32_tiles;
     for (int v = 0, nv; v < n_vectors; v += nv) {
         const int left = n_vectors - v, max_nv = MAX_NV(r->n);
         const int parts = (left + max_nv - 1) / max_nv;
