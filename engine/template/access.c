@@ -196,9 +196,10 @@ static bool slice_span(struct render *r, const struct value bounds[3], int64_t l
             *ends[i] = high;
         }
     }
+    *out = (struct span){.step = step};
     if (!has_start) start = step > 0 ? low : high;
     if (!has_stop) stop = step > 0 ? high : low;
-    *out = (struct span){.start = start, .step = step};
+    out->start = start;
     if (step > 0 && start < stop) out->n = (size_t)((stop - start - 1) / step + 1);
     if (step < 0 && start > stop) out->n = (size_t)((start - stop - 1) / -step + 1);
     return true;
@@ -245,7 +246,7 @@ static bool slice_list(struct render *r, struct value obj, const struct span *p,
 static bool slice_range(struct render *r, const struct vrange *g, const struct value bounds[3],
                         struct value *out)
 {
-    struct span p;
+    struct span p = {0};
     struct vrange *made = render_alloc(r, 1, sizeof(*made));
     if (!made || !slice_span(r, bounds, (int64_t)g->n, &p)) return false;
     int64_t start, step, end;
@@ -263,7 +264,7 @@ static bool slice_range(struct render *r, const struct vrange *g, const struct v
 
 bool get_slice(struct render *r, struct value obj, const struct value bounds[3], struct value *out)
 {
-    struct span p;
+    struct span p = {0};
     if (obj.type == VALUE_UNDEFINED) return undef_fail(r, obj);
     if (obj.type == VALUE_RANGE) return slice_range(r, obj.range, bounds, out);
     bool is_str = obj.type == VALUE_STR;

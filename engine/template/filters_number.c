@@ -129,12 +129,12 @@ static bool filter_filesizeformat(struct render *r, struct value v, const struct
                                   struct value *out)
 {
     static const char prefixes[] = "kMGTPEZY";
-    struct value f;
+    struct value f = value_missing();
     const struct args none = {.pos = (struct value[]){value_none()}, .n_pos = 1};
     if (!filter_float(r, v, &none, &f)) return false;
     if (f.type != VALUE_FLOAT) return render_fail(r, "filesizeformat needs a number");
     bool binary = arg_bool(a->pos[0], false);
-    double base = binary ? 1024 : 1000, bytes = f.f, unit = base;
+    double base = binary ? 1024 : 1000, bytes = f.f;
     char text[400];
     if (bytes == 1) {
         snprintf(text, sizeof(text), "1 Byte");
@@ -142,8 +142,9 @@ static bool filter_filesizeformat(struct render *r, struct value v, const struct
         snprintf(text, sizeof(text), "%lld Bytes", (long long)bytes);
     } else {
         size_t i = 0;
-        for (unit = base * base; bytes >= unit && i < 7; i++) unit *= base;
-        char letter = binary && i == 0 ? 'K' : prefixes[i];
+        double unit = base * base;
+        for (; bytes >= unit && i < 7; i++) unit *= base;
+        char letter = (char)(binary && i == 0 ? 'K' : prefixes[i]);
         snprintf(text, sizeof(text), "%.1f %c%sB", base * bytes / unit, letter, binary ? "i" : "");
     }
     return value_cstr(r, text, out);

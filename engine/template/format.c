@@ -171,8 +171,8 @@ static bool write_text_field(struct render *r, struct format_spec *spec, const s
 static bool write_formatted(struct render *r, struct braces *f, struct value v, struct str text,
                             struct strbuf *b)
 {
-    struct format_spec spec;
-    struct vstr *s;
+    struct format_spec spec = {0};
+    struct vstr *s = NULL;
     if (!parse_spec(r, text, &spec)) return false;
     bool as_bool = v.type == VALUE_BOOL && text.len == 0;
     if (value_is_number(v) && !as_bool && text.len > 0) return format_number(r, &spec, v, b);
@@ -199,7 +199,7 @@ static bool write_field(struct render *r, struct braces *f, struct str field, st
             return render_fail(r, "unexpected '{' in a field name");
         name_len++;
     }
-    struct value v;
+    struct value v = value_missing();
     if (!field_value(r, f, (struct str){field.data, name_len}, &v)) return false;
     struct str rest = {field.data + name_len, field.len - name_len};
     if (rest.len > 0 && rest.data[0] == '!') {

@@ -1,5 +1,6 @@
 /* iter.c - Python's iteration: what for loops, list() and the lazy filters run over. */
 
+#include "config/base/check.h"
 #include "engine/template/interp.h"
 
 #include <string.h>
@@ -119,12 +120,13 @@ int iter_next(struct render *r, struct viter *it, struct value *out)
 
 bool iter_collect(struct render *r, struct value v, struct vlist **out)
 {
-    struct viter *it;
+    struct viter *it = NULL;
     struct value item;
     int got;
     int64_t len = value_len(v);
     *out = vlist_new(r, len > 0 && v.type != VALUE_STR ? (size_t)len : 0);
     if (!*out || !iter_open(r, v, &it)) return false;
+    DCHECK(it != NULL);
     while ((got = iter_next(r, it, &item)) > 0)
         if (!vlist_push(r, *out, item)) return false;
     return got == 0;

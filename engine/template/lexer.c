@@ -136,8 +136,8 @@ static bool push_data(struct lexer *x, size_t from, size_t to, char sign, bool i
 
 static char sign_at(const struct lexer *x, size_t at)
 {
-    char c = at < x->c->len ? x->c->src[at] : '\0';
-    return c == '-' || c == '+' ? c : '\0';
+    char c = (char)(at < x->c->len ? x->c->src[at] : '\0');
+    return (char)(c == '-' || c == '+' ? c : '\0');
 }
 
 static bool ended_with_newline(const struct lexer *x)
@@ -218,7 +218,7 @@ static bool lex_number(struct lexer *x)
     bool is_float = end > 0;
     int base = 10;
     if (!is_float && s[start] == '0' && start + 2 < x->c->len) {
-        char p = s[start + 1] | 0x20;
+        char p = (char)(s[start + 1] | 0x20);
         base = p == 'x' ? 16 : p == 'o' ? 8 : p == 'b' ? 2 : 10;
         size_t first = start + 2 + (s[start + 2] == '_' ? 1 : 0);
         if (base != 10 && first < x->c->len && is_digit(s[first], base))
@@ -335,7 +335,7 @@ static bool lex_operator(struct lexer *x)
         char ch = x->c->src[start];
         if (strchr("([{", ch)) {
             if (x->n_closers == sizeof(x->closers)) return lex_fail(x, start, "nested too deeply");
-            x->closers[x->n_closers++] = ch == '(' ? ')' : ch == '[' ? ']' : '}';
+            x->closers[x->n_closers++] = (char)(ch == '(' ? ')' : ch == '[' ? ']' : '}');
         } else if (strchr(")]}", ch)) {
             if (x->n_closers == 0 || x->closers[--x->n_closers] != ch)
                 return lex_fail(x, start, "this bracket closes none that is open");

@@ -139,7 +139,7 @@ static bool run_recursive(struct render *r, const struct node *n, struct value i
 
 enum flow exec_for(struct render *r, const struct node *n)
 {
-    struct value iterable, text;
+    struct value iterable, text = value_missing();
     if (!eval(r, n->b, &iterable)) return FLOW_FAIL;
     if (!n->loop->recursive) return run_loop(r, n, iterable, r->act, 0);
     if (!run_recursive(r, n, iterable, r->act, 0, &text)) return FLOW_FAIL;

@@ -284,14 +284,18 @@ static bool partition(struct render *r, struct value v, const struct args *a, bo
     struct vlist *l = vlist_new(r, 3);
     if (!l) return false;
     bool found = at != SIZE_MAX;
-    if (!found && last && (!push_piece(r, l, s, "", 0) || !push_piece(r, l, s, "", 0)))
-        return false;
-    if (!push_piece(r, l, s, s->data, found ? at : s->len)) return false;
-    if (found && (!push_piece(r, l, s, sep->data, sep->len) ||
-                  !push_piece(r, l, s, s->data + at + sep->len, s->len - at - sep->len)))
-        return false;
-    if (!found && !last && (!push_piece(r, l, s, "", 0) || !push_piece(r, l, s, "", 0)))
-        return false;
+    const struct str whole = {s->data, s->len}, none = {"", 0};
+    struct str parts[3] = {whole, none, none};
+    if (!found && last) {
+        parts[0] = none;
+        parts[2] = whole;
+    } else if (found) {
+        parts[0].len = at;
+        parts[1] = (struct str){sep->data, sep->len};
+        parts[2] = (struct str){s->data + at + sep->len, s->len - at - sep->len};
+    }
+    for (size_t i = 0; i < 3; i++)
+        if (!push_piece(r, l, s, parts[i].data, parts[i].len)) return false;
     *out = VALUE_OF(VALUE_TUPLE, list, l);
     return true;
 }

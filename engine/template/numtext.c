@@ -100,7 +100,7 @@ bool format_pad(struct render *r, const struct format_spec *spec, const char *s,
     int64_t n = spec->width > n_chars ? spec->width - n_chars : 0;
     if (n > LIMIT_TEMPLATE_OUTPUT)
         return render_fail_status(r, STATUS_TOO_LARGE, "a string grew too long");
-    char align = spec->align ? spec->align : '<';
+    char align = (char)(spec->align ? spec->align : '<');
     int64_t left = align == '<' ? 0 : align == '^' ? n / 2 : n;
     const char *fill = spec->fill[0] ? spec->fill : " ";
     for (int64_t i = 0; i < left; i++) strbuf_add_str(b, fill);
@@ -123,49 +123,44 @@ static void add_grouped(struct strbuf *b, const char *digits, size_t n, char gro
     for (size_t i = 0; i < n + zeros; i++) {
         size_t rest = n + zeros - i;
         if (group && i > 0 && rest % every == 0) strbuf_add_char(b, group);
-        strbuf_add_char(b, i < zeros ? '0' : digits[i - zeros]);
+        strbuf_add_char(b, (char)(i < zeros ? '0' : digits[i - zeros]));
     }
 }
 
-/* Sign, prefix and digits, then padding. `tail` follows the whole digits: fraction, exponent, %. */
-static bool emit_number(struct render *r, const struct format_spec *spec, bool negative,
-                        const char *prefix, const char *whole, size_t n_whole, const char *tail,
-                        struct strbuf *b)
+struct number_text {
+    bool negative;
+    const char *prefix;
+    struct str whole; /* digits before the point, or a word */
+    const char *tail; /* fraction, exponent, % */
+};
+
+/* Sign, prefix and digits, then padding. */
+static bool emit_number(struct render *r, const struct format_spec *spec,
+                        const struct number_text *t, struct strbuf *b)
 {
-    char head[4] = "";
-    if (negative)
-        strcat(head, "-");
-    else if (spec->sign == '+' || spec->sign == ' ')
-        strncat(head, &spec->sign, 1);
-    strcat(head, prefix);
+    const char sign[2] = {(char)(t->negative ? '-' : spec->sign == '-' ? '\0' : spec->sign), '\0'};
     bool inside = spec->align == '=' || (spec->zero && !spec->align);
     bool zero_fill = inside && (spec->zero || strcmp(spec->fill, "0") == 0);
-    int64_t taken = (int64_t)(strlen(head) + strlen(tail));
+    int64_t head_len = (int64_t)(strlen(sign) + strlen(t->prefix));
     if (spec->width > LIMIT_TEMPLATE_OUTPUT)
         return render_fail_status(r, STATUS_TOO_LARGE, "a string grew too long");
-    size_t every =
-        spec->type == 'x' || spec->type == 'X' || spec->type == 'o' || spec->type == 'b' ? 4 : 3;
-    struct strbuf body;
+    bool by_four = spec->type && strchr("xXob", spec->type);
+    int64_t digits_width = zero_fill ? spec->width - head_len - (int64_t)strlen(t->tail) : 0;
+    struct strbuf all, body;
+    strbuf_init(&all, LIMIT_TEMPLATE_OUTPUT);
     strbuf_init(&body, LIMIT_TEMPLATE_OUTPUT);
-    add_grouped(&body, whole, n_whole, spec->group, every, zero_fill ? spec->width - taken : 0);
-    strbuf_add_str(&body, tail);
-    bool ok = true;
-    if (inside && !zero_fill) {
-        int64_t pad = spec->width - (int64_t)(strlen(head) + body.len);
-        strbuf_add_str(b, head);
-        for (int64_t i = 0; i < pad; i++) strbuf_add_str(b, spec->fill[0] ? spec->fill : " ");
-        strbuf_add(b, body.data, body.len);
-    } else {
-        struct strbuf all;
-        strbuf_init(&all, LIMIT_TEMPLATE_OUTPUT);
-        strbuf_add_str(&all, head);
-        strbuf_add(&all, body.data, body.len);
-        struct format_spec outer = *spec;
-        if (!outer.align || zero_fill) outer.align = '>';
-        ok = format_pad(r, &outer, all.data ? all.data : "", all.len, b);
-        strbuf_free(&all);
-    }
+    add_grouped(&body, t->whole.data, t->whole.len, spec->group, by_four ? 4 : 3, digits_width);
+    strbuf_add_str(&body, t->tail);
+    strbuf_add_str(&all, sign);
+    strbuf_add_str(&all, t->prefix);
+    int64_t pad = inside && !zero_fill ? spec->width - head_len - (int64_t)body.len : 0;
+    for (int64_t i = 0; i < pad; i++) strbuf_add_str(&all, spec->fill[0] ? spec->fill : " ");
+    if (body.len) strbuf_add(&all, body.data, body.len);
+    struct format_spec outer = *spec;
+    if (!outer.align || inside) outer.align = '>';
+    bool ok = format_pad(r, &outer, all.data ? all.data : "", all.len, b);
     strbuf_free(&body);
+    strbuf_free(&all);
     return ok;
 }
 
@@ -174,7 +169,7 @@ static bool format_int(struct render *r, const struct format_spec *spec, int64_t
 {
     char digits[72];
     size_t at = sizeof(digits);
-    char type = spec->type ? spec->type : 'd';
+    char type = (char)(spec->type ? spec->type : 'd');
     unsigned base = type == 'x' || type == 'X' ? 16 : type == 'o' ? 8 : type == 'b' ? 2 : 10;
     uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
     do {
@@ -188,7 +183,8 @@ static bool format_int(struct render *r, const struct format_spec *spec, int64_t
                  : type == 'o' ? "0o"
                  : base == 2   ? "0b"
                                : "";
-    return emit_number(r, spec, v < 0, prefix, digits + at, sizeof(digits) - at, "", b);
+    const struct number_text t = {v < 0, prefix, {digits + at, sizeof(digits) - at}, ""};
+    return emit_number(r, spec, &t, b);
 }
 
 static bool format_float(struct render *r, const struct format_spec *spec, double v,
@@ -208,22 +204,23 @@ static bool format_float(struct render *r, const struct format_spec *spec, doubl
         float_repr(magnitude, text);
     } else {
         bool general = type == 0 || type == 'g' || type == 'G' || type == 'n';
-        conversion[4] = percent ? 'f' : type == 0 || type == 'n' ? 'g' : type;
+        conversion[4] = (char)(percent ? 'f' : type == 0 || type == 'n' ? 'g' : type);
         if (general && precision == 0) precision = 1;
         if (!spec->alt) memmove(conversion + 1, conversion + 2, sizeof(conversion) - 2);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
         snprintf(text, sizeof(text), conversion, precision, magnitude);
 #pragma GCC diagnostic pop
-        /* without a type, a float keeps a digit behind the point */
-        if (type == 0 && !strpbrk(text, ".e")) strcat(text, ".0");
     }
     size_t n_whole = isfinite(v) ? strspn(text, "0123456789") : 0;
-    char tail[sizeof(text) + 1];
-    snprintf(tail, sizeof(tail), "%s%s", text + n_whole, percent ? "%" : "");
+    char tail[sizeof(text) + 2];
+    /* without a type, a float keeps a digit behind the point */
+    bool bare = isfinite(v) && type == 0 && !strpbrk(text, ".e");
+    snprintf(tail, sizeof(tail), "%s%s", text + n_whole, percent ? "%" : bare ? ".0" : "");
     struct format_spec plain = *spec;
     if (!isfinite(v)) plain.zero = false;
-    return emit_number(r, &plain, signbit(v) && !isnan(v), "", text, n_whole, tail, b);
+    const struct number_text t = {signbit(v) && !isnan(v), "", {text, n_whole}, tail};
+    return emit_number(r, &plain, &t, b);
 }
 
 bool format_number(struct render *r, const struct format_spec *spec, struct value v,

@@ -72,7 +72,7 @@ bool node_list_push(struct compiler *c, struct node_list *l, struct node *n)
     if (!n) return false;
     if (l->n == l->cap) {
         size_t cap = l->cap ? l->cap * 2 : 4;
-        struct node **grown = compile_alloc(c, cap, sizeof(*grown));
+        struct node **grown = compile_alloc(c, cap, sizeof(struct node *));
         if (!grown) return false;
         if (l->n) memcpy(grown, l->items, l->n * sizeof(struct node *));
         l->items = grown;

@@ -13,7 +13,7 @@
 void float_repr(double f, char out[40])
 {
     if (isnan(f) || isinf(f)) {
-        strcpy(out, isnan(f) ? "nan" : f > 0 ? "inf" : "-inf");
+        snprintf(out, 40, "%s", isnan(f) ? "nan" : f > 0 ? "inf" : "-inf");
         return;
     }
     char sci[32];
@@ -22,8 +22,8 @@ void float_repr(double f, char out[40])
         if (strtod(sci, NULL) == f) break;
     }
     char *mark = strchr(sci, 'e');
-    int exponent = atoi(mark + 1);
-    char digits[20];
+    int exponent = (int)strtol(mark + 1, NULL, 10);
+    char digits[20] = "";
     size_t n = 0;
     for (const char *p = sci; p < mark; p++)
         if (*p >= '0' && *p <= '9') digits[n++] = *p;
@@ -49,7 +49,7 @@ void float_repr(double f, char out[40])
         o[n] = '\0';
         return;
     }
-    for (int i = 0; i < point; i++) *o++ = (size_t)i < n ? digits[i] : '0';
+    for (int i = 0; i < point; i++) *o++ = (char)((size_t)i < n ? digits[i] : '0');
     *o++ = '.';
     if ((size_t)point >= n) {
         *o++ = '0';

@@ -61,7 +61,7 @@ static bool normalize(struct compiler *c, const char *text, size_t len)
     for (size_t i = 0; i < len; i++) {
         bool cr = text[i] == '\r';
         if (cr && i + 1 < len && text[i + 1] == '\n') i++;
-        copy[n++] = cr ? '\n' : text[i];
+        copy[n++] = (char)(cr ? '\n' : text[i]);
     }
     if (n > 0 && copy[n - 1] == '\n') n--;
     c->src = copy;
