@@ -222,27 +222,25 @@ static void run_span(const struct attn_job *j, const struct attn_task *t, int sp
     const int begin = max_int(span * SPAN, t->lo / ATTN_TILE * ATTN_TILE);
     const int end = min_int((span + 1) * SPAN, t->hi);
     for (int t0 = begin; t0 < end; t0 += ATTN_TILE) {
-        struct attn_tile tile = {
-            .k_stride = j->cb->limits.block_size,
-            .v_stride = j->cb->v_pitch,
-            .head_dim = E,
-            .lo = max_int(t->lo - t0, 0),
-            .hi = min_int(t->hi - t0, ATTN_TILE),
-        };
+        struct attn_tile tile; /* its pointers are set where they are needed */
+        tile.k_stride = j->cb->limits.block_size;
+        tile.v_stride = j->cb->v_pitch;
+        tile.head_dim = E;
+        tile.lo = max_int(t->lo - t0, 0);
+        tile.hi = min_int(t->hi - t0, ATTN_TILE);
         locate_tile(j, t, t0, &tile);
         for (int r = 0, n; r < t->rows; r += n) {
             const int left = t->rows - r, tiles = (left + MAX_TILE - 1) / MAX_TILE;
             n = (left + tiles - 1) / tiles;
-            struct attn_rows rows = {
-                .n = n,
-                .q = q + (size_t)r * (size_t)E,
-                .s = a->s + (size_t)worker * a->s_len,
-                .o = out.o + (size_t)r * (size_t)a->o_pitch,
-                .m = out.m + r,
-                .l = out.l + r,
-                .ldq = E,
-                .ldo = a->o_pitch,
-            };
+            struct attn_rows rows;
+            rows.n = n;
+            rows.q = q + (size_t)r * (size_t)E;
+            rows.s = a->s + (size_t)worker * a->s_len;
+            rows.o = out.o + (size_t)r * (size_t)a->o_pitch;
+            rows.m = out.m + r;
+            rows.l = out.l + r;
+            rows.ldq = E;
+            rows.ldo = a->o_pitch;
             run_rows(j, t, t0, r, &tile, &rows);
         }
     }

@@ -116,7 +116,8 @@ static float softmax_row(const struct attn_tile *t, struct attn_rows *r, int row
     const int first = t->lo / VW * VW, end = t->hi, lo = r->lo[row], hi = r->hi[row];
     vec max = v_set1(-INFINITY);
     for (int i = lo / VW * VW; i < hi; i += VW) max = v_max(visible_scores(s, i, lo, hi), max);
-    const float m = fmaxf(r->m[row], v_hmax(max));
+    const float tile_max = v_hmax(max), before = r->m[row];
+    const float m = tile_max > before ? tile_max : before;
     if (hi <= lo || m == -INFINITY) { /* nothing seen (yet) */
         for (int i = first; i < end; i += VW) v_store(s + i, v_zero());
         return 1.0f;
@@ -128,7 +129,9 @@ static float softmax_row(const struct attn_tile *t, struct attn_rows *r, int row
         v_store(s + i, p);
         sum = v_add(sum, p);
     }
-    const float shrink = r->m[row] == m ? 1.0f : v_first(v_exp2(v_set1(r->m[row] - m)));
+    /* Sums of nothing (-inf) are zeros, which any factor leaves alone. */
+    const bool kept = before == m || before == -INFINITY;
+    const float shrink = kept ? 1.0f : v_first(v_exp2(v_set1(before - m)));
     r->l[row] = r->l[row] * shrink + v_sum(sum);
     r->m[row] = m;
     return shrink;
@@ -253,11 +256,13 @@ ALWAYS_INLINE void pair_values(const struct value_args *t, const int R, const bo
     vec a0 = v_zero(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     for (int token = tile->lo / LANES * LANES; token < tile->hi; token += LANES) {
         const void *v = tile->v[token / LANES];
-        const bool whole = token >= tile->lo && token + LANES <= tile->hi;
-        vmask keep[8] = {0}; /* tokens that nobody sees may hold anything */
-        for (int i = 0; i < LANES && !whole; i++)
-            if (token + i >= tile->lo && token + i < tile->hi)
-                keep[i / 2] |= (vmask)(i % 2 ? 0xff00 : 0x00ff);
+        const int below = token < tile->lo ? tile->lo - token : 0;
+        const bool whole = below == 0 && token + LANES <= tile->hi;
+        /* Tokens that nobody sees may hold anything: bit i of `seen` is token i's. */
+        const unsigned seen = v_mask(tile->hi - token) & ~((1u << below) - 1);
+        vmask keep[8];
+        for (int i = 0; i < 8; i++)
+            keep[i] = (vmask)((seen >> 2 * i & 1) * 0xff | (seen >> (2 * i + 1) & 1) * 0xff00);
         const vec wa = v_load(t->p + token), wb = R > 1 ? v_load(t->p + ATTN_TILE + token) : wa;
         ADD_PAIR(0, 0)
         ADD_PAIR(1, 1)

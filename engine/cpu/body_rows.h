@@ -76,21 +76,39 @@ static void silu_mul(float *out, const float *gate, const float *up, int n)
         v_store_n(out + i, silu_mul_vec(v_load_n(gate + i, n - i), v_load_n(up + i, n - i)), n - i);
 }
 
-static void rope(float *x, const float *cosine, const float *sine, int half)
+ALWAYS_INLINE void rotate_vec(float *x, float *y, vec c, vec s)
+{
+    const vec a = v_load(x), b = v_load(y);
+    v_store(x, v_sub(v_mul(a, c), v_mul(b, s)));
+    v_store(y, v_add(v_mul(b, c), v_mul(a, s)));
+}
+
+static void rope(float *x, const float *cosine, const float *sine, int half, int n_heads)
 {
     int i = 0;
     for (; i + VW <= half; i += VW) {
-        const vec a = v_load(x + i), b = v_load(x + half + i);
         const vec c = v_load(cosine + i), s = v_load(sine + i);
-        v_store(x + i, v_sub(v_mul(a, c), v_mul(b, s)));
-        v_store(x + half + i, v_add(v_mul(b, c), v_mul(a, s)));
+        for (int h = 0; h < n_heads; h++)
+            rotate_vec(x + 2 * h * half + i, x + (2 * h + 1) * half + i, c, s);
     }
-    if (i == half) return;
-    const int n = half - i;
-    const vec a = v_load_n(x + i, n), b = v_load_n(x + half + i, n);
-    const vec c = v_load_n(cosine + i, n), s = v_load_n(sine + i, n);
-    v_store_n(x + i, v_sub(v_mul(a, c), v_mul(b, s)), n);
-    v_store_n(x + half + i, v_add(v_mul(b, c), v_mul(a, s)), n);
+    /* Small heads: masked stores are slow to read back. */
+    for (; i + 4 <= half; i += 4) {
+        const __m128 c = _mm_loadu_ps(cosine + i), s = _mm_loadu_ps(sine + i);
+        for (int h = 0; h < n_heads; h++) {
+            float *p = x + 2 * h * half + i, *q = p + half;
+            const __m128 a = _mm_loadu_ps(p), b = _mm_loadu_ps(q);
+            _mm_storeu_ps(p, _mm_sub_ps(_mm_mul_ps(a, c), _mm_mul_ps(b, s)));
+            _mm_storeu_ps(q, _mm_add_ps(_mm_mul_ps(b, c), _mm_mul_ps(a, s)));
+        }
+    }
+    for (; i < half; i++) {
+        for (int h = 0; h < n_heads; h++) {
+            float *p = x + 2 * h * half + i, *q = p + half;
+            const float a = *p, b = *q;
+            *p = a * cosine[i] - b * sine[i];
+            *q = b * cosine[i] + a * sine[i];
+        }
+    }
 }
 
 static void widen_bf16(float *out, const uint16_t *x, int n)

@@ -85,8 +85,8 @@ struct cpu_kernels {
     /* q = round(x * 127 / absmax); returns absmax / 127 (0 for a row of zeros) */
     float (*quantize)(int8_t *q, const float *x, int n);
     void (*silu_mul)(float *out, const float *gate, const float *up, int n);
-    /* Rotates (x[i], x[i + half]) by the angles of cos[half], sin[half]. */
-    void (*rope)(float *x, const float *cos, const float *sin, int half);
+    /* Rotates (x[i], x[i + half]) of each head by the angles of cos[half], sin[half]. */
+    void (*rope)(float *x, const float *cos, const float *sin, int half, int n_heads);
     void (*widen_bf16)(float *out, const uint16_t *x, int n);
 
     /* Takes one tile into the rows' running m, l and o.  [0] f32, [1] bf16 keys and values. */

@@ -115,12 +115,14 @@ static void silu_mul(float *out, const float *gate, const float *up, int n)
     for (int i = 0; i < n; i++) out[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
 }
 
-static void rope(float *x, const float *cosine, const float *sine, int half)
+static void rope(float *x, const float *cosine, const float *sine, int half, int n_heads)
 {
-    for (int i = 0; i < half; i++) {
-        const float a = x[i], b = x[i + half];
-        x[i] = a * cosine[i] - b * sine[i];
-        x[i + half] = b * cosine[i] + a * sine[i];
+    for (int h = 0; h < n_heads; h++, x += 2 * half) {
+        for (int i = 0; i < half; i++) {
+            const float a = x[i], b = x[i + half];
+            x[i] = a * cosine[i] - b * sine[i];
+            x[i + half] = b * cosine[i] + a * sine[i];
+        }
     }
 }
 

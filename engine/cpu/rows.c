@@ -227,8 +227,7 @@ struct rope_job {
 static void rotate_heads(const struct cpu_backend *cb, float *x, int cols, int head_dim, int row)
 {
     const float *angles = cb->rope_angles[row];
-    for (int c = 0; c < cols; c += head_dim)
-        cb->kernels->rope(x + c, angles, angles + head_dim / 2, head_dim / 2);
+    cb->kernels->rope(x, angles, angles + head_dim / 2, head_dim / 2, cols / head_dim);
 }
 
 static void rope_row(const struct row_job *j, int worker, int r)
