@@ -14,6 +14,12 @@
 #define LIMIT_CACHE_SALT      1024 /* vLLM: 1..1024 characters */
 #define LIMIT_BATCH_PROMPTS   2048 /* OpenAI embeddings' batch limit; completions say nothing */
 #define LIMIT_REQUEST_ID_LEN  128
+#define LIMIT_BODIES_SIZE \
+    (1u << 30) /* of all open requests together: 8,192 connections of 32 \
+                                         * MiB each would be 256 GiB */
+#define LIMIT_REQUEST_VALUES \
+    (2 << 20) /* JSON values of a body: a million token ids and as many \
+                                         * more; 160 MB while they are read */
 
 /* --- files and JSON --- */
 #define LIMIT_JSON_SIZE          (256u << 20) /* tokenizer.json files reach 35 MB */

@@ -917,7 +917,8 @@ enum status api_params_parse(const char *text, size_t len, enum api_kind kind,
                              struct error *err)
 {
     /* The caller has capped the body; a cap of 0 would mean the default one. */
-    const struct json_limits limits = {.max_size = len > 0 ? len : 1};
+    const struct json_limits limits = {.max_size = len > 0 ? len : 1,
+                                       .max_values = LIMIT_REQUEST_VALUES};
     struct parse q = {.rules = rules,
                       .p = out,
                       .err = err,
@@ -934,6 +935,19 @@ enum status api_params_parse(const char *text, size_t len, enum api_kind kind,
     if (st == STATUS_OK) st = read_all(&q);
     if (st != STATUS_OK) api_params_free(out);
     return st;
+}
+
+void api_params_trim(struct api_params *p)
+{
+    cJSON *next;
+
+    for (cJSON *item = p->root->child; item; item = next) {
+        next = item->next;
+        if (cJSON_IsString(item) || strcmp(item->string, "stop") == 0) continue;
+        if (p->prompt_is_text && strcmp(item->string, "prompt") == 0) continue;
+        cJSON_Delete(cJSON_DetachItemViaPointer(p->root, item));
+    }
+    p->messages = p->template_kwargs = p->documents = NULL;
 }
 
 void api_params_free(struct api_params *p)

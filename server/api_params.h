@@ -90,6 +90,9 @@ struct api_params {
 enum status api_params_parse(const char *text, size_t len, enum api_kind kind,
                              const struct api_rules *rules, struct api_params *out,
                              struct error *err);
+/* Once the tokens are made: gives back what was only needed for them, so that a request that waits
+ * does not hold the tree of a large body.  Texts stay. */
+void api_params_trim(struct api_params *p);
 void api_params_free(struct api_params *p);
 
 #endif

@@ -282,7 +282,10 @@ static void prepare(struct generation *g)
     if (st != STATUS_OK) return;
     st = api_check_model(g->app, g->params.model, &g->prepare_err);
     if (st == STATUS_OK) st = make_prompts(g);
-    if (st == STATUS_OK) return;
+    if (st == STATUS_OK) {
+        api_params_trim(&g->params);
+        return;
+    }
     generation_output_free(g);
     g->n_prompts = 0;
     g->prompts = NULL;
@@ -441,6 +444,8 @@ static void work_done(uv_work_t *w, int status)
     struct generation *g = w->data;
 
     w->data = NULL;
+    free((char *)(uintptr_t)g->body.data);
+    g->body = (struct str){NULL, 0};
     if (status == UV_ECANCELED) g->prepare_status = STATUS_CANCELLED;
     run(g);
     api_on_batch_end(g->app);

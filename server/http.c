@@ -4,6 +4,7 @@
 #include "config/base/clock.h"
 #include "config/base/hash.h"
 #include "config/base/log.h"
+#include "config/limits.h"
 #include "server/http_internal.h"
 
 #include <errno.h>
@@ -229,7 +230,7 @@ static void conn_close(struct http_conn *c)
     list_remove(&c->link);
     list_remove(&c->deadline);
     list_remove(&c->x.work);
-    strbuf_free(&c->x.body);
+    http_body_free(&c->x);
     strbuf_free(&c->x.headers);
     free(c->x.stream);
     uv_close((uv_handle_t *)&c->watch, on_watch_closed);
@@ -425,6 +426,7 @@ enum status http_open(struct http_server **out, uv_loop_t *loop, const struct ht
     if (!s) return error_set(err, STATUS_NO_MEMORY, "no memory for the HTTP server");
     s->loop = loop;
     s->o = *o;
+    if (s->o.max_bodies_size <= 0) s->o.max_bodies_size = LIMIT_BODIES_SIZE;
     s->listen_fd = -1;
     s->id_salt = hash_process_seed();
     list_init(&s->conns);

@@ -28,8 +28,10 @@ struct http_options {
     const char *host;
     int port; /* 0 = any */
     int64_t max_connections, max_body_size, max_header_size;
-    double idle_timeout;   /* seconds a kept-alive connection may be silent */
-    double header_timeout; /* seconds from first byte to the whole request (headers and body) */
+    int64_t max_bodies_size; /* of all open exchanges together, beyond it 503; 0 =
+                              * LIMIT_BODIES_SIZE */
+    double idle_timeout;     /* seconds a kept-alive connection may be silent */
+    double header_timeout;   /* seconds from first byte to the whole request (headers and body) */
     /* Called when only the headers are there, before any body byte is stored: answer with
      * http_respond* to refuse early (auth, route, method); returning without answering goes on. */
     http_handler_fn *on_headers;

@@ -58,6 +58,7 @@ struct http_exchange {
     char id[136];
     uint64_t received_us;
     struct strbuf body;
+    size_t body_counted; /* bytes of it in server.bodies_size */
     /* the answer */
     struct strbuf headers; /* "name\0value\0" pairs */
     struct MHD_Response *response;
@@ -111,6 +112,7 @@ struct http_server {
     struct list conns, dirty, resume, gone;
     struct list deadlines[DEADLINE_N];
     struct list lingering;
+    size_t bodies_size;
     int n_conns, n_exchanges, n_suspended, n_lingering;
     int n_handles; /* uv handles not closed yet; the server is freed with the last */
     uint64_t id_salt, id_count;
@@ -129,6 +131,7 @@ void http_lost(struct http_exchange *x);
 void http_send_raw_error(struct http_conn *c, const struct error *err);
 
 /* --- http_request.c: MHD's callbacks --- */
+void http_body_free(struct http_exchange *x);
 enum MHD_Result http_on_access(void *server, struct MHD_Connection *mhd, const char *url,
                                const char *method, const char *version, const char *upload,
                                size_t *upload_size, void **req_cls);

@@ -99,10 +99,17 @@ static enum MHD_Result queue_answer(struct http_exchange *x)
     return ok;
 }
 
+void http_body_free(struct http_exchange *x)
+{
+    x->conn->server->bodies_size -= x->body_counted;
+    x->body_counted = 0;
+    strbuf_free(&x->body);
+}
+
 static void refuse(struct http_exchange *x, const struct error *err)
 {
     struct http_server *s = x->conn->server;
-    strbuf_free(&x->body);
+    http_body_free(x);
     if (!x->answered) s->o.on_error(s->o.arg, x, err);
 }
 
@@ -181,6 +188,16 @@ static enum MHD_Result take_body(struct http_exchange *x, const char *data, size
         x->body.len += n;
         return MHD_YES;
     }
+    if (n > (uint64_t)s->o.max_bodies_size - s->bodies_size) {
+        struct error err;
+        error_set(&err, STATUS_UNAVAILABLE,
+                  "The server holds as many request bodies as it may; try again later.");
+        http_send_raw_error(x->conn, &err);
+        http_linger(s, x->conn->fd);
+        return MHD_NO;
+    }
+    s->bodies_size += n;
+    x->body_counted += n;
     strbuf_add(&x->body, data, n);
     if (x->body.failed) {
         struct error err;
@@ -241,7 +258,7 @@ void http_on_completed(void *server, struct MHD_Connection *mhd, void **req_cls,
 
     if (x->response) MHD_destroy_response(x->response);
     if (!x->body.data) x->body.len = 0; /* counted what was dropped */
-    strbuf_free(&x->body);
+    http_body_free(x);
     struct strbuf headers = x->headers;
     strbuf_clear(&headers);
     char *stream = x->stream;

@@ -19,9 +19,10 @@ struct scanner {
     const char *wrong; /* NULL while all is well; `at` is where it went wrong */
     int depth, max_depth;
     bool allow_nul;
-    size_t n_keys;     /* object keys seen */
-    size_t key_target; /* when not SIZE_MAX: where the key of this number starts ... */
-    size_t key_at;     /* ... is written here */
+    size_t n_values, max_values; /* 0 = no bound */
+    size_t n_keys;               /* object keys seen */
+    size_t key_target;           /* when not SIZE_MAX: where the key of this number starts ... */
+    size_t key_at;               /* ... is written here */
     uint8_t is_object[DEPTH_MAX];
 };
 
@@ -214,6 +215,8 @@ static bool scan_document(struct scanner *s)
     for (;;) {
         skip_space(s);
         if (s->at >= s->len) return wrong(s, s->at, "unexpected end");
+        if (s->n_values++ == s->max_values && s->max_values)
+            return wrong(s, s->at, "too many values");
         char c = s->text[s->at];
         bool ok, empty = true;
         if (c == '{' || c == '[') {
@@ -311,7 +314,7 @@ static enum status check_duplicates(struct scanner *s, const cJSON *root, struct
     const cJSON *found = find_duplicate(root, &no_memory);
     if (no_memory) return error_set(err, STATUS_NO_MEMORY, "out of memory reading JSON");
     if (!found) return STATUS_OK;
-    s->at = s->n_keys = s->key_target = 0;
+    s->at = s->n_keys = s->key_target = s->n_values = 0;
     s->depth = 0;
     count_keys_before(root, found, &s->key_target);
     scan_document(s);
@@ -336,6 +339,7 @@ enum status json_parse(const char *text, size_t len, const struct json_limits *l
     s.max_depth = limits->max_depth > 0 ? limits->max_depth : LIMIT_JSON_DEPTH;
     if (s.max_depth > DEPTH_MAX) s.max_depth = DEPTH_MAX;
     s.allow_nul = limits->allow_nul;
+    s.max_values = limits->max_values;
     if (!scan_document(&s)) return report(text, s.at, s.wrong, err);
     cJSON *root = cJSON_ParseWithLengthOpts(text, len, NULL, 0);
     if (!root) return error_set(err, STATUS_NO_MEMORY, "out of memory reading JSON");

@@ -14,6 +14,7 @@
 struct json_limits {
     size_t max_size;       /* bytes; 0 = LIMIT_JSON_SIZE */
     int max_depth;         /* 0 = LIMIT_JSON_DEPTH */
+    size_t max_values;     /* 0 = none; each takes some 80 bytes of memory, but 2 of text */
     bool allow_nul;        /* accept \u0000 in strings of *files* (cJSON cuts the string there) */
     bool allow_duplicates; /* first wins, as cJSON has it */
 };

@@ -486,9 +486,42 @@ static void tokenize_and_detokenize(void **state)
     assert_int_equal(parse(API_DETOKENIZE, "{\"tokens\":[511,512]}", &p), STATUS_INVALID);
 }
 
+/* A request that waits keeps its texts and nothing else of a large body. */
+static void test_trim(void **state)
+{
+    (void)state;
+    struct api_params p;
+    assert_int_equal(parse(API_COMPLETION,
+                           "{\"metadata\":{\"a\":[1,2]},\"prompt\":[\"one\",\"two\"],\"n\":2,"
+                           "\"stop\":[\"x\",\"y\"],\"model\":\"m\",\"logit_bias\":{\"3\":1}}",
+                           &p),
+                     STATUS_OK);
+    api_params_trim(&p);
+    assert_int_equal(cJSON_GetArraySize(p.root), 3);
+    assert_null(json_get(p.root, "metadata"));
+    assert_memory_equal(p.prompts[1].text.data, "two", 4);
+    assert_memory_equal(p.stop[1].data, "y", 2);
+    assert_string_equal(p.model, "m");
+    assert_int_equal(p.sampling.bias[0].token, 3);
+    api_params_free(&p);
+
+    assert_int_equal(parse(API_COMPLETION, "{\"prompt\":[[5,6],[7]]}", &p), STATUS_OK);
+    api_params_trim(&p);
+    assert_null(p.root->child);
+    assert_int_equal(p.prompts[0].ids[1], 6);
+    api_params_free(&p);
+
+    assert_int_equal(parse(API_CHAT, "{\"messages\":[{}],\"cache_salt\":\"s\"}", &p), STATUS_OK);
+    api_params_trim(&p);
+    assert_null(p.messages);
+    assert_string_equal(p.cache_salt, "s");
+    api_params_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_trim),
         cmocka_unit_test(every_field_refuses_wrong_types),
         cmocka_unit_test(every_value_is_judged),
         cmocka_unit_test(refused_by_name_has_its_own_code),

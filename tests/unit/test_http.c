@@ -24,7 +24,13 @@
 
 #include <cmocka.h>
 
-enum { MAX_BODY = 100000, MAX_HEADER = 8192, MAX_CONNS = 40, FLOOD_SIZE = 8 << 20 };
+enum {
+    MAX_BODY = 100000,
+    MAX_HEADER = 8192,
+    MAX_CONNS = 40,
+    MAX_BODIES = 5 * MAX_BODY / 2,
+    FLOOD_SIZE = 8 << 20
+};
 
 /* --- the server under test ---------------------------------------------------------------------- */
 
@@ -204,6 +210,7 @@ static void start_server(double idle_timeout, double header_timeout)
                              .max_connections = MAX_CONNS,
                              .max_body_size = MAX_BODY,
                              .max_header_size = MAX_HEADER,
+                             .max_bodies_size = MAX_BODIES,
                              .idle_timeout = idle_timeout,
                              .header_timeout = header_timeout,
                              .on_headers = on_headers,
@@ -488,6 +495,41 @@ static void test_body_limit(void **state)
     close(fd);
     expect_alive();
     assert_int_equal(atomic_load(&fx.n_handled), 2);
+}
+
+/* Two and a half bodies may be open: the third has to wait, and comes in when another has gone. */
+static void test_bodies_limit(void **state)
+{
+    (void)state;
+    static char body[MAX_BODY];
+    memset(body, 'b', sizeof(body));
+    char head[128];
+    snprintf(head, sizeof(head), "POST /m HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n",
+             MAX_BODY);
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = dial();
+        puts_fd(fds[i], head);
+        put(fds[i], body, MAX_BODY - 1);
+        expect_alive(); /* its bytes are there */
+    }
+    struct reply r = get_reply(fds[2], true);
+    assert_int_equal(r.status, 503);
+    assert_non_null(header_of(&r, "Retry-After"));
+    reply_free(&r);
+    expect_eof(fds[2]);
+    close(fds[2]);
+    for (int i = 0; i < 2; i++) {
+        puts_fd(fds[i], "b");
+        expect_reply(fds[i], 200, NULL);
+    }
+    for (int i = 0; i < 4; i++) { /* counted out when answered */
+        puts_fd(fds[0], head);
+        assert_true(put(fds[0], body, MAX_BODY));
+        expect_reply(fds[0], 200, NULL);
+    }
+    close(fds[0]);
+    close(fds[1]);
 }
 
 static void test_header_limit(void **state)
@@ -897,6 +939,7 @@ int main(int argc, char **argv)
         T(test_bad_framing),
         T(test_garbage),
         T(test_body_limit),
+        T(test_bodies_limit),
         T(test_header_limit),
         T(test_early_refusal_keeps_connection),
         T(test_connection_limit),

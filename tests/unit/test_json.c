@@ -152,6 +152,10 @@ static void test_limits(void **state)
     l = (struct json_limits){.max_depth = 3};
     assert_int_equal(parse("[[{\"a\":1}]]", &l, &err), STATUS_OK);
     assert_int_equal(parse("[[[[1]]]]", &l, &err), STATUS_INVALID);
+    l = (struct json_limits){.max_values = 4};
+    assert_int_equal(parse("{\"a\":[1,2]}", &l, &err), STATUS_OK);
+    assert_int_equal(parse("[[],{},[1]]", &l, &err), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "line 1 column 9: too many values"));
     l = (struct json_limits){.max_depth = 1 << 30}; /* cJSON's own limit still holds */
     char deep[4096];
     memset(deep, '[', 2000);
