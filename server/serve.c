@@ -45,6 +45,24 @@ struct serve {
     int exit_code;
 };
 
+/* A message may quote a model's files: nothing of them steers a terminal. */
+static void print_error(const struct error *err)
+{
+    struct strbuf out;
+    strbuf_init(&out, 0);
+    strbuf_add_str(&out, "inferd serve: ");
+    for (const unsigned char *p = (const unsigned char *)err->message; *p; p++) {
+        bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* U+0080 to U+009F */
+        if (*p < 0x20 || *p == 0x7f || c1)
+            strbuf_addf(&out, "\\x%02x", c1 ? *++p : *p);
+        else
+            strbuf_add_char(&out, (char)*p);
+    }
+    fputs(out.failed ? "inferd serve: out of memory" : out.data, stderr);
+    fputc('\n', stderr);
+    strbuf_free(&out);
+}
+
 /* --- the end ----------------------------------------------------------------------------------- */
 
 static void on_second_signal(int signum)
@@ -241,7 +259,7 @@ static void on_loaded(uv_async_t *h)
         if (s->load_status != STATUS_OK) engine_close(s->model.engine);
     }
     if (s->load_status != STATUS_OK) {
-        fprintf(stderr, "inferd serve: %s\n", err->message);
+        print_error(err);
         s->exit_code = 1;
         s->app.failed = true;
         begin_drain(s, 0);
@@ -352,7 +370,7 @@ int serve_main(int argc, char **argv)
     bool help = false;
     s->start_us = clock_now_us();
     if (options_parse(argc, argv, environ, &s->opts, &help, &err) != STATUS_OK) {
-        fprintf(stderr, "inferd serve: %s\n", err.message);
+        print_error(&err);
         return 2;
     }
     if (help) {
@@ -366,7 +384,7 @@ int serve_main(int argc, char **argv)
     s->app.loop = &s->loop;
     s->app.opts = &s->opts;
     if (start(s, &err) != STATUS_OK) {
-        fprintf(stderr, "inferd serve: %s\n", err.message);
+        print_error(&err);
         return 1;
     }
     uv_run(&s->loop, UV_RUN_DEFAULT);
