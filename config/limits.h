@@ -20,6 +20,11 @@
 #define LIMIT_REQUEST_VALUES \
     (2 << 20) /* JSON values of a body: a million token ids and as many \
                                          * more; 160 MB while they are read */
+#define LIMIT_PROMPT_LOGPROBS \
+    (4 << 20) /* log-probabilities of prompt tokens in an answer, some 30 bytes each: 20 \
+               * alternatives for every token of a 131,072-token prompt are 2.75 million */
+#define LIMIT_ANSWER_SIZE \
+    (256u << 20) /* an answer that is not streamed is kept until it is whole */
 
 /* --- files and JSON --- */
 #define LIMIT_JSON_SIZE          (256u << 20) /* tokenizer.json files reach 35 MB */

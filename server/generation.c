@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A stream whose client does not read is given up beyond this: about 20,000 events. */
+/* A stream whose client does not read is given up beyond this (and the prompt, where that is part
+ * of the stream): about 20,000 events. */
 enum { STREAM_BACKLOG_MAX_SIZE = 4 << 20 };
 
 /* The loop thread's; there is one in a process. */
@@ -258,16 +259,34 @@ static enum status allocate(struct generation *g)
     return STATUS_OK;
 }
 
+/* What is known before the first token: a bound on what one request makes the server write. */
+static enum status check_scores(struct generation *g)
+{
+    const struct api_params *p = &g->params;
+    int64_t n_tokens = 0, per_token = 0;
+
+    for (int32_t i = 0; i < g->n_prompts; i++) n_tokens += g->prompts[i].request.n_prompt;
+    if (p->echo && p->n_logprobs >= 0) per_token += (int64_t)p->n * (p->n_logprobs + 1);
+    if (p->n_prompt_logprobs >= 0) per_token += p->n_prompt_logprobs + 1;
+    if (n_tokens * per_token <= LIMIT_PROMPT_LOGPROBS) return STATUS_OK;
+    return error_set_param(&g->prepare_err, STATUS_INVALID,
+                           p->n_prompt_logprobs >= 0 ? "prompt_logprobs" : "logprobs",
+                           "The answer would hold %lld log-probabilities of the prompt; at most "
+                           "%d are given. Send fewer prompts at once, or lower 'n' or the number "
+                           "of log-probabilities.",
+                           (long long)(n_tokens * per_token), LIMIT_PROMPT_LOGPROBS);
+}
+
 static enum status make_prompts(struct generation *g)
 {
     enum status st = allocate(g);
 
-    if (st != STATUS_OK || g->kind == API_CHAT) return st == STATUS_OK ? make_chat_prompt(g) : st;
-    for (int32_t i = 0; i < g->n_prompts && st == STATUS_OK; i++) {
+    if (st == STATUS_OK && g->kind == API_CHAT) st = make_chat_prompt(g);
+    for (int32_t i = 0; g->kind == API_COMPLETION && i < g->n_prompts && st == STATUS_OK; i++) {
         st = make_prompt(g, &g->prompts[i], &g->params.prompts[i]);
         if (st == STATUS_OK) st = make_echo(g, &g->prompts[i], &g->params.prompts[i]);
     }
-    return st;
+    return st == STATUS_OK ? check_scores(g) : st;
 }
 
 /* The JSON to tokens: reads what is immutable in the app and touches this generation alone. */
@@ -598,6 +617,12 @@ static void take_output(struct gen_prompt *p, struct gen_choice *c, const struct
         fail_with(g, STATUS_NO_MEMORY, "out of memory writing the answer");
         return;
     }
+    if (g->kept_size > LIMIT_ANSWER_SIZE) {
+        fail_with(g, STATUS_INVALID,
+                  "The answer has grown too large to be kept: set 'stream' to true, or ask for "
+                  "fewer choices, tokens or log-probabilities.");
+        return;
+    }
     if (c->finish == FINISH_NONE) return;
     p->finish = c->finish;
     p->n_open--;
@@ -656,7 +681,7 @@ static void flush(struct generation *g)
 {
     if (!g->x || !g->streaming) return;
     http_stream_flush(g->x);
-    if (g->answered || http_stream_backlog(g->x) <= STREAM_BACKLOG_MAX_SIZE) return;
+    if (g->answered || http_stream_backlog(g->x) <= STREAM_BACKLOG_MAX_SIZE + g->echo_size) return;
     fail_with(g, STATUS_CANCELLED, "The client does not read its stream.");
 }
 

@@ -78,6 +78,8 @@ struct generation {
     struct sse_identity identity;
     struct sse_head head;
     struct usage usage;
+    size_t echo_size;   /* bytes of the stream's chunks that hold the prompt */
+    size_t kept_size;   /* bytes kept for an answer that is not streamed */
     bool streaming;     /* the response has begun as a stream */
     bool out_of_memory; /* seen while writing: the answer cannot be completed */
     bool answered;      /* the response is written whole, or the client is gone */

@@ -264,6 +264,7 @@ static void write_chunk(struct gen_choice *c, const struct engine_event *ev, int
         fill_extra(c, ev, offset, first, &extra);
         sse_add_delta(&scratch.out, &g->head, c->index, text, &extra);
     }
+    if (first && g->params.echo) g->echo_size += scratch.out.len;
     send_out(g);
 }
 
@@ -298,6 +299,14 @@ void generation_write_stream_end(struct generation *g)
 
 /* --- unstreamed ------------------------------------------------------------------------------ */
 
+static size_t kept_size(const struct gen_choice *c)
+{
+    const struct legacy_logprobs *l = &c->legacy;
+
+    return c->text.len + c->token_ids.len + c->chat_logprobs.len + l->tokens.len + l->values.len +
+           l->tops.len + l->offsets.len;
+}
+
 static void keep_output(struct gen_choice *c, const struct engine_event *ev, int64_t offset)
 {
     struct generation *g = c->prompt->gen;
@@ -327,10 +336,13 @@ void generation_take(struct gen_choice *c, const struct engine_event *ev)
     c->stop_token = stop_token_of(g, ev);
     add_text(c, ev);
     if (scratch.text.failed || scratch.raw.failed) g->out_of_memory = true;
-    if (g->params.stream)
+    if (g->params.stream) {
         write_chunk(c, ev, offset);
-    else
+    } else {
+        g->kept_size -= kept_size(c);
         keep_output(c, ev, offset);
+        g->kept_size += kept_size(c);
+    }
 }
 
 static void add_body_logprobs(struct strbuf *out, const struct gen_choice *c)

@@ -29,10 +29,10 @@
 #include <microhttpd.h>
 
 enum {
-    HTTP_FRAME_HEAD = 10,            /* room for "ffffffff\r\n" */
-    HTTP_STREAM_MAX_SIZE = 64 << 20, /* unsent bytes after which a client is given up */
-    HTTP_STREAM_KEEP_SIZE = 4096,    /* buffers up to this size stay with the connection */
-    HTTP_SPARE_CONNECTIONS = 128,    /* beyond the limit: answered 503 and closed */
+    HTTP_FRAME_HEAD = 10,             /* room for "ffffffff\r\n" */
+    HTTP_STREAM_MAX_SIZE = 256 << 20, /* unsent bytes after which a client is given up */
+    HTTP_STREAM_KEEP_SIZE = 4096,     /* buffers up to this size stay with the connection */
+    HTTP_SPARE_CONNECTIONS = 128,     /* beyond the limit: answered 503 and closed */
     HTTP_HANGUP_MS = 50,
     HTTP_WATCHDOG_MS = 100, /* MHD_run at least this often while answers are open:
                                            * before 1.0.3 a ready connection may be skipped when

@@ -202,3 +202,22 @@ def test_deep_nesting(server):
         status, _, data = server.request("POST", "/v1/completions", deep)
         assert_error(status, data)
     assert_alive(server)
+
+
+def test_answers_are_bounded(stories):
+    """What a prompt's log-probabilities may take is known before the first token; what is below it streams."""
+    ids = [1] + [5 + i % 400 for i in range(480)]
+    body = {"prompt": ids, "echo": True, "logprobs": 20, "n": 64, "max_tokens": 2, "ignore_eos": True, "stream": True}
+    events = stories.stream("/v1/completions", body)
+    assert sum(len(e["choices"][0]["logprobs"]["tokens"]) for e in events if e["choices"]) == 64 * (len(ids) + 2)
+    status, done = stories.post("/v1/completions", {**body, "prompt": [ids] * 32, "n": 128})
+    assert status == 400 and done["error"]["param"] == "logprobs"
+    status, done = stories.post("/v1/completions", {"prompt": [ids] * 1000, "prompt_logprobs": 20, "max_tokens": 1})
+    assert status == 400 and done["error"]["param"] == "prompt_logprobs"
+
+
+def test_values_of_a_body_are_bounded(stories):
+    """30 MB of "1," would be 1.2 GB as a tree."""
+    body = '{"prompt":"x","max_tokens":2,"metadata":{"a":[' + "1," * 15_000_000 + "1]}}"
+    status, _, answer = stories.request("POST", "/v1/completions", body)
+    assert status == 400 and b"too many values" in answer

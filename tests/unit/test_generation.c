@@ -729,6 +729,29 @@ static void slow_readers_are_given_up(void **state)
     fake_close(x, true);
 }
 
+/* An answer that is not streamed is kept whole: it cannot grow for ever. */
+static void kept_answers_are_bounded(void **state)
+{
+    struct sample_out s = {.token = 'a', .n_top = 20};
+    int n = 0;
+    (void)state;
+    for (int i = 0; i < 20; i++) s.top[i] = (struct token_logprob){'a' + i, -1.25f};
+    struct http_exchange *x =
+        chat("{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"logprobs\":true,"
+             "\"top_logprobs\":20}");
+    for (; n < 1000000 && !x->ended; n++) {
+        struct engine_event ev = {
+            .request = request(0), .type = EVENT_TOKEN, .token = 'a', .logprobs = &s};
+        api_on_event(&fake_app, &ev);
+    }
+    assert_int_equal(x->status, 400);
+    assert_non_null(strstr(x->out.data, "'stream'"));
+    assert_true(n > 100000);
+    assert_int_equal(fake_engine.n_cancels, 1);
+    end(0, 0, FINISH_ABORT, true);
+    fake_close(x, false);
+}
+
 static void nothing_starts_while_draining_or_failed(void **state)
 {
     (void)state;
@@ -866,6 +889,7 @@ int main(void)
         TEST(clients_that_leave),
         TEST(failures),
         TEST(slow_readers_are_given_up),
+        TEST(kept_answers_are_bounded),
         TEST(nothing_starts_while_draining_or_failed),
         TEST(wrong_models),
         TEST(the_pool_prepares_long_bodies),
