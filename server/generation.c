@@ -206,7 +206,8 @@ static enum status make_chat_prompt(struct generation *g)
     return st;
 }
 
-/* What echo shows: the text as it was sent, or the decoded ids. */
+/* What echo shows: the text as it was sent, or the decoded ids when those came, or when only a part
+ * of the text is the prompt. */
 static enum status make_echo(struct generation *g, struct gen_prompt *p,
                              const struct api_prompt *from)
 {
@@ -215,7 +216,7 @@ static enum status make_echo(struct generation *g, struct gen_prompt *p,
 
     if (!g->params.echo) return STATUS_OK;
     p->echo = from->text;
-    if (!from->ids) return STATUS_OK;
+    if (!from->ids && g->params.truncate_prompt_tokens == 0) return STATUS_OK;
     strbuf_init(&text, 0);
     tokenizer_decode(g->app->tokenizer, p->request.prompt, (size_t)p->request.n_prompt,
                      g->params.skip_special_tokens, &text);

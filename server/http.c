@@ -248,9 +248,10 @@ static void on_connection(void *server, struct MHD_Connection *mhd, void **socke
 /* The request line is there.  What it returns becomes the request's context. */
 static void *on_uri(void *server, const char *uri, struct MHD_Connection *mhd)
 {
-    (void)server, (void)uri;
+    (void)server;
     struct http_conn *c =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    if (c) c->nul_in_uri = strstr(uri, "%00") != NULL;
     if (c && c->kind == DEADLINE_IDLE) http_deadline_set(c, DEADLINE_REQUEST);
     return c;
 }

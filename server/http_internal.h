@@ -93,6 +93,7 @@ struct http_conn {
     uv_poll_t watch;
     int watched;             /* events that watch waits for */
     bool hung_up;            /* a FIN or a reset has come; the watch is stopped */
+    bool nul_in_uri;         /* "%00": MHD's decoded path would end there */
     bool refused;            /* over the connection limit */
     struct list link;        /* server.conns */
     struct list deadline;    /* server.deadlines[kind], or alone */

@@ -139,7 +139,11 @@ static enum MHD_Result begin_request(struct http_exchange *x, const char *url, c
     x->expect_100 = expect && strcasecmp(expect, "100-continue") == 0;
 
     uint64_t length = 0;
-    if (check_framing(&h, x->chunked, &err) != STATUS_OK) {
+    if (x->conn->nul_in_uri)
+        error_set(&err, STATUS_INVALID, "The path has a character that is not allowed (%%00).");
+    else
+        check_framing(&h, x->chunked, &err);
+    if (err.code != STATUS_OK) {
         x->must_close = true;
         refuse(x, &err);
     } else if (h.size > (uint64_t)s->o.max_header_size) {

@@ -204,6 +204,23 @@ def test_deep_nesting(server):
     assert_alive(server)
 
 
+def test_nul_in_the_path(server):
+    for path in ("/v1/models%00", "/health%00/../metrics", "/v1/models?x=%00"):
+        assert_error(*server.request("GET", path)[::2])
+    assert server.request("GET", "/v1/models")[0] == 200
+
+
+def test_echo_of_a_truncated_prompt(stories):
+    """Echo and its offsets are of the prompt that the model got."""
+    _, done = stories.post("/v1/completions", {"prompt": "one two three four five six", "truncate_prompt_tokens": 4,
+                                               "max_tokens": 3, "echo": True, "logprobs": 0, "temperature": 0})
+    choice = done["choices"][0]
+    lp = choice["logprobs"]
+    assert done["usage"]["prompt_tokens"] == 4
+    assert choice["text"] == "".join(lp["tokens"][1:]).lstrip()
+    assert lp["text_offset"][-1] + len(lp["tokens"][-1]) == len(choice["text"])
+
+
 def test_answers_are_bounded(stories):
     """What a prompt's log-probabilities may take is known before the first token; what is below it streams."""
     ids = [1] + [5 + i % 400 for i in range(480)]
