@@ -291,7 +291,7 @@ static bool is_aligned(const struct stored_tensor *t)
 static enum status source_stored(struct loader *l, const struct weight_spec *spec, bool bias,
                                  struct scratch *scratch, struct weight_source *src)
 {
-    struct stored_tensor *parts[MAX_PARTS];
+    struct stored_tensor *parts[MAX_PARTS] = {NULL};
     size_t n_elements = 0, at = 0;
     for (int i = 0; i < spec->n_parts; i++) {
         parts[i] = find_tensor(l, spec->parts[i].stem, bias ? ".bias" : ".weight");

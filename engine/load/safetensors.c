@@ -135,7 +135,7 @@ static enum status parse_entry(const cJSON *entry, const uint8_t *payload, uint6
     t->dtype = known->dtype;
     t->dtype_text = known->text;
 
-    uint64_t size;
+    uint64_t size = 0;
     const enum status s = parse_shape(json_get(entry, "shape"), known->bits, t, &size, err);
     if (s != STATUS_OK) return s;
     int64_t begin, end;
