@@ -191,7 +191,7 @@ def test_half_closed_and_reset_connections(server):
 def test_wrong_paths_methods_and_types(server):
     for method, path, want in (("GET", "/nope", 404), ("POST", "/health", 405), ("GET", "/v1/completions", 405),
                                ("DELETE", "/v1/models", 405), ("GET", "/v1/models/nope", 404),
-                               ("GET", "/%00", 404), ("GET", "/../../etc/passwd", 404), ("GET", "/v1/models/%ff", 404)):
+                               ("GET", "/%00", 400), ("GET", "/../../etc/passwd", 404), ("GET", "/v1/models/%ff", 404)):
         status, _, data = server.request(method, path)
         assert_error(status, data, want)
     assert_alive(server)
