@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import CHATML, SHARED, Server
+from harness import CHATML, SANITIZED, SHARED, Server
 
 pytestmark = [pytest.mark.load,
               pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")]
@@ -80,6 +80,7 @@ def test_vanishing_clients_leave_nothing_behind():
         assert server.metric("vllm:kv_cache_usage_perc") == 0
         after = server.rss_kib()
         print(f"{counts}, RSS {before} -> {after} KiB, preemptions {server.metric('vllm:num_preemptions_total')}")
-        assert after < before * 1.15 + 4096, (before, after)
+        # A sanitizer's own books (asan: a quarantine of 256 MiB; tsan: shadow) grow with the work.
+        assert after < before * 1.15 + (300 << 10 if SANITIZED else 4096), (before, after)
         status, answer = server.post("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 5})
         assert status == 200, answer
