@@ -8,15 +8,16 @@
 #include "engine/template/ast.h"
 
 /* Punctuation by the characters that Jinja2 reads; names decide keywords in the parser. */
-#define TOKEN_OPERATORS(X)                                                                 \
-    X(FLOORDIV, "//")                                                                      \
-    X(POW, "**")                                                                           \
-    X(EQ, "==")                                                                            \
-    X(NE, "!=")                                                                            \
-    X(GE, ">=") X(LE, "<=") X(ADD, "+") X(SUB, "-") X(DIV, "/") X(MUL, "*") X(MOD, "%")    \
-        X(TILDE, "~") X(LBRACKET, "[") X(RBRACKET, "]") X(LPAREN, "(") X(RPAREN, ")")      \
-            X(LBRACE, "{") X(RBRACE, "}") X(GT, ">") X(LT, "<") X(ASSIGN, "=") X(DOT, ".") \
-                X(COLON, ":") X(PIPE, "|") X(COMMA, ",") X(SEMICOLON, ";")
+#define TOKEN_OPERATORS(X)                                                                \
+    X(FLOORDIV, "//")                                                                     \
+    X(POW, "**")                                                                          \
+    X(EQ, "==")                                                                           \
+    X(NE, "!=")                                                                           \
+    X(GE, ">=")                                                                           \
+    X(LE, "<=") X(ADD, "+") X(SUB, "-") X(DIV, "/") X(MUL, "*") X(MOD, "%") X(TILDE, "~") \
+        X(LBRACKET, "[") X(RBRACKET, "]") X(LPAREN, "(") X(RPAREN, ")") X(LBRACE, "{")    \
+            X(RBRACE, "}") X(GT, ">") X(LT, "<") X(ASSIGN, "=") X(DOT, ".") X(COLON, ":") \
+                X(PIPE, "|") X(COMMA, ",") X(SEMICOLON, ";")
 
 enum token_kind {
     TOKEN_END,
