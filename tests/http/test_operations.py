@@ -3,7 +3,9 @@
 import json
 import pathlib
 import re
+import resource
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -11,7 +13,7 @@ import time
 import pytest
 
 import harness
-from harness import BINARY, ROOT, SHARED, SLOW, STORIES, Server
+from harness import BINARY, ROOT, SHARED, SLOW, Server
 from ops import Client, by_reason, fault_binary, long_server, wait_for
 
 pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
@@ -111,7 +113,7 @@ def test_idle_server_stops_at_once_with_open_connections():
     with Server() as server:
         idle = Client(server, SHORT).read_all()
         assert idle.status == 200
-        silent = [harness.socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
         start = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - start < 2 * SLOW
@@ -323,7 +325,7 @@ def test_idle_server_does_nothing():
 @pytest.mark.load
 def test_thousands_of_open_streams():
     """All at once, each to its end; descriptors and blocks are back afterwards."""
-    soft, hard = harness_limits()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     n = min(4000, hard - 600) if not harness.SANITIZED else 400
     if n < 100:
         pytest.skip(f"only {hard} file descriptors")
@@ -350,9 +352,3 @@ def test_thousands_of_open_streams():
         assert by_reason(server, "abort") == by_reason(server, "error") == 0
         server.wait_metric(HELD, 0)
         wait_for("descriptors are closed", lambda: server.metric("process_open_fds") <= fds)
-
-
-def harness_limits():
-    import resource
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft, hard

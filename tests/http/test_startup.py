@@ -1,6 +1,5 @@
 """How a server starts, and how it says that it does not: options, models, damaged files."""
 
-import json
 import os
 import random
 import re
@@ -247,7 +246,7 @@ def damaged(data, name, rng, n):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json", "generation_config.json",
                                   "tokenizer_config.json"])
-def test_damaged_files(tmp_path, name, request):
+def test_damaged_files(tmp_path, name):
     rng = random.Random(name)
     model = tmp_path / "m"
     shutil.copytree(STORIES, model)
