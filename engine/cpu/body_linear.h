@@ -233,15 +233,14 @@ struct panel_format {
     int max_rows;
 };
 
-/* One tile of rows, all vectors of the panel. */
-static void run_row_tile(const struct panel_format *f, struct tile_args t, int rows, int n_vectors)
+/* One tile of rows; the panel has more vectors than fit one register tile. */
+static void run_columns(const struct panel_format *f, struct tile_args t, int rows, int n_vectors,
+                        int max_nv)
 {
-    const int max_nv = f->x_size == 1 ? MAX_NV_I8(rows) : MAX_NV(rows);
-    const size_t vector_size = (size_t)VW * 4;
     for (int v = 0, nv; v < n_vectors; v += nv) {
         nv = tile_vectors(max_nv, n_vectors - v);
         f->tiles[rows - 1][nv - 1](&t);
-        t.w = (const char *)t.w + (size_t)nv * vector_size;
+        t.w = (const char *)t.w + (size_t)nv * VW * 4;
         t.out += nv * VW;
         t.n -= nv * VW;
         if (t.bias) t.bias += nv * VW;
@@ -249,35 +248,52 @@ static void run_row_tile(const struct panel_format *f, struct tile_args t, int r
     }
 }
 
-static void run_panel(const struct panel_format *f, const struct linear_args *a, int p, int row0,
-                      int row1)
+/* All tiles of rows against the part of the panel that t describes. */
+ALWAYS_INLINE void run_tiles(const struct panel_format *f, struct tile_args t, int n_rows,
+                             int n_vectors)
 {
-    const int n_lines = (panel_outputs(a, p) + LANES - 1) / LANES, n0 = p * PANEL;
+    for (int left = n_rows, n; left > 0; left -= n) {
+        const int tiles = (left + f->max_rows - 1) / f->max_rows;
+        n = (left + tiles - 1) / tiles; /* 7 rows are 4 and 3, not 6 and 1 */
+        const int max_nv = f->x_size == 1 ? MAX_NV_I8(n) : MAX_NV(n);
+        if (n_vectors <= max_nv)
+            f->tiles[n - 1][n_vectors - 1](&t);
+        else
+            run_columns(f, t, n, n_vectors, max_nv);
+        t.x = (const char *)t.x + (size_t)n * t.ldx * f->x_size;
+        t.out += (size_t)n * t.ldo;
+        if (t.x_scale) t.x_scale += n;
+        if (t.x_sum) t.x_sum += n;
+    }
+}
+
+ALWAYS_INLINE void run_panel(const struct panel_format *f, const struct linear_args *a, int p,
+                             int row0, int row1)
+{
+    const int n_lines = (panel_outputs(a, p) + LANES - 1) / LANES, n0 = p * a->panel;
     const size_t line_pitch = (size_t)n_lines * LINE;
     const bool blocks = f->k_block && row1 - row0 > f->max_rows;
     const int k_block = blocks ? f->k_block : a->k;
+    struct tile_args t = {
+        .w = panel_data(a, p),
+        .x = (const char *)a->x + (size_t)row0 * (size_t)a->ldx * f->x_size,
+        .out = a->out + (size_t)row0 * (size_t)a->ldo + n0,
+        .scale = a->scale ? a->scale + n0 : NULL,
+        .x_scale = a->x_scale ? a->x_scale + row0 : NULL,
+        .x_sum = a->x_sum ? a->x_sum + row0 : NULL,
+        .pitch = line_pitch * (size_t)f->items_per_step / 4,
+        .ldx = (size_t)a->ldx,
+        .ldo = (size_t)a->ldo,
+        .n = a->n - n0,
+    };
     for (int k0 = 0; k0 < a->k; k0 += k_block) {
         const bool last = k0 + k_block >= a->k;
-        for (int row = row0, n; row < row1; row += n) {
-            const int left = row1 - row, tiles = (left + f->max_rows - 1) / f->max_rows;
-            n = (left + tiles - 1) / tiles;
-            const struct tile_args t = {
-                .w = (const char *)panel_data(a, p) + (size_t)(k0 / f->items_per_step) * line_pitch,
-                .x = (const char *)a->x + ((size_t)row * (size_t)a->ldx + (size_t)k0) * f->x_size,
-                .out = a->out + (size_t)row * (size_t)a->ldo + n0,
-                .bias = last && a->bias ? a->bias + n0 : NULL,
-                .scale = a->scale ? a->scale + n0 : NULL,
-                .x_scale = a->x_scale ? a->x_scale + row : NULL,
-                .x_sum = a->x_sum ? a->x_sum + row : NULL,
-                .pitch = line_pitch * (size_t)f->items_per_step / 4,
-                .ldx = (size_t)a->ldx,
-                .ldo = (size_t)a->ldo,
-                .k = last ? a->k - k0 : k_block,
-                .n = a->n - n0,
-                .resume = k0 > 0,
-            };
-            run_row_tile(f, t, n, n_lines * LANES / VW);
-        }
+        t.k = last ? a->k - k0 : k_block;
+        t.bias = last && a->bias ? a->bias + n0 : NULL;
+        t.resume = k0 > 0;
+        run_tiles(f, t, row1 - row0, n_lines * LANES / VW);
+        t.w = (const char *)t.w + (size_t)(k_block / f->items_per_step) * line_pitch;
+        t.x = (const char *)t.x + (size_t)k_block * f->x_size;
     }
 }
 

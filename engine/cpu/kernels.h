@@ -15,12 +15,13 @@
 #include "engine/backend.h"
 
 /* --- linear ---------------------------------------------------------------------------------
- * Weights are packed in panels of 64 outputs (the last one of 16, 32, 48 or 64).  A panel is
+ * Weights are packed in panels of as many outputs as the table's widest register tile: 64, or 16
+ * with few registers (a last panel of 64 may be one of 16, 32 or 48).  A panel is
  * [k step][output] with 4 bytes for each output in each step: one f32, two bf16 or four int8 of
  * consecutive k, so that 16 outputs are one 64-byte line in every format. */
 enum weight_format { WF_F32, WF_BF16, WF_I8, WF_COUNT };
 
-#define PANEL    64 /* outputs */
+#define PANEL    64 /* outputs of the widest panel */
 #define LANES    16 /* outputs in a line */
 #define LINE     64 /* bytes */
 #define MAX_TILE 6  /* rows of a register tile: 6 x 64 f32 are 24 of 32 zmm registers */
@@ -32,6 +33,7 @@ struct linear_args {
     const int32_t *x_sum; /* int8: [rows] sum of the row's integers, or NULL */
     int ldo, ldx;
     int n, k, k_steps;
+    int panel;          /* outputs of a whole panel */
     const void *data;   /* panels */
     const float *scale; /* int8: [n] */
     const float *bias;  /* [n] or NULL */
@@ -42,12 +44,13 @@ typedef void linear_panel_fn(const struct linear_args *a, int panel, int row0, i
 /* Outputs of panel `p` that exist, and the lines of 16 they take. */
 static inline int panel_outputs(const struct linear_args *a, int p)
 {
-    const int left = a->n - p * PANEL;
-    return left < PANEL ? left : PANEL;
+    const int left = a->n - p * a->panel;
+    return left < a->panel ? left : a->panel;
 }
 static inline const void *panel_data(const struct linear_args *a, int p)
 {
-    return (const char *)a->data + (size_t)p * (PANEL / LANES) * LINE * (size_t)a->k_steps;
+    return (const char *)a->data +
+           (size_t)p * (size_t)(a->panel / LANES) * LINE * (size_t)a->k_steps;
 }
 
 /* --- attention -------------------------------------------------------------------------------
@@ -76,6 +79,7 @@ struct attn_rows {
 struct cpu_kernels {
     const char *name;
     uint8_t w8_flip; /* int8 weights are stored as q ^ w8_flip */
+    int panel;       /* outputs of a panel: 16 or 64 */
     linear_panel_fn *linear[WF_COUNT];
     int32_t (*sum_i8)(const int8_t *x, int n); /* when w8_flip is not 0 */
 

@@ -16,6 +16,7 @@
 const struct cpu_kernels cpu_kernels_avx2 = {
     .name = "avx2",
     .w8_flip = W8_FLIP,
+    .panel = LANES,
     .linear = {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8},
     .rmsnorm = rmsnorm,
     .add = add,

@@ -29,6 +29,7 @@ static int32_t sum_i8(const int8_t *x, int n)
 const struct cpu_kernels cpu_kernels_avx512 = {
     .name = "avx512",
     .w8_flip = W8_FLIP,
+    .panel = PANEL,
     .linear = {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8},
     .sum_i8 = sum_i8,
     .rmsnorm = rmsnorm,

@@ -56,7 +56,7 @@ static inline void panel(const struct linear_args *a, int p, int row0, int row1,
     for (int row = row0; row < row1; row++) {
         for (int g = 0; g < n_lines; g++) {
             const char *w = (const char *)panel_data(a, p) + (size_t)g * LINE;
-            const int n0 = p * PANEL + g * LANES;
+            const int n0 = p * a->panel + g * LANES;
             float acc[LANES] = {0};
             if (format == WF_F32) line_f32(a, row, w, pitch, acc);
             if (format == WF_BF16) line_bf16(a, row, w, pitch, acc);
@@ -191,6 +191,7 @@ static void attention_bf16(const struct attn_tile *t, struct attn_rows *r)
 
 const struct cpu_kernels cpu_kernels_scalar = {
     .name = "scalar",
+    .panel = LANES,
     .linear = {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8},
     .rmsnorm = rmsnorm,
     .add = add,

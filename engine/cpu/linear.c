@@ -16,9 +16,12 @@ static void linear_chunk(void *ctx, int worker, int chunk)
 {
     (void)worker;
     const struct linear_job *j = ctx;
-    const int panel = chunk / j->row_chunks, r0 = chunk % j->row_chunks * j->rows_per_chunk;
+    const int r0 = chunk % j->row_chunks * j->rows_per_chunk;
     const int r1 = r0 + j->rows_per_chunk < j->rows ? r0 + j->rows_per_chunk : j->rows;
-    j->kernel(&j->args, panel, r0, r1);
+    /* PANEL outputs, in one panel or in several. */
+    const int n0 = chunk / j->row_chunks * PANEL;
+    const int n1 = n0 + PANEL < j->args.n ? n0 + PANEL : j->args.n;
+    for (int n = n0; n < n1; n += j->args.panel) j->kernel(&j->args, n / j->args.panel, r0, r1);
 }
 
 static void sum_rows(struct cpu_backend *cb, struct tensor x)
@@ -40,6 +43,7 @@ void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const st
                  .ldo = out.ld,
                  .ldx = x.ld,
                  .n = w->n,
+                 .panel = cb->kernels->panel,
                  .k = w->k,
                  .k_steps = w->k_steps,
                  .data = w->data,
@@ -59,6 +63,6 @@ void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const st
     const double work_ns = compute_ns > memory_ns ? compute_ns : memory_ns;
     if (pool_width(cb->pool, work_ns) == 1) j.rows_per_chunk = x.rows > 0 ? x.rows : 1;
     j.row_chunks = (x.rows + j.rows_per_chunk - 1) / j.rows_per_chunk;
-    const int n_panels = (w->n + PANEL - 1) / PANEL;
-    pool_run(cb->pool, linear_chunk, &j, n_panels * j.row_chunks, work_ns);
+    const int column_chunks = (w->n + PANEL - 1) / PANEL;
+    pool_run(cb->pool, linear_chunk, &j, column_chunks * j.row_chunks, work_ns);
 }

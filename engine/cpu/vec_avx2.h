@@ -20,8 +20,10 @@
     X(name, 1, 4)                                                                       \
     X(name, 2, 1)                                                                       \
     X(name, 2, 2)                                                                       \
-    X(name, 2, 3) X(name, 2, 4) X(name, 3, 1) X(name, 3, 2) X(name, 4, 1) X(name, 4, 2) \
-        X(name, 5, 1) X(name, 5, 2) X(name, 6, 1) X(name, 6, 2)
+    X(name, 2, 3)                                                                       \
+    X(name, 2, 4)                                                                       \
+    X(name, 3, 1) X(name, 3, 2) X(name, 4, 1) X(name, 4, 2) X(name, 5, 1) X(name, 5, 2) \
+        X(name, 6, 1) X(name, 6, 2)
 #define FOR_TILES_I8(X, name) X(name, 1, 2) X(name, 1, 4) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2)
 
 #define VEC_INLINE static inline __attribute__((always_inline))

@@ -187,15 +187,18 @@ static void pack_group(const struct packing *p, int worker, int n0, char *lines,
 static void pack_panel(void *ctx, int worker, int panel)
 {
     const struct packing *p = ctx;
-    const struct linear_args a = {
-        .n = p->w->n, .k = p->w->k, .k_steps = p->w->k_steps, .data = p->w->data};
+    const struct linear_args a = {.n = p->w->n,
+                                  .panel = p->kernels->panel,
+                                  .k = p->w->k,
+                                  .k_steps = p->w->k_steps,
+                                  .data = p->w->data};
     const int n_lines = (panel_outputs(&a, panel) + LANES - 1) / LANES;
     const size_t pitch = (size_t)n_lines * LINE;
     char *data = (char *)p->w->data + ((const char *)panel_data(&a, panel) - (const char *)a.data);
     if (p->w->format == WF_I8) /* zero, in the form the kernels read */
         memset(data, p->kernels->w8_flip, pitch * (size_t)p->w->k_steps);
     for (int g = 0; g < n_lines; g++)
-        pack_group(p, worker, panel * PANEL + g * LANES, data + (size_t)g * LINE, pitch);
+        pack_group(p, worker, panel * a.panel + g * LANES, data + (size_t)g * LINE, pitch);
 }
 
 static enum status pack(struct cpu_backend *cb, struct weight *w, const struct weight_source *src,
@@ -210,7 +213,8 @@ static enum status pack(struct cpu_backend *cb, struct weight *w, const struct w
         s = error_set(err, STATUS_NO_MEMORY, "out of memory packing a parameter");
         goto out;
     }
-    pool_run(cb->pool, pack_panel, &p, (w->n + PANEL - 1) / PANEL, (double)w->n * w->k);
+    pool_run(cb->pool, pack_panel, &p, (w->n + p.kernels->panel - 1) / p.kernels->panel,
+             (double)w->n * w->k);
 out:
     free(p.q);
     free(p.wide);

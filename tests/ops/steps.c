@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define V 40 /* vocabulary of the small backend below */
 #define D 24
@@ -199,6 +200,33 @@ static bool fused_rope_writes_the_same(struct backend *be)
     return guard_intact(&k[1], "rope_kv_write") && guard_intact(&q[1], "rope_kv_write");
 }
 
+/* --- threads --- */
+
+static double cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* Workers stop spinning soon after a job: 100 ms without one cost far less than 100 ms of CPU. */
+static bool idle_workers_use_no_cpu(struct backend *be)
+{
+    float *data = calloc(600 * 600, sizeof *data);
+    CHECK(data);
+    struct weight *w = case_weight(be, data, 600, 600, DT_F32, WEIGHT_LINEAR, false, NULL);
+    free(data);
+    EXPECT(w);
+    struct guarded x = rows_of(be, 40, 600, 0), y = rows_of(be, 40, 600, 0);
+    be->ops->linear(be, y.view, x.view, w); /* large enough to wake the workers */
+    const double before = cpu_ms();
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    const double used = cpu_ms() - before;
+    be->ops->weight_free(be, w);
+    EXPECT(used < 20);
+    return true;
+}
+
 /* --- refusals --- */
 
 static bool impossible_weights_are_refused(struct backend *be)
@@ -280,7 +308,7 @@ int steps_run(const char *isa, int *n_run)
 {
     bool (*const tests[])(struct backend *) = {
         samples_feed_the_next_step, copied_blocks_hold_the_same, fused_rope_writes_the_same,
-        impossible_weights_are_refused};
+        impossible_weights_are_refused, idle_workers_use_no_cpu};
     int failed = 0;
     for (size_t i = 0; i < ARRAY_LEN(tests); i++) {
         struct backend *be;
