@@ -119,7 +119,8 @@ static enum status read_command_line(struct option_parser *p, struct arguments *
  * service named "inferd". */
 static bool is_other_variable(const char *name, size_t len)
 {
-    static const char *const names[] = {"SHARED", "BIN", "BUILD", "SERVICE_HOST", "SERVICE_PORT"};
+    static const char *const names[] = {"SHARED", "BIN",          "BUILD",
+                                        "FAULT",  "SERVICE_HOST", "SERVICE_PORT"};
     static const char *const prefixes[] = {"SERVICE_PORT_", "PORT_", "TEST_", "BENCH_"};
     struct str s = {name, len};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -7,10 +7,10 @@
 #include <string.h>
 
 /* A draw is argmax over the kept tokens of x/T + g, with g Gumbel noise (Gumbel-max trick), which
- * needs no softmax and no cumulative sum.  The uniform behind g lies in [2^-25, 1 - 2^-25], so g
- * lies in [-2.86, 17.33]: a token more than 20.2 below the best can never win, and skipping it
+ * needs no softmax and no cumulative sum.  The uniform behind g lies in [2^-24, 1 - 2^-24], so g
+ * lies in [-2.82, 16.64]: a token more than 19.5 below the best can never win, and skipping it
  * changes nothing. */
-#define GUMBEL_SPREAD 20.25f
+#define GUMBEL_SPREAD 19.5f
 
 size_t cpu_sample_scratch_size(int vocab_size)
 {

@@ -54,5 +54,4 @@ void config_read_generation(struct config_reader *r, struct model_config *c)
     c->generation.top_k = config_int(r, "top_k", -1, INT_MAX, 0);
     c->generation.has_max_new_tokens = config_get(r, "max_new_tokens") != NULL;
     c->generation.max_new_tokens = config_int(r, "max_new_tokens", 1, INT_MAX, 1);
-    c->generation.greedy = !config_bool(r, "do_sample", true);
 }

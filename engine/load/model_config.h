@@ -35,7 +35,7 @@ struct model_config {
     /* generation_config.json: defaults for requests; has_* false when the file is silent. */
     struct {
         bool has_temperature, has_top_p, has_top_k, has_min_p, has_repetition_penalty,
-            has_max_new_tokens, greedy /* do_sample: false */;
+            has_max_new_tokens;
         float temperature, top_p, min_p, repetition_penalty;
         int top_k, max_new_tokens;
     } generation;

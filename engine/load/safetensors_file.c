@@ -24,7 +24,7 @@ enum status safetensors_file_map(const char *dir, const char *name, struct safet
     struct stat info;
     const enum status s = path_join(path, sizeof path, dir, name, err);
     if (s != STATUS_OK) return s;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang it */
     if (fd < 0)
         return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO,
                          "%s: cannot be opened: %s", path, strerror(errno));

@@ -183,14 +183,13 @@ static void test_generation(void **state)
     assert_true(c.generation.has_top_p && c.generation.top_p == 0.8f);
     assert_true(c.generation.has_top_k && c.generation.top_k == 20);
     assert_true(c.generation.has_repetition_penalty && c.generation.repetition_penalty == 1.05f);
-    assert_false(c.generation.has_min_p || c.generation.has_max_new_tokens || c.generation.greedy);
+    assert_false(c.generation.has_min_p || c.generation.has_max_new_tokens);
     assert_int_equal(c.n_eos_ids, 2); /* config.json has one: the generation file wins */
     assert_int_equal(c.eos_ids[1], 151643);
     assert_int_equal(c.bos_id, 151643);
 
     assert_int_equal(parse_text(config, "{\"do_sample\": false, \"eos_token_id\": 7}", &c, &err),
                      STATUS_OK);
-    assert_true(c.generation.greedy);
     assert_true(c.n_eos_ids == 1 && c.eos_ids[0] == 7);
     assert_int_equal(parse_text(config, "{\"eos_token_id\": 200000}", &c, &err), STATUS_CORRUPT);
     assert_non_null(strstr(err.message, "generation_config.json: eos_token_id"));
