@@ -13,18 +13,17 @@
 #define MAX_NV(rows)    ((rows) <= 2 ? 4 : 2)
 #define MAX_NV_I8(rows) ((rows) <= 1 ? 4 : 2)
 #define MAX_ROWS_I8     4
-#define FOR_TILES(X, name)                                                              \
-    X(name, 1, 1)                                                                       \
-    X(name, 1, 2)                                                                       \
-    X(name, 1, 3)                                                                       \
-    X(name, 1, 4)                                                                       \
-    X(name, 2, 1)                                                                       \
-    X(name, 2, 2)                                                                       \
-    X(name, 2, 3)                                                                       \
-    X(name, 2, 4)                                                                       \
-    X(name, 3, 1) X(name, 3, 2) X(name, 4, 1) X(name, 4, 2) X(name, 5, 1) X(name, 5, 2) \
-        X(name, 6, 1) X(name, 6, 2)
-#define FOR_TILES_I8(X, name) X(name, 1, 2) X(name, 1, 4) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2)
+/* clang-format off */
+#define FOR_TILES(X, name)                                     \
+    X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \
+    X(name, 2, 1) X(name, 2, 2) X(name, 2, 3) X(name, 2, 4) \
+    X(name, 3, 1) X(name, 3, 2)                             \
+    X(name, 4, 1) X(name, 4, 2)                             \
+    X(name, 5, 1) X(name, 5, 2)                             \
+    X(name, 6, 1) X(name, 6, 2)
+#define FOR_TILES_I8(X, name) \
+    X(name, 1, 2) X(name, 1, 4) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2)
+/* clang-format on */
 
 #define VEC_INLINE static inline __attribute__((always_inline))
 

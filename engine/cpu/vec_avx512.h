@@ -12,19 +12,16 @@
 #define MAX_NV(rows)    4
 #define MAX_NV_I8(rows) 4
 #define MAX_ROWS_I8     6
-#define FOR_TILES(X, name)                                                                  \
-    X(name, 1, 1)                                                                           \
-    X(name, 1, 2)                                                                           \
-    X(name, 1, 3)                                                                           \
-    X(name, 1, 4)                                                                           \
-    X(name, 2, 1)                                                                           \
-    X(name, 2, 2)                                                                           \
-    X(name, 2, 3)                                                                           \
-    X(name, 2, 4)                                                                           \
-    X(name, 3, 1) X(name, 3, 2) X(name, 3, 3) X(name, 3, 4) X(name, 4, 1) X(name, 4, 2)     \
-        X(name, 4, 3) X(name, 4, 4) X(name, 5, 1) X(name, 5, 2) X(name, 5, 3) X(name, 5, 4) \
-            X(name, 6, 1) X(name, 6, 2) X(name, 6, 3) X(name, 6, 4)
+/* clang-format off */
+#define FOR_TILES(X, name)                                    \
+    X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \
+    X(name, 2, 1) X(name, 2, 2) X(name, 2, 3) X(name, 2, 4) \
+    X(name, 3, 1) X(name, 3, 2) X(name, 3, 3) X(name, 3, 4) \
+    X(name, 4, 1) X(name, 4, 2) X(name, 4, 3) X(name, 4, 4) \
+    X(name, 5, 1) X(name, 5, 2) X(name, 5, 3) X(name, 5, 4) \
+    X(name, 6, 1) X(name, 6, 2) X(name, 6, 3) X(name, 6, 4)
 #define FOR_TILES_I8 FOR_TILES
+/* clang-format on */
 
 #define VEC_INLINE static inline __attribute__((always_inline))
 
