@@ -5,12 +5,17 @@
 #include "config/base/hash.h"
 #include "config/base/log.h"
 #include "config/limits.h"
+#include "engine/cpu/pool.h"
 #include "engine/load/progress.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { VOCAB_PADDING = 1024 }; /* rows without a token that a published model may well have */
 
 static int parse_dtype(const char *name)
 {
@@ -80,16 +85,79 @@ static enum status load_template(const struct options *o, struct loaded_model *o
     return error_prepend(err, "the model's chat template (give another one by --chat-template)");
 }
 
-enum status load_model(const struct options *o, struct loaded_model *out, struct error *err)
+/* ORG/NAME, as models are called on a hub. */
+static bool is_hub_name(const char *name)
 {
-    *out = (struct loaded_model){0};
+    const char *slash = strchr(name, '/');
+    return slash && slash != name && slash[1] && !strchr(slash + 1, '/') && name[0] != '.' &&
+           name[0] != '~';
+}
+
+/* Says what is wrong with the path itself, before anything in it is read. */
+static enum status check_model_dir(const char *dir, struct error *err)
+{
+    struct stat st;
     char config[PATH_MAX];
-    if (path_join(config, sizeof(config), o->model, "config.json", err) != STATUS_OK)
-        return err->code;
+    if (stat(dir, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return error_set_param(err, STATUS_NOT_FOUND, "model", "%s: no such directory%s", dir,
+                               is_hub_name(dir) ? "; inferd does not download models: give the "
+                                                  "path of a local directory"
+                                                : "");
+    if (stat(dir, &st) != 0)
+        return error_set_param(err, STATUS_IO, "model", "%s: %s", dir, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return error_set_param(err, STATUS_INVALID, "model",
+                               "%s is not a directory: give the Hugging Face model directory "
+                               "that holds config.json and the safetensors files",
+                               dir);
+    if (path_join(config, sizeof(config), dir, "config.json", err) != STATUS_OK) return err->code;
     if (!file_exists(config))
         return error_set_param(err, STATUS_NOT_FOUND, "model",
                                "%s is not a Hugging Face model directory: it has no config.json",
-                               o->model);
+                               dir);
+    return STATUS_OK;
+}
+
+static void warn_of_threads(const struct options *o)
+{
+    int can = pool_default_threads();
+    if (o->threads > can)
+        log_event(
+            LOG_WARN, "too_many_threads", "threads=%lld cpus=%d hint=%s", (long long)o->threads,
+            can,
+            "more threads than CPUs that this process may use are slower; leave --threads out");
+}
+
+/* Some published checkpoints name a few added tokens that the model has no row for, and many have
+ * some rows more than tokens. */
+static void warn_of_vocabulary(int n_ids, int n_rows)
+{
+    if (n_ids > n_rows)
+        log_event(LOG_WARN, "vocabulary", "tokenizer_ids=%d model_rows=%d hint=%s", n_ids, n_rows,
+                  "the tokenizer has ids that the model has no row for; a request that uses one "
+                  "is refused");
+    else if (n_rows - n_ids > VOCAB_PADDING)
+        log_event(LOG_WARN, "vocabulary", "tokenizer_ids=%d model_rows=%d hint=%s", n_ids, n_rows,
+                  "the tokenizer has far fewer ids than the model rows: probably the wrong "
+                  "tokenizer");
+}
+
+static void log_model(const struct options *o, const struct engine_info *i)
+{
+    log_event(LOG_INFO, "model",
+              "architecture=%s device=%s isa=%s threads=%d weight_bytes=%zu dtype=%s "
+              "quantization=%s kv_cache_dtype=%s kv_cache_bytes=%zu kv_blocks=%d block_size=%d "
+              "max_model_len=%d max_num_seqs=%d",
+              i->config->architecture, i->device, i->isa, i->n_threads, i->weight_bytes,
+              dtype_name(i->config->stored_dtype), o->quantization, dtype_name(i->kv_dtype),
+              i->kv_cache_bytes, i->n_blocks, i->block_size, i->max_model_len, i->max_num_seqs);
+}
+
+enum status load_model(const struct options *o, struct loaded_model *out, struct error *err)
+{
+    *out = (struct loaded_model){0};
+    if (check_model_dir(o->model, err) != STATUS_OK) return err->code;
+    warn_of_threads(o);
     uint64_t t0 = clock_now_us();
     enum status st = tokenizer_load(o->tokenizer ? o->tokenizer : o->model, &out->tokenizer, err);
     uint64_t t1 = clock_now_us();
@@ -101,12 +169,9 @@ enum status load_model(const struct options *o, struct loaded_model *out, struct
         loaded_model_free(out);
         return st;
     }
-    const struct model_config *c = engine_info(out->engine)->config;
-    /* Some published checkpoints name added tokens that the model has no row for; a request that
-     * uses one is refused. */
-    if (tokenizer_vocab_size(out->tokenizer) > c->vocab_size)
-        log_event(LOG_WARN, "vocabulary", "tokenizer_ids=%d model_rows=%d",
-                  tokenizer_vocab_size(out->tokenizer), c->vocab_size);
+    const struct engine_info *info = engine_info(out->engine);
+    warn_of_vocabulary(tokenizer_vocab_size(out->tokenizer), info->config->vocab_size);
+    log_model(o, info);
     out->tokenizer_s = (double)(t1 - t0) / 1e6;
     out->template_s = (double)(t2 - t1) / 1e6;
     out->weights_s = (double)(t3 - t2) / 1e6;

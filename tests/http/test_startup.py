@@ -51,7 +51,29 @@ def test_options_that_do_not_exist():
 
 def test_no_model():
     assert "model" in refused(model=None, status=2)
-    assert "/nowhere/at/all" in refused(model="/nowhere/at/all")
+    line = refused(model="/nowhere/at/all")
+    assert "/nowhere/at/all: no such directory" in line and "download" not in line, line
+    line = refused(model="some-org/Some-Model-7B")
+    assert "no such directory" in line and "does not download" in line, line
+    assert "is not a directory" in refused(model=STORIES / "model.safetensors")
+
+
+def test_what_was_loaded_is_logged():
+    with Server("--threads", "1") as s:
+        line = next(k for k in s.lines if " model " in k)
+        assert "too_many_threads" not in s.log and "vocabulary" not in s.log, s.log
+    for word in ("device=cpu", "isa=", "threads=1", "weight_bytes=", "dtype=float32", "quantization=",
+                 "kv_cache_dtype=float32", "kv_cache_bytes=", "kv_blocks=", "block_size=16", "max_model_len="):
+        assert word in line, line
+
+
+def test_odd_settings_are_warned_of(tmp_path):
+    """More threads than CPUs; a tokenizer that is not the model's."""
+    model = dummy_model(tmp_path / "shape", vocab_size=8192)
+    threads = len(os.sched_getaffinity(0)) + 1
+    with Server("--load-format", "dummy", "--tokenizer", STORIES, "--threads", threads, model=model) as s:
+        assert "too_many_threads" in s.log and f"threads={threads}" in s.log, s.log
+        assert "probably the wrong tokenizer" in s.log, s.log
 
 
 def test_address_in_use_and_unknown():
