@@ -7,6 +7,7 @@
 #include "server/api_prompt.h"
 #include "server/chat.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,20 +60,24 @@ static const char *finish_word(const struct generation *g)
     return words[worst];
 }
 
-/* One line per request: no content, no key. */
-static void log_end(const struct generation *g)
+/* One line per request: no content, no key.  Of an error stand its code and the field at fault, not
+ * its message, which may quote the request. */
+static void log_end(const struct generation *g, const struct error *err)
 {
     uint64_t now = clock_now_us();
+    const char *code = err ? status_api_code(err->code) : NULL;
 
     if (!g->app->opts->log_requests) return;
+    if (err && !code) code = status_api_type(err->code);
     log_event(LOG_INFO, "request",
               "id=%s route=%s status=%d stream=%d n=%d prompt_tokens=%lld output_tokens=%lld "
-              "cached_tokens=%lld ttft_s=%.6f e2e_s=%.6f finish=%s",
+              "cached_tokens=%lld ttft_s=%.6f e2e_s=%.6f finish=%s error=%s param=%s",
               g->id, g->kind == API_CHAT ? "chat" : "completions", g->http_status, g->params.stream,
               g->n_prompts * g->params.n, (long long)g->usage.prompt_tokens,
               (long long)g->usage.completion_tokens, (long long)g->usage.cached_tokens,
-              seconds(g->first_us ? g->arrival_us : 0, g->first_us), seconds(g->arrival_us, now),
-              finish_word(g));
+              g->first_us ? seconds(g->arrival_us, g->first_us) : (double)NAN,
+              seconds(g->arrival_us, now), finish_word(g), code,
+              err && err->param[0] ? err->param : NULL);
 }
 
 static void cancel_all(struct generation *g)
@@ -96,7 +101,7 @@ static void fail(struct generation *g, const struct error *err)
     g->answered = true;
     g->http_status = status_http(err->code);
     cancel_all(g);
-    log_end(g);
+    log_end(g, err);
     if (!g->x) return;
     if (!g->streaming) {
         respond_error(g->x, err);
@@ -138,7 +143,7 @@ static void succeed(struct generation *g)
     }
     g->answered = true;
     g->http_status = 200;
-    log_end(g);
+    log_end(g, NULL);
     if (g->params.stream) http_stream_end(g->x);
 }
 
@@ -153,7 +158,7 @@ static void on_closed(void *user, bool gone)
         g->http_status = status_http(STATUS_CANCELLED);
         cancel_all(g);
         if (g->work.data) uv_cancel((uv_req_t *)&g->work);
-        log_end(g);
+        log_end(g, NULL);
     }
     release(g);
 }

@@ -5,6 +5,7 @@
 #include "server/version.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* --- errors ------------------------------------------------------------------------------------ */
 
@@ -213,6 +214,19 @@ int app_tenant(const struct app *a, const struct http_exchange *x)
     return a->auth ? auth_find(a->auth, http_header(x, "Authorization")) : -1;
 }
 
+/* Bodies are read as JSON whatever their type is said to be (curl -d says urlencoded), but a form's
+ * parts never are. */
+static enum status check_media_type(struct http_exchange *x, struct error *err)
+{
+    const char *type = http_header(x, "Content-Type");
+    if (strcmp(http_method(x), "POST") != 0) return STATUS_OK;
+    if (!type || strncasecmp(type, "multipart/", 10) != 0) return STATUS_OK;
+    return error_set(err, STATUS_MEDIA_TYPE,
+                     "The body is a form (%.60s): send JSON, with \"Content-Type: "
+                     "application/json\".",
+                     type);
+}
+
 static enum status check_request(const struct app *a, struct http_exchange *x, struct error *err)
 {
     const struct route *known;
@@ -238,7 +252,7 @@ static enum status check_request(const struct app *a, struct http_exchange *x, s
         app_not_ready(a, &sentence);
         return error_set(err, STATUS_UNAVAILABLE, "%s", sentence);
     }
-    return STATUS_OK;
+    return check_media_type(x, err);
 }
 
 void routes_on_headers(void *app, struct http_exchange *x)

@@ -3,6 +3,7 @@
 #include "config/base/str.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,12 +64,13 @@ static bool is_number(const char *s)
     return parse_f64(s, &ignored) && !strpbrk(s, "eE");
 }
 
-/* Renders one conversion at *fmt (just behind the %) into `out` and moves *fmt behind it. */
-static void add_conversion(struct strbuf *out, const char **fmt, va_list *ap)
+/* Renders one conversion at *fmt (just behind the %) into `out` and moves *fmt behind it.  False:
+ * there is no value. */
+static bool add_conversion(struct strbuf *out, const char **fmt, va_list *ap)
 {
     const char *f = *fmt;
     int precision = 6, longs = 0;
-    bool size = false;
+    bool size = false, present = true;
     if (*f == '.') {
         precision = 0;
         for (f++; *f >= '0' && *f <= '9'; f++) precision = precision * 10 + (*f - '0');
@@ -79,7 +81,8 @@ static void add_conversion(struct strbuf *out, const char **fmt, va_list *ap)
     switch (*f) {
     case 's': {
         const char *s = va_arg(*ap, const char *);
-        strbuf_add_str(out, s ? s : "(null)");
+        present = s != NULL;
+        if (present) strbuf_add_str(out, s);
         break;
     }
     case 'd':
@@ -94,14 +97,18 @@ static void add_conversion(struct strbuf *out, const char **fmt, va_list *ap)
                             : longs      ? va_arg(*ap, unsigned long)
                                          : va_arg(*ap, unsigned));
         break;
-    case 'f':
-        strbuf_addf(out, "%.*f", precision, va_arg(*ap, double));
+    case 'f': {
+        double number = va_arg(*ap, double);
+        present = !isnan(number);
+        strbuf_addf(out, "%.*f", precision, number);
         break;
+    }
     default:
         strbuf_add_char(out, '%');
         break; /* "%%" */
     }
     *fmt = *f ? f + 1 : f;
+    return present;
 }
 
 /* One `key=value` of the format; leaves *fmt at the next one. */
@@ -113,7 +120,7 @@ static void add_pair(struct strbuf *line, struct strbuf *value, bool json, const
     const char *f = key + key_len;
     if (*f == '=') f++;
     const char *first = f;
-    bool text = false;
+    bool text = false, present = true;
     strbuf_clear(value);
     while (*f && *f != ' ') {
         if (*f != '%') {
@@ -122,10 +129,11 @@ static void add_pair(struct strbuf *line, struct strbuf *value, bool json, const
         }
         f++;
         text = text || *f == 's' || f != first + 1;
-        add_conversion(value, &f, ap);
+        present = add_conversion(value, &f, ap) && present;
     }
     while (*f == ' ') f++;
     *fmt = f;
+    if (!present) return;
     const char *s = value->data ? value->data : "";
     size_t len = value->len;
     if (len > LOG_VALUE_MAX) len = utf8_complete_len(s, LOG_VALUE_MAX);

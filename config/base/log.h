@@ -14,7 +14,8 @@ bool log_enabled(enum log_level level);
 
 /* log_event(LOG_INFO, "request_done", "id=%s tokens=%d", id, n): the format is a list of
  * `key=value` pairs separated by single spaces; %s values may hold anything and are quoted and
- * escaped as needed.  Only %s %d %u %ld %lu %lld %llu %zu %zd %.Nf %f are understood. */
+ * escaped as needed.  Only %s %d %u %ld %lu %lld %llu %zu %zd %.Nf %f are understood.  A pair whose
+ * value is NULL or not a number (NaN) is left out. */
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

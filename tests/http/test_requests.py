@@ -205,3 +205,22 @@ def test_idle_connections_are_closed():
         with Server("--idle-timeout", "1", "--chat-template", CHATML, "--max-num-seqs", "1") as slow:
             body = {"prompt": ["Once upon a time"] * 60, "max_tokens": 400, "ignore_eos": True}
             assert slow.post("/v1/completions", body)[0] == 200
+
+
+def test_request_log_says_what_was_and_nothing_else():
+    """A refused request has a status, a code and a field, but no time to its first token."""
+    with Server() as s:
+        for rid, body in (("fine", SHORT), ("hot", {**SHORT, "temperature": "hot"}), ("who", {**SHORT, "model": "x"})):
+            s.post("/v1/completions", body, headers={"X-Request-Id": rid})
+    fine, hot, who = (next(k for k in s.lines if f"={rid} " in k or f"-{rid}" in k) for rid in ("fine", "hot", "who"))
+    assert " ttft_s=0." in fine and "status=200" in fine and "error=" not in fine, fine
+    assert "status=400" in hot and "error=invalid_request_error param=temperature" in hot and "ttft_s" not in hot, hot
+    assert "status=404" in who and "error=model_not_found" in who and "ttft_s" not in who, who
+
+
+def test_forms_are_refused_and_other_types_read_as_json(stories):
+    status, body = stories.post("/v1/completions", SHORT, headers={"Content-Type": "Multipart/form-data; boundary=x"})
+    assert status == 415 and body["error"]["code"] == "unsupported_media_type", body
+    assert "application/json" in body["error"]["message"]
+    for kind in ("application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8"):
+        assert stories.post("/v1/completions", SHORT, headers={"Content-Type": kind})[0] == 200
