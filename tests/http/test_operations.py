@@ -266,10 +266,10 @@ def test_one_that_leaves_does_not_disturb_its_neighbour(slow_steps):
     body = {"prompt": "Once upon a time", "max_tokens": 300, "ignore_eos": True, "temperature": 0}
     alone = server.post("/v1/completions", body)[1]["choices"][0]["text"]
     leaver = Client(server, {**ENDLESS, "prompt": "Lily went", "stream": True}).read_until(b"data: ", 5)
-    other = Client(server, body)
-    server.wait_metric(RUNNING, 2)
+    other = Client(server, {**body, "stream": True}).read_until(b"data: ")
     leaver.reset()
-    assert json.loads(other.read_all().body)["choices"][0]["text"] == alone
+    chunks = [json.loads(e) for e in other.read_all().events[:-1]]
+    assert "".join(c["choices"][0]["text"] for c in chunks) == alone
 
 
 # --- start and idleness -----------------------------------------------------------------------------------
