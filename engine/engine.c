@@ -173,6 +173,11 @@ void engine_close(struct engine *e)
     free(e);
 }
 
+int engine_default_threads(void)
+{
+    return cpu_backend_default_threads();
+}
+
 /* Distinct logit rows: samples are ascending by row, several may share one. */
 static int count_logit_rows(const struct step *step)
 {

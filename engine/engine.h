@@ -36,6 +36,8 @@ struct engine_options {
 struct engine;
 enum status engine_open(struct engine **out, const struct engine_options *o, struct error *err);
 void engine_close(struct engine *e);
+/* What n_threads <= 0 gives on this machine; any thread. */
+int engine_default_threads(void);
 
 /* Runs one step to its end.  An error here is the device's, not a request's: the engine is failed
  * from then on. */

@@ -5,7 +5,6 @@
 #include "config/base/hash.h"
 #include "config/base/log.h"
 #include "config/limits.h"
-#include "engine/cpu/pool.h"
 #include "engine/load/progress.h"
 
 #include <errno.h>
@@ -120,7 +119,7 @@ static enum status check_model_dir(const char *dir, struct error *err)
 
 static void warn_of_threads(const struct options *o)
 {
-    int can = pool_default_threads();
+    int can = engine_default_threads();
     if (o->threads > can)
         log_event(
             LOG_WARN, "too_many_threads", "threads=%lld cpus=%d hint=%s", (long long)o->threads,

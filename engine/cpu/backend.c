@@ -275,6 +275,11 @@ static const struct backend_ops cpu_ops = {
     .rope_kv_write = cpu_rope_kv_write,
 };
 
+int cpu_backend_default_threads(void)
+{
+    return pool_default_threads();
+}
+
 enum status cpu_backend_open(struct backend **out, int n_threads, const char *isa,
                              struct error *err)
 {
