@@ -55,21 +55,25 @@ static const struct arg_def {
                                                    1e-6, 1e6,
                                                    "Replay the trace this many times faster.")
                             ROW("num-warmups", LOAD, "N", INT, num_warmups, "1", 0, 1e6,
-                                "Requests before the clock starts.") ROW("input-len", WORK, "N",
-                                                                         INT, input_len, "512", 1,
-                                                                         1e7,
-                                                                         "Tokens of a prompt; "
-                                                                         "for chat: words.")
-                                ROW("output-len", WORK, "N", INT, output_len, "128", 1, 1e7,
-                                    "Tokens to ask for.") ROW("prefix-len", WORK, "N", INT,
-                                                              prefix_len, "0", 0, 1e7,
-                                                              "How many of a prompt's first "
-                                                              "tokens are the same in all "
-                                                              "prompts.")
-                                    ROW("max-input-len", WORK, "N", INT, max_input_len, "0", 0, 1e7,
-                                        "Cut prompts of a trace to this. 0: no cut.")
-                                        ROW("max-output-len", WORK, "N", INT, max_output_len, "0",
-                                            0, 1e7, "Cut answers of a trace to this. 0: no cut.")
+                                "Requests before the clock starts.")
+                                ROW("input-len", WORK, "N", INT, input_len, "512", 1, 1e7,
+                                    "Tokens of a prompt; "
+                                    "for chat: words. The default is lowered where the model's "
+                                    "context is shorter.")
+                                    ROW("output-len", WORK, "N", INT, output_len, "128", 1, 1e7,
+                                        "Tokens to ask for. The default is lowered where the "
+                                        "model's context is shorter.")
+                                        ROW("prefix-len", WORK, "N", INT, prefix_len, "0", 0, 1e7,
+                                            "How many of a prompt's first "
+                                            "tokens are the same in all "
+                                            "prompts.") ROW("max-input-len", WORK, "N", INT,
+                                                            max_input_len, "0", 0, 1e7,
+                                                            "Cut prompts of a trace to this. 0: no "
+                                                            "cut.") ROW("max-output-len", WORK, "N",
+                                                                        INT, max_output_len, "0",
+                                                                        0, 1e7,
+                                                                        "Cut answers of a trace to "
+                                                                        "this. 0: no cut.")
                                             ROW("vocab-size", WORK, "N", INT, vocab_size, NULL, 2,
                                                 1 << 24,
                                                 "Draw token ids from 0 to N - 1. Default: from ids "
@@ -221,6 +225,24 @@ static enum status take_arg(struct bench_args *a, int argc, char **argv, int *at
     return set_arg(a, d, value, err);
 }
 
+static int64_t clamp_len(int64_t len, int64_t most)
+{
+    if (most < 1) most = 1;
+    return len < most ? len : most;
+}
+
+bool bench_args_fit(struct bench_args *a, int64_t context)
+{
+    /* A word of a chat is several tokens, and the template adds its own. */
+    int64_t room = strcmp(a->endpoint, "chat") == 0 ? context / 4 : context;
+    int64_t input = a->input_len, output = a->output_len;
+    if (a->trace || a->prompt || a->prompt_file || input + output <= room) return false;
+    if (!a->input_len_given)
+        a->input_len = clamp_len(input, a->output_len_given ? room - output : room / 5 * 4);
+    if (!a->output_len_given) a->output_len = clamp_len(output, room - a->input_len);
+    return a->input_len < input || a->output_len < output;
+}
+
 static enum status check_args(struct bench_args *a, struct error *err)
 {
     bool chat = strcmp(a->endpoint, "chat") == 0;
@@ -258,6 +280,8 @@ enum status bench_args_parse(int argc, char **argv, struct bench_args *out, bool
         memcpy(out->env_api_key, key, strcspn(key, ","));
         out->api_key = out->env_api_key;
     }
+    const int64_t input_preset = out->input_len, output_preset = out->output_len;
+    out->input_len = out->output_len = 0; /* 0 cannot be given */
     for (int at = 0; at < argc;) {
         if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
             *help = true;
@@ -266,6 +290,10 @@ enum status bench_args_parse(int argc, char **argv, struct bench_args *out, bool
         enum status st = take_arg(out, argc, argv, &at, err);
         if (st != STATUS_OK) return st;
     }
+    out->input_len_given = out->input_len > 0;
+    out->output_len_given = out->output_len > 0;
+    if (!out->input_len_given) out->input_len = input_preset;
+    if (!out->output_len_given) out->output_len = output_preset;
     return check_args(out, err);
 }
 

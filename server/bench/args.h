@@ -24,7 +24,8 @@ struct bench_args {
     int64_t num_warmups;
 
     int64_t input_len, output_len, prefix_len;
-    int64_t max_input_len, max_output_len; /* for traces; 0 = none */
+    bool input_len_given, output_len_given; /* else presets, which bench_args_fit may lower */
+    int64_t max_input_len, max_output_len;  /* for traces; 0 = none */
     int64_t vocab_size;
     const char *prompt, *prompt_file;
     bool ignore_eos, stream;
@@ -46,6 +47,9 @@ enum { BENCH_CONCURRENCY_PRESET = 16, BENCH_REQUESTS_PRESET = 1000 };
 enum status bench_args_parse(int argc, char **argv, struct bench_args *out, bool *help,
                              struct error *err);
 bool bench_args_open_loop(const struct bench_args *a);
+/* Lowers lengths that were not given so that prompt and output fit into a context of so many
+ * tokens; true when one is lower than before. */
+bool bench_args_fit(struct bench_args *a, int64_t context);
 void bench_args_print_help(FILE *f);
 
 #endif

@@ -131,6 +131,17 @@ static void count_request(struct conn *k, enum outcome outcome, const char *why,
     snprintf(s->first_error + n, sizeof(s->first_error) - (size_t)n, ": %s", why);
 }
 
+/* Other requests are as this one: what the server refuses now it refuses later, but for a full
+ * queue. */
+static void note_refusal(struct conn *k, const char *answer)
+{
+    struct client *c = k->client;
+    int status = k->response.status;
+    if (status < 400 || status > 499 || status == 408 || status == 429 || c->warmup_status) return;
+    c->warmup_status = status;
+    snprintf(c->warmup_answer, sizeof(c->warmup_answer), "%s", answer);
+}
+
 /* Ends the request.  The connection goes on when the response was whole and says so. */
 static void finish(struct conn *k, enum outcome outcome, const char *why)
 {
@@ -152,6 +163,7 @@ static void finish(struct conn *k, enum outcome outcome, const char *why)
         if (outcome == OUTCOME_OK) strbuf_add(f->answer, k->body.data, k->body.len);
     } else {
         c->n_busy--;
+        if (k->warmup && outcome == OUTCOME_HTTP) note_refusal(k, why);
         if (!k->warmup)
             count_request(k, outcome, why, now_ns);
         else if (outcome != OUTCOME_OK && !c->stats->first_error[0])

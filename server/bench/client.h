@@ -35,7 +35,9 @@ struct client {
     struct list idle, busy; /* struct conn; busy in the order of sending */
     int64_t n_busy, n_conns;
     int64_t n_failed_connects; /* in a row */
-    struct strbuf body;        /* scratch */
+    int warmup_status;        /* 4xx when a warm-up was refused as every request would be; else 0 */
+    char warmup_answer[1024]; /* its body, cut */
+    struct strbuf body;       /* scratch */
     char *read_buffer;
 };
 

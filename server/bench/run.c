@@ -17,7 +17,7 @@
 enum phase { PHASE_SETUP, PHASE_WARMUP, PHASE_LOAD, PHASE_END };
 
 struct run {
-    const struct bench_args *args;
+    struct bench_args *args;
     struct stats *stats;
     struct workload workload;
     struct client client;
@@ -102,6 +102,11 @@ static void pump(struct run *r)
 {
     if (r->pumping) return;
     r->pumping = true;
+    if (r->phase == PHASE_WARMUP && r->client.warmup_status) {
+        client_abort_all(&r->client, OUTCOME_CANCELLED);
+        r->phase = PHASE_END;
+        uv_stop(&r->loop);
+    }
     if (r->phase == PHASE_WARMUP) {
         send_warmups(r);
         bool sent = r->n_warmups_sent >= r->args->num_warmups || r->stopping;
@@ -184,28 +189,53 @@ static enum status bad_answer(const char *path, int status, const struct strbuf 
                      answer->data ? answer->data : "");
 }
 
-/* The model's name: given, or the first that the server has. */
+/* The entry of /v1/models that is `name`, or the first. */
+static const cJSON *model_entry(const cJSON *answer, const char *name)
+{
+    const cJSON *data = json_get(answer, "data"), *entry;
+    if (!cJSON_IsArray(data)) return NULL;
+    cJSON_ArrayForEach(entry, data)
+    {
+        const cJSON *id = json_get(entry, "id");
+        if (cJSON_IsString(id) && (!name || strcmp(id->valuestring, name) == 0)) return entry;
+    }
+    return NULL;
+}
+
+static void fit_lengths(struct run *r, const cJSON *entry)
+{
+    int64_t context;
+    if (!json_as_i64(json_get(entry, "max_model_len"), 2, INT32_MAX, &context)) return;
+    if (bench_args_fit(r->args, context) && r->args->progress)
+        fprintf(stderr,
+                "inferd bench serve: --input-len %lld --output-len %lld, for a context of %lld "
+                "tokens\n",
+                (long long)r->args->input_len, (long long)r->args->output_len, (long long)context);
+}
+
+/* The model's name, given or the first that the server has, and what fits into it. */
 static enum status find_model(struct run *r, char *model, size_t model_size, struct error *err)
 {
+    const char *name = r->args->model;
     struct strbuf answer;
     int status = 0;
+    cJSON *item = NULL;
+    struct error ignored;
     strbuf_init(&answer, CLIENT_BODY_MAX);
     enum status st = client_fetch(&r->client, "/v1/models", NULL, &status, &answer, err);
-    if (st == STATUS_OK && r->args->model) {
-        snprintf(model, model_size, "%s", r->args->model);
-    } else if (st == STATUS_OK && status != 200) {
+    if (st != STATUS_OK) goto out;
+    if (status == 200)
+        json_parse(answer.data ? answer.data : "", answer.len, NULL, &item, &ignored);
+    const cJSON *entry = model_entry(item, name);
+    if (name || entry)
+        snprintf(model, model_size, "%s", name ? name : json_get(entry, "id")->valuestring);
+    else if (status != 200)
         st = bad_answer("/v1/models", status, &answer, err);
-    } else if (st == STATUS_OK) {
-        cJSON *item = NULL;
-        st = json_parse(answer.data ? answer.data : "", answer.len, NULL, &item, err);
-        const cJSON *data = json_get(item, "data");
-        const cJSON *id = json_get(cJSON_IsArray(data) ? data->child : NULL, "id");
-        if (st == STATUS_OK && cJSON_IsString(id))
-            snprintf(model, model_size, "%s", id->valuestring);
-        else
-            st = error_set(err, STATUS_IO, "/v1/models names no model; use --model");
-        cJSON_Delete(item);
-    }
+    else
+        st = error_set(err, STATUS_IO, "/v1/models names no model; use --model");
+    if (entry) fit_lengths(r, entry);
+out:
+    cJSON_Delete(item);
     strbuf_free(&answer);
     return st;
 }
@@ -284,7 +314,20 @@ static enum status prepare(struct run *r, struct run_result *result, struct erro
     return st;
 }
 
-enum status bench_run(const struct bench_args *args, struct run_result *result, struct error *err)
+/* With the server's own words where they are found. */
+static enum status refused_warmup(const struct client *c, struct error *err)
+{
+    cJSON *item = NULL;
+    struct error ignored;
+    json_parse(c->warmup_answer, strlen(c->warmup_answer), NULL, &item, &ignored);
+    const cJSON *message = json_get(json_get(item, "error"), "message");
+    error_set(err, STATUS_IO, "the warm-up was refused with %d: %.400s", c->warmup_status,
+              cJSON_IsString(message) ? message->valuestring : c->warmup_answer);
+    cJSON_Delete(item);
+    return err->code;
+}
+
+enum status bench_run(struct bench_args *args, struct run_result *result, struct error *err)
 {
     memset(result, 0, sizeof(*result));
     struct run r = {.args = args, .stats = &result->stats, .timer_fd = -1};
@@ -305,6 +348,7 @@ enum status bench_run(const struct bench_args *args, struct run_result *result, 
         pump(&r);
         if (r.phase != PHASE_END) uv_run(&r.loop, UV_RUN_DEFAULT);
         if (args->progress && isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
+        if (r.client.warmup_status) st = refused_warmup(&r.client, err);
     }
     tear_down(&r);
     return st;

@@ -12,7 +12,8 @@ struct run_result {
     uint64_t seed;
 };
 
-/* `result` is large: let it live on the heap.  An error means that nothing was measured. */
-enum status bench_run(const struct bench_args *args, struct run_result *result, struct error *err);
+/* `result` is large: let it live on the heap.  An error means that nothing was measured.
+ * Lengths that were not given are fitted into the model's context. */
+enum status bench_run(struct bench_args *args, struct run_result *result, struct error *err);
 
 #endif

@@ -423,7 +423,7 @@ static void capture_log(char *out, size_t out_size, const char *what, const char
     fflush(stderr);
     int saved = dup(STDERR_FILENO);
     dup2(ends[1], STDERR_FILENO);
-    const char *absent = NULL;
+    const char *volatile absent = NULL;
     log_event(LOG_WARN, what, "s=%s no=%s n=%d z=%zu f=%.2f nan=%.1f at=%s:%d", value, absent, -3,
               (size_t)9, 1.5, (double)NAN, value, 80);
     log_event(LOG_DEBUG, "hidden", "a=%d", 1);

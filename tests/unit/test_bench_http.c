@@ -583,6 +583,7 @@ static void test_poisson(void **state)
 /* A server with a thread for each connection.  max_tokens of a request says what happens. */
 enum {
     DO_429 = 901,
+    DO_400,
     DO_CLOSE,
     DO_TRUNCATE,
     DO_ERROR_EVENT,
@@ -633,6 +634,9 @@ static bool act(int fd, int what)
     switch (what) {
     case DO_429:
         send_plain(fd, "429 Too Many Requests", "{\"error\":{\"message\":\"full\"}}");
+        return true;
+    case DO_400:
+        send_plain(fd, "400 Bad Request", "{\"error\":{\"message\":\"too long\"}}");
         return true;
     case DO_CLOSE:
         return false;
@@ -696,7 +700,7 @@ static void *serve_conn(void *arg)
         if (request_len(in) != len) atomic_fetch_add(&c.m->n_bad, 1); /* a client that pipelines */
         const char *max = strstr(in, "\"max_tokens\":");
         if (strncmp(in, "GET /v1/models ", 15) == 0) {
-            send_plain(c.fd, "200 OK", "{\"data\":[{\"id\":\"mock\"}]}");
+            send_plain(c.fd, "200 OK", "{\"data\":[{\"id\":\"mock\",\"max_model_len\":100}]}");
         } else if (strncmp(in, "POST /tokenize ", 15) == 0) {
             send_plain(c.fd, "200 OK", "{\"tokens\":[3,4,5]}");
         } else if (max && strstr(in, "Authorization: Bearer k\r\n")) {
@@ -867,6 +871,43 @@ static void test_closed_while_idle(void **state)
     assert_true(s->n_connections >= 50);
 }
 
+static void test_refused_warmup(void **state)
+{
+    (void)state;
+    char url[64], what[32];
+    struct error err = {0};
+    snprintf(url, sizeof(url), "--url=http://127.0.0.1:%d", mock.port);
+    snprintf(what, sizeof(what), "--output-len=%d", DO_400);
+    struct bench_args a = ARGS(url, what, "--api-key=k", "--no-progress");
+    atomic_store(&mock.n_requests, 0);
+    assert_int_equal(bench_run(&a, result, &err), STATUS_IO);
+    assert_string_equal(err.message, "the warm-up was refused with 400: too long");
+    assert_int_equal(mock.n_requests, 1);
+    assert_int_equal(a.input_len, 1); /* what the mock's context leaves */
+}
+
+static void test_fitted_lengths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *option, *more;
+        int64_t context, input, output;
+    } cases[] = {
+        {"--seed=1", "--seed=1", 512, 408, 104},
+        {"--input-len=500", "--seed=1", 512, 500, 12},
+        {"--output-len=500", "--seed=1", 512, 12, 500},
+        {"--input-len=600", "--output-len=9", 512, 600, 9},
+        {"--endpoint=chat", "--seed=1", 2048, 408, 104},
+        {"--seed=1", "--prompt=x", 64, 512, 128},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct bench_args a = ARGS(cases[i].option, cases[i].more);
+        bench_args_fit(&a, cases[i].context);
+        assert_int_equal(a.input_len, cases[i].input);
+        assert_int_equal(a.output_len, cases[i].output);
+    }
+}
+
 static void test_no_server(void **state)
 {
     (void)state;
@@ -949,6 +990,8 @@ int main(void)
         cmocka_unit_test(test_not_streamed),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_closed_while_idle),
+        cmocka_unit_test(test_refused_warmup),
+        cmocka_unit_test(test_fitted_lengths),
         cmocka_unit_test(test_no_server),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_report),
