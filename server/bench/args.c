@@ -70,8 +70,8 @@ static const struct arg_def {
                                                             max_input_len, "0", 0, 1e7,
                                                             "Cut prompts of a trace to this. 0: no "
                                                             "cut.") ROW("max-output-len", WORK, "N",
-                                                                        INT, max_output_len, "0",
-                                                                        0, 1e7,
+                                                                        INT, max_output_len, "0", 0,
+                                                                        1e7,
                                                                         "Cut answers of a trace to "
                                                                         "this. 0: no cut.")
                                             ROW("vocab-size", WORK, "N", INT, vocab_size, NULL, 2,
