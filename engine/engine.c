@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include "config/base/cgroup.h"
 #include "config/base/check.h"
 #include "engine/model.h"
 
@@ -17,13 +18,14 @@ struct engine {
 };
 
 /* Automatic pool: enough for every sequence at full length, but never more than this share of the
- * machine's memory, so that weights and the rest of the machine keep theirs. */
+ * memory that the machine or the container has, so that weights and the rest keep theirs. */
 #define KV_MEMORY_SHARE 0.40
 
-static uint64_t physical_memory(void)
+static uint64_t usable_memory(void)
 {
     const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : (uint64_t)4 << 30;
+    const uint64_t all = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 4ull << 30;
+    return cgroup_limit_memory(all);
 }
 
 static enum status choose_kv_dtype(struct engine *e, const struct engine_options *o,
@@ -75,7 +77,7 @@ static enum status choose_pool(struct engine *e, const struct engine_options *o,
     const int per_seq = (in->max_model_len + o->block_size - 1) / o->block_size;
     uint64_t n = o->kv_cache_bytes / block;
     if (o->kv_cache_bytes == 0) {
-        const uint64_t most = (uint64_t)(KV_MEMORY_SHARE * (double)physical_memory()) / block;
+        const uint64_t most = (uint64_t)(KV_MEMORY_SHARE * (double)usable_memory()) / block;
         n = (uint64_t)per_seq * (uint64_t)in->max_num_seqs + 1;
         if (n > most) n = most;
     }

@@ -25,7 +25,8 @@ struct engine_options {
     const char *isa;         /* "auto" | "scalar" | "avx2" | "avx512" */
     int n_threads;           /* <= 0 = all the process may use */
     int block_size;          /* tokens; 16, 32, 64 or 128 */
-    uint64_t kv_cache_bytes; /* 0 = enough for max_num_seqs full contexts, at most 40 % of RAM */
+    uint64_t kv_cache_bytes; /* 0 = enough for max_num_seqs full contexts, at most 40 % of the
+                              * memory that the machine or its control group has */
     int max_num_seqs, max_num_batched_tokens;
     int max_model_len;  /* 0 = the model's */
     int max_logit_rows; /* logits rows a step may ask for; 0 = max_num_seqs */
