@@ -21,6 +21,29 @@ SANITIZED = any(s in BINARY for s in ("/asan/", "/tsan/"))
 SLOW = 8 if SANITIZED else 1
 
 
+SCHEMAS = {"/v1/completions": ("CreateCompletionResponse", "CompletionChunk"),
+           "/v1/chat/completions": ("CreateChatCompletionResponse", "CreateChatCompletionStreamResponse"),
+           "/v1/models": ("ListModelsResponse", None)}
+
+
+def check_schema(method, path, status, content_type, data):
+    """Every answer that passes through here against OpenAI's description of it."""
+    import schema  # it needs this module's paths
+
+    if method == "HEAD" or not schema.SPEC.is_file():
+        return
+    if status >= 400 and content_type.startswith("application/json") and not path.startswith("/health"):
+        schema.check("ErrorResponse", json.loads(data))
+    elif status == 200 and path in SCHEMAS and content_type.startswith("application/json"):
+        schema.check(SCHEMAS[path][0], json.loads(data))
+    elif status == 200 and path in SCHEMAS and content_type.startswith("text/event-stream"):
+        for event in data.decode().split("\n\n"):
+            if not event.startswith("data: ") or event == "data: [DONE]":
+                continue
+            value = json.loads(event[6:])
+            schema.check("ErrorResponse" if "error" in value else SCHEMAS[path][1], value)
+
+
 class Server:
     """`with Server("--max-num-seqs", "8") as s:`; the log is in s.log once stopped."""
 
@@ -66,7 +89,9 @@ class Server:
         try:
             c.request(method, path, body, {"Content-Type": "application/json", **(headers or {})})
             r = c.getresponse()
-            return r.status, dict(r.getheaders()), r.read()
+            data = r.read()
+            check_schema(method, path, r.status, r.getheader("Content-Type", ""), data)
+            return r.status, dict(r.getheaders()), data
         finally:
             c.close()
 
