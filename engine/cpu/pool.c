@@ -100,7 +100,9 @@ static void *worker_main(void *arg)
         last = wait_for_job(p, last);
         if (atomic_load(&p->quit)) return NULL;
         if (!join(p, last)) continue;
+        step_guard_enter(); /* a worker's part of a step allocates no more than the step does */
         take_chunks(p, self->worker);
+        step_guard_leave();
         atomic_fetch_add(&p->n_left, 1);
         if (atomic_load(&p->caller_asleep)) futex_wake(&p->n_left, 1);
     }
