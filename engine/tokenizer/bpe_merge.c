@@ -1,4 +1,4 @@
-#include "engine/tokenizer/internal.h"
+#include "engine/tokenizer/bpe.h"
 #include "engine/tokenizer/unicode.h"
 
 #include <stdlib.h>
@@ -18,6 +18,7 @@ struct bpe_candidate {
 
 void bpe_scratch_free(struct bpe_scratch *s)
 {
+    if (!s) return;
     free(s->ids);
     free(s->heap);
     *s = (struct bpe_scratch){0};

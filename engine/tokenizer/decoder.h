@@ -4,7 +4,7 @@
 /* decoder.h - ids back to text: what each token stands for, and what happens between tokens.
  * Parsed once, then read by any thread; detok.c has what changes. */
 
-#include "engine/tokenizer/pipeline.h"
+#include "engine/tokenizer/pretokenizer.h"
 
 struct tokenizer;
 

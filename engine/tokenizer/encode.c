@@ -106,7 +106,7 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
     struct encoder e = {.t = t, .out = out, .out_start = out->len, .max_tokens = max_tokens};
     (void)encode_all(&e, (struct str){len > 0 ? text : "", len}, add_special, parse_special);
     regex_scratch_free(&e.regex);
-    bpe_scratch_free(&e.bpe);
+    if (t->model->free_scratch) t->model->free_scratch(e.model_scratch);
     for (int i = 0; i < 2; i++) strbuf_free(&e.normalized[i]);
     for (int i = 0; i < STAGES_MAX; i++) {
         strbuf_free(&e.stage[i]);

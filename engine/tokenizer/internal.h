@@ -10,9 +10,12 @@
  * Parts are parsed once, then only read; what an encoding needs besides is in struct encoder. */
 
 #include "engine/tokenizer/added_tokens.h"
+#include "engine/tokenizer/byte_level.h"
 #include "engine/tokenizer/decoder.h"
 #include "engine/tokenizer/model.h"
-#include "engine/tokenizer/pipeline.h"
+#include "engine/tokenizer/normalizer.h"
+#include "engine/tokenizer/postprocessor.h"
+#include "engine/tokenizer/pretokenizer.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "engine/tokenizer/vocab.h"
 
@@ -24,7 +27,7 @@ enum special_token { SPECIAL_BOS, SPECIAL_EOS, SPECIAL_UNK, SPECIAL_PAD, SPECIAL
 struct tokenizer {
     const struct model_kind *model;
     struct vocab vocab; /* the model's own tokens */
-    struct bpe bpe;
+    void *model_data;   /* the model's own */
     struct added_tokens added;
     int32_t *added_of_id;          /* [n_ids] index into added.tokens, -1 = none */
     size_t n_ids, added_of_id_cap; /* n_ids: highest id + 1, added tokens included */
@@ -53,7 +56,7 @@ struct encoder {
     struct regex_scratch regex;
     struct strbuf normalized[2];
     struct strbuf stage[STAGES_MAX], prefix[STAGES_MAX];
-    struct bpe_scratch bpe;
+    void *model_scratch;
 };
 bool encoder_push(struct encoder *e, int32_t id);
 bool encoder_fail(struct encoder *e, enum status status); /* returns false */

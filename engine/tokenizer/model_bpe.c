@@ -1,3 +1,5 @@
+#include "engine/tokenizer/bpe.h"
+
 #include "config/limits.h"
 #include "engine/tokenizer/internal.h"
 
@@ -31,34 +33,6 @@ const struct bpe_merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_
 
 /* --- reading the file -------------------------------------------------------------------------------- */
 
-enum status model_parse_vocab(const cJSON *json, struct vocab *v, struct error *err)
-{
-    if (!cJSON_IsObject(json)) return error_set(err, STATUS_CORRUPT, "\"vocab\" must be an object");
-    size_t n_tokens = 0;
-    int64_t id = 0, highest = -1;
-    const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, json)
-    {
-        if (!json_as_i64(item, 0, LIMIT_VOCAB - 1, &id))
-            return error_set(err, STATUS_CORRUPT,
-                             "the id of token \"%.80s\" must be an integer from 0 to %d",
-                             item->string, LIMIT_VOCAB - 1);
-        if (id > highest) highest = id;
-        n_tokens++;
-    }
-    size_t n_ids = (size_t)(highest + 1);
-    if (n_tokens > n_ids)
-        return error_set(err, STATUS_CORRUPT, "\"vocab\" gives one id to two tokens");
-    enum status st = vocab_init(v, n_ids, n_tokens, err);
-    if (st != STATUS_OK) return st;
-    cJSON_ArrayForEach(item, json)
-    {
-        st = vocab_add(v, (int64_t)item->valuedouble, item->string, strlen(item->string), err);
-        if (st != STATUS_OK) return st;
-    }
-    return STATUS_OK;
-}
-
 /* The two sides of a merge: "a b" or ["a", "b"]. */
 static bool merge_sides(const cJSON *item, struct str *left, struct str *right)
 {
@@ -79,6 +53,7 @@ static bool merge_sides(const cJSON *item, struct str *left, struct str *right)
 static enum status add_merge(struct tokenizer *t, const cJSON *item, uint32_t rank,
                              struct strbuf *joined, struct error *err)
 {
+    struct bpe *bpe = t->model_data;
     struct str left = {0}, right = {0};
     if (!merge_sides(item, &left, &right))
         return error_set(err, STATUS_CORRUPT, "merge %u is not two tokens", rank);
@@ -96,13 +71,13 @@ static enum status add_merge(struct tokenizer *t, const cJSON *item, uint32_t ra
                          : b < 0 ? right.data
                                  : joined->data);
     /* Of two merges of one pair the later counts, as in Hugging Face's table. */
-    t->bpe.merges[merge_slot(&t->bpe, a, b)] = (struct bpe_merge){a, b, rank, id};
+    bpe->merges[merge_slot(bpe, a, b)] = (struct bpe_merge){a, b, rank, id};
     return STATUS_OK;
 }
 
 static enum status parse_merges(const cJSON *json, struct tokenizer *t, struct error *err)
 {
-    struct bpe *b = &t->bpe;
+    struct bpe *b = t->model_data;
     const cJSON *item = NULL;
     size_t n = 0, n_slots = 16;
     if (!cJSON_IsArray(json)) return error_set(err, STATUS_CORRUPT, "\"merges\" must be an array");
@@ -132,7 +107,7 @@ static enum status parse_merges(const cJSON *json, struct tokenizer *t, struct e
 static enum status parse_options(const cJSON *json, struct tokenizer *t, struct error *err)
 {
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    struct bpe *b = &t->bpe;
+    struct bpe *b = t->model_data;
     const cJSON *dropout = json_get(json, "dropout");
     if (dropout && !cJSON_IsNull(dropout) &&
         !(cJSON_IsNumber(dropout) && !(dropout->valuedouble > 0)))
@@ -154,7 +129,7 @@ static enum status parse_options(const cJSON *json, struct tokenizer *t, struct 
 /* The tables that answer for single characters; they need the vocabulary. */
 static enum status find_characters(const cJSON *json, struct tokenizer *t, struct error *err)
 {
-    struct bpe *b = &t->bpe;
+    struct bpe *b = t->model_data;
     bool all_bytes = b->byte_fallback;
     char text[8];
     for (int i = 0; i < 256; i++) {
@@ -179,7 +154,8 @@ static enum status find_characters(const cJSON *json, struct tokenizer *t, struc
 
 static bool may_cut_at_blanks(const struct tokenizer *t)
 {
-    if (t->bpe.ignore_merges || vocab_find(&t->vocab, BLANK, BLANK_LEN) < 0) return false;
+    const struct bpe *b = t->model_data;
+    if (b->ignore_merges || vocab_find(&t->vocab, BLANK, BLANK_LEN) < 0) return false;
     for (size_t id = 0; id < t->vocab.n_ids; id++) {
         struct str text = vocab_text(&t->vocab, (int64_t)id);
         size_t done = 0;
@@ -193,46 +169,59 @@ static bool may_cut_at_blanks(const struct tokenizer *t)
 
 static enum status parse(const cJSON *json, struct tokenizer *t, struct error *err)
 {
+    struct bpe *b = calloc(1, sizeof(*b));
+    if (!b) return error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
+    t->model_data = b;
     enum status st = parse_options(json, t, err);
     if (st == STATUS_OK) st = model_parse_vocab(json_get(json, "vocab"), &t->vocab, err);
     if (st == STATUS_OK) st = parse_merges(json_get(json, "merges"), t, err);
     if (st == STATUS_OK) st = find_characters(json, t, err);
     if (st != STATUS_OK) return st;
-    t->bpe.cut_at_blanks = may_cut_at_blanks(t);
-    t->bpe.reaches_itself = calloc(t->vocab.n_ids + 1, sizeof(*t->bpe.reaches_itself));
-    return t->bpe.reaches_itself ? STATUS_OK
-                                 : error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
+    b->cut_at_blanks = may_cut_at_blanks(t);
+    b->reaches_itself = calloc(t->vocab.n_ids + 1, sizeof(*b->reaches_itself));
+    return b->reaches_itself ? STATUS_OK
+                             : error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
 }
 
-static void free_model(struct tokenizer *t)
+static void free_model(void *model_data)
 {
-    free(t->bpe.merges);
-    free((void *)t->bpe.reaches_itself);
+    struct bpe *b = model_data;
+    if (!b) return;
+    free(b->merges);
+    free((void *)b->reaches_itself);
+    free(b);
 }
 
 /* --- encoding ------------------------------------------------------------------------------------------ */
 
+static struct bpe_scratch *scratch_of(struct encoder *e)
+{
+    if (!e->model_scratch) e->model_scratch = calloc(1, sizeof(struct bpe_scratch));
+    return e->model_scratch;
+}
+
 static bool encode_word(struct encoder *e, struct str word)
 {
     const struct tokenizer *t = e->t;
-    const struct bpe *b = &t->bpe;
+    const struct bpe *b = t->model_data;
     int32_t id = vocab_find(&t->vocab, word.data, word.len);
     if (id >= 0 && b->ignore_merges) return encoder_push(e, id);
     if (id >= 0 && atomic_load_explicit(&b->reaches_itself[id], memory_order_relaxed) == 2)
         return encoder_push(e, id);
     size_t n = 0;
-    if (!bpe_merge_word(b, &t->vocab, &e->bpe, word, &n)) return encoder_fail(e, STATUS_NO_MEMORY);
+    struct bpe_scratch *s = scratch_of(e);
+    if (!s || !bpe_merge_word(b, &t->vocab, s, word, &n)) return encoder_fail(e, STATUS_NO_MEMORY);
     if (id >= 0)
-        atomic_store_explicit(&b->reaches_itself[id], n == 1 && e->bpe.ids[0] == id ? 2 : 1,
+        atomic_store_explicit(&b->reaches_itself[id], n == 1 && s->ids[0] == id ? 2 : 1,
                               memory_order_relaxed);
     for (size_t i = 0; i < n; i++)
-        if (!encoder_push(e, e->bpe.ids[i])) return false;
+        if (!encoder_push(e, s->ids[i])) return false;
     return true;
 }
 
 static bool encode(struct encoder *e, struct str text)
 {
-    if (!e->t->bpe.cut_at_blanks) return encode_word(e, text);
+    if (!((const struct bpe *)e->t->model_data)->cut_at_blanks) return encode_word(e, text);
     while (text.len > 0) {
         size_t len = 0; /* the blanks, then everything up to the next blank */
         while (text.len - len >= BLANK_LEN && !memcmp(text.data + len, BLANK, BLANK_LEN))
@@ -246,4 +235,10 @@ static bool encode(struct encoder *e, struct str text)
     return true;
 }
 
-const struct model_kind model_bpe = {"BPE", parse, free_model, encode};
+static void free_scratch(void *scratch)
+{
+    bpe_scratch_free(scratch);
+    free(scratch);
+}
+
+const struct model_kind model_bpe = {"BPE", parse, free_model, encode, free_scratch};

@@ -85,5 +85,8 @@ const char *tokenizer_pad_token(const struct tokenizer *t);
 /* tokenizer_config.json's chat_template: a string; or named: `name` NULL = "default".  NULL when
  * the file has none. */
 const char *tokenizer_chat_template(const struct tokenizer *t, const char *name);
+/* The same one by one: i < tokenizer_n_chat_templates. */
+size_t tokenizer_n_chat_templates(const struct tokenizer *t);
+const char *tokenizer_chat_template_at(const struct tokenizer *t, size_t i, const char **name);
 
 #endif

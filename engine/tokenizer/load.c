@@ -1,0 +1,141 @@
+#include "config/base/file.h"
+#include "engine/tokenizer/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* From a directory or a text to a tokenizer. */
+
+/* "truncation" and "padding" are for batches of training and play no part. */
+static enum status parse_parts(const cJSON *json, struct tokenizer *t, struct error *err)
+{
+    if (!cJSON_IsObject(json))
+        return error_set(err, STATUS_CORRUPT, "the file must hold an object");
+    const cJSON *version = json_get(json, "version");
+    if (version && !(cJSON_IsString(version) && !strcmp(version->valuestring, "1.0")))
+        return error_set(err, STATUS_UNSUPPORTED, "\"version\" must be \"1.0\"");
+    enum status st = model_parse(json_get(json, "model"), t, err);
+    if (st == STATUS_OK) st = normalizer_parse(json_get(json, "normalizer"), &t->normalizer, err);
+    if (st == STATUS_OK)
+        st = pretokenizer_parse(json_get(json, "pre_tokenizer"), &t->pretokenizer, err);
+    if (st == STATUS_OK)
+        st = postprocessor_parse(json_get(json, "post_processor"), &t->postprocessor, err);
+    if (st == STATUS_OK) st = decoder_parse(json_get(json, "decoder"), &t->decoder, err);
+    if (st != STATUS_OK) return st;
+    t->n_ids = t->added_of_id_cap = t->vocab.n_ids;
+    t->added_of_id = malloc((t->n_ids + 1) * sizeof(*t->added_of_id));
+    if (!t->added_of_id) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < t->n_ids; i++) t->added_of_id[i] = -1;
+    return added_tokens_parse(json_get(json, "added_tokens"), t, err);
+}
+
+static enum status check_postprocessor(const struct tokenizer *t, struct error *err)
+{
+    const struct postprocessor *p = &t->postprocessor;
+    for (int i = 0; i < p->n_before + p->n_after; i++) {
+        int32_t id = i < p->n_before ? p->before[i] : p->after[i - p->n_before];
+        if (!tokenizer_id_to_token(t, id))
+            return error_set(err, STATUS_CORRUPT,
+                             "the post_processor adds the id %d, which is no "
+                             "token's",
+                             id);
+    }
+    return STATUS_OK;
+}
+
+static enum status build(const cJSON *json, cJSON *config, const cJSON *map, struct tokenizer **out,
+                         struct error *err)
+{
+    *out = NULL;
+    struct tokenizer *t = calloc(1, sizeof(*t));
+    if (!t) return error_set(err, STATUS_NO_MEMORY, "out of memory for the tokenizer");
+    enum status st = parse_parts(json, t, err);
+    if (st != STATUS_OK) {
+        st = error_prepend(err, "tokenizer.json");
+        goto out;
+    }
+    st = special_tokens_add(t, config, map, err);
+    if (st == STATUS_OK) st = added_tokens_build(t, err);
+    if (st == STATUS_OK) st = special_tokens_apply(t, config, err);
+    if (st != STATUS_OK) {
+        st = error_prepend(err, "tokenizer_config.json");
+        goto out;
+    }
+    st = check_postprocessor(t, err);
+    if (st == STATUS_OK) st = decoder_build(t, err);
+    if (st != STATUS_OK) {
+        st = error_prepend(err, "tokenizer.json");
+        goto out;
+    }
+    *out = t;
+    t = NULL;
+out:
+    tokenizer_free(t);
+    return st;
+}
+
+enum status tokenizer_parse(const char *json, size_t json_len, const char *config,
+                            size_t config_len, struct tokenizer **out, struct error *err)
+{
+    cJSON *tree = NULL, *config_tree = NULL;
+    struct error own = {0}; /* messages are prefixed on the way up, so one must exist */
+    if (!err) err = &own;
+    *out = NULL;
+    enum status st = json_parse(json, json_len, NULL, &tree, err);
+    if (st != STATUS_OK) {
+        st = error_prepend(err, "tokenizer.json");
+    } else if (config) {
+        st = json_parse(config, config_len, NULL, &config_tree, err);
+        if (st != STATUS_OK) st = error_prepend(err, "tokenizer_config.json");
+    }
+    if (st == STATUS_OK) st = build(tree, config_tree, NULL, out, err);
+    cJSON_Delete(tree);
+    cJSON_Delete(config_tree);
+    return st;
+}
+
+/* What stands in the directory instead of tokenizer.json, for the message. */
+static enum status refuse_missing(const char *dir, struct error *err)
+{
+    static const char *const others[] = {"tokenizer.model", "tiktoken.model", "vocab.json",
+                                         "spiece.model", "vocab.txt"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        char path[4096];
+        if (path_join(path, sizeof(path), dir, others[i], NULL) == STATUS_OK && file_exists(path))
+            return error_set(err, STATUS_NOT_FOUND,
+                             "%s has no tokenizer.json, only %s: save it once with transformers' "
+                             "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)",
+                             dir, others[i]);
+    }
+    return error_set(err, STATUS_NOT_FOUND,
+                     "%s has no tokenizer.json; name a directory that has one with --tokenizer",
+                     dir);
+}
+
+/* The file's tree, NULL when the file is absent. */
+static enum status read_optional(const char *dir, const char *name, cJSON **out, struct error *err)
+{
+    char path[4096];
+    enum status st = path_join(path, sizeof(path), dir, name, err);
+    if (st != STATUS_OK || !file_exists(path)) return st;
+    st = json_parse_file(path, NULL, out, err);
+    if (st != STATUS_OK) return error_prepend(err, "%s", name);
+    return STATUS_OK;
+}
+
+enum status tokenizer_load(const char *dir, struct tokenizer **out, struct error *err)
+{
+    cJSON *json = NULL, *config = NULL, *map = NULL;
+    struct error own = {0};
+    if (!err) err = &own;
+    *out = NULL;
+    enum status st = read_optional(dir, "tokenizer.json", &json, err);
+    if (st == STATUS_OK && !json) st = refuse_missing(dir, err);
+    if (st == STATUS_OK) st = read_optional(dir, "tokenizer_config.json", &config, err);
+    if (st == STATUS_OK) st = read_optional(dir, "special_tokens_map.json", &map, err);
+    if (st == STATUS_OK) st = build(json, config, map, out, err);
+    cJSON_Delete(json);
+    cJSON_Delete(config);
+    cJSON_Delete(map);
+    return st;
+}

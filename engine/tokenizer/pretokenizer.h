@@ -1,0 +1,46 @@
+#ifndef ENGINE_TOKENIZER_PRETOKENIZER_H
+#define ENGINE_TOKENIZER_PRETOKENIZER_H
+
+/* pretokenizer.h - cutting the text into the pieces that the model sees.  Parsed once, then read by
+ * any thread. */
+
+#include "engine/tokenizer/component.h"
+
+struct encoder;
+
+enum split_behavior {
+    SPLIT_REMOVED,
+    SPLIT_ISOLATED,
+    SPLIT_MERGED_WITH_PREVIOUS,
+    SPLIT_MERGED_WITH_NEXT,
+    SPLIT_CONTIGUOUS
+};
+enum prepend_scheme { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER };
+struct pretokenizer_stage {
+    const struct pretokenizer_kind *kind;
+    struct regex *pattern;             /* Split, ByteLevel */
+    bool (*is_delimiter)(uint32_t cp); /* Digits, Punctuation, WhitespaceSplit */
+    enum split_behavior behavior;
+    bool invert, use_regex, add_prefix_space, split;
+    char replacement[5]; /* Metaspace */
+    enum prepend_scheme prepend;
+};
+struct pretokenizer {
+    struct pretokenizer_stage stages[STAGES_MAX];
+    int n_stages;
+};
+/* A part of the text; `first`: it starts where the original text starts. */
+struct piece {
+    struct str text;
+    bool first;
+};
+enum status pretokenizer_parse(const cJSON *json, struct pretokenizer *p, struct error *err);
+void pretokenizer_free(struct pretokenizer *p);
+/* Sends the piece through the stages from `stage` on and what comes out to the model; false:
+ * stop, e->status says why. */
+bool pretokenizer_run(struct encoder *e, int stage, struct piece piece);
+/* Metaspace's keys, which its decoder shares. */
+enum status metaspace_parse(const cJSON *json, char replacement[5], enum prepend_scheme *prepend,
+                            bool *split, struct error *err);
+
+#endif
