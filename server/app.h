@@ -6,22 +6,22 @@
 
 #include "config/options.h"
 #include "engine/engine.h"
-#include "engine/template/template.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "server/engine_loop.h"
 #include "server/http.h"
 #include "server/metrics.h"
 
 struct auth;
+struct chat_templates;
 
 struct app {
     uv_loop_t *loop;
     const struct options *opts;
     const struct engine_info *info;
     const struct tokenizer *tokenizer;
-    const struct template *chat_template; /* NULL: the model has none */
-    struct engine_loop *engine;           /* NULL while loading and after shutdown */
-    struct metrics *metrics;              /* NULL while loading */
+    const struct chat_templates *chat_templates; /* NULL: the model has none */
+    struct engine_loop *engine;                  /* NULL while loading and after shutdown */
+    struct metrics *metrics;                     /* NULL while loading */
     struct http_server *http;
     int64_t created_s; /* unix time of start, for /v1/models */
     char system_fingerprint[32];

@@ -1,6 +1,7 @@
 #include "server/chat.h"
 
 #include "server/api_messages.h"
+#include "server/chat_templates.h"
 
 #include <string.h>
 
@@ -110,20 +111,23 @@ enum status chat_render(const struct app *a, const struct api_params *p, int64_t
                         struct strbuf *out, struct error *err)
 {
     bool as_parts = strcmp(a->opts->chat_template_content_format, "openai") == 0;
+    const struct chat_template *t;
     cJSON *messages = NULL, *context = NULL;
     size_t start = out->len;
     enum status st;
 
-    if (!a->chat_template)
+    if (!a->chat_templates)
         return error_set_param(err, STATUS_UNSUPPORTED, "messages",
                                "This model has no chat template. Start the server with "
                                "--chat-template FILE, or use /v1/completions.");
+    st = chat_templates_pick(a->chat_templates, false, NULL, &t, err);
+    if (st != STATUS_OK) return st;
     st = messages_convert(p->messages, as_parts, &messages, err);
     if (st != STATUS_OK) return st;
     const char *last = messages_last_text(messages);
     context = make_context(a->tokenizer, p, messages);
     if (!context) return error_set(err, STATUS_NO_MEMORY, "out of memory rendering the chat");
-    st = template_render(a->chat_template, context, now, out, err);
+    st = template_render(t->compiled, context, now, out, err);
     if (st == STATUS_INVALID || st == STATUS_TOO_LARGE)
         st = name_template(err, st);
     else if (st == STATUS_OK && out->failed)

@@ -4,7 +4,6 @@
 #include "config/base/file.h"
 #include "config/base/hash.h"
 #include "config/base/log.h"
-#include "config/limits.h"
 #include "engine/load/progress.h"
 
 #include <errno.h>
@@ -48,40 +47,6 @@ static enum status load_weights(const struct options *o, struct loaded_model *ou
     enum status st = engine_open(&out->engine, &e, err);
     load_progress_finish(&progress, st == STATUS_OK);
     return st;
-}
-
-static enum status compile_file(const char *path, struct template **out, struct error *err)
-{
-    char *text;
-    size_t len;
-    enum status st = file_read(path, LIMIT_TEMPLATE_SIZE, &text, &len, err);
-    if (st != STATUS_OK) return st;
-    st = template_compile(text, len, out, err);
-    free(text);
-    return st == STATUS_OK ? st : error_prepend(err, "%s", path);
-}
-
-/* --chat-template, or chat_template.jinja beside the tokenizer or the model, or what
- * tokenizer_config.json has. */
-static enum status load_template(const struct options *o, struct loaded_model *out,
-                                 struct error *err)
-{
-    if (o->chat_template) {
-        enum status st = compile_file(o->chat_template, &out->chat_template, err);
-        return st == STATUS_OK ? st : error_prepend(err, "--chat-template");
-    }
-    const char *dirs[2] = {o->tokenizer ? o->tokenizer : o->model, o->model};
-    for (int i = 0; i < 2; i++) {
-        char path[PATH_MAX];
-        enum status st = path_join(path, sizeof(path), dirs[i], "chat_template.jinja", err);
-        if (st != STATUS_OK) return st;
-        if (file_exists(path)) return compile_file(path, &out->chat_template, err);
-    }
-    const char *text = tokenizer_chat_template(out->tokenizer, NULL);
-    if (!text) return STATUS_OK;
-    enum status st = template_compile(text, strlen(text), &out->chat_template, err);
-    if (st == STATUS_OK) return st;
-    return error_prepend(err, "the model's chat template (give another one by --chat-template)");
 }
 
 /* ORG/NAME, as models are called on a hub. */
@@ -160,7 +125,7 @@ enum status load_model(const struct options *o, struct loaded_model *out, struct
     uint64_t t0 = clock_now_us();
     enum status st = tokenizer_load(o->tokenizer ? o->tokenizer : o->model, &out->tokenizer, err);
     uint64_t t1 = clock_now_us();
-    if (st == STATUS_OK) st = load_template(o, out, err);
+    if (st == STATUS_OK) st = chat_templates_load(o, out->tokenizer, &out->chat_templates, err);
     uint64_t t2 = clock_now_us();
     if (st == STATUS_OK) st = load_weights(o, out, err);
     uint64_t t3 = clock_now_us();
@@ -179,8 +144,8 @@ enum status load_model(const struct options *o, struct loaded_model *out, struct
 
 void loaded_model_free(struct loaded_model *m)
 {
-    template_free(m->chat_template);
+    chat_templates_free(m->chat_templates);
     tokenizer_free(m->tokenizer);
-    m->chat_template = NULL;
+    m->chat_templates = NULL;
     m->tokenizer = NULL;
 }

@@ -6,13 +6,13 @@
 
 #include "config/options.h"
 #include "engine/engine.h"
-#include "engine/template/template.h"
 #include "engine/tokenizer/tokenizer.h"
+#include "server/chat_templates.h"
 
 struct loaded_model {
     struct engine *engine;
     struct tokenizer *tokenizer;
-    struct template *chat_template; /* NULL: the model has none */
+    struct chat_templates *chat_templates; /* NULL: the model has none */
     double weights_s, tokenizer_s, template_s;
 };
 /* On failure nothing is left. */

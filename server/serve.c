@@ -185,7 +185,7 @@ static void print_ready(struct serve *s)
     strbuf_init(&out, 0);
     strbuf_add_str(&body, "{\"model\": ");
     strbuf_add_json(&body, model_name(s), strlen(model_name(s)));
-    strbuf_add_str(&body, s->app.chat_template
+    strbuf_add_str(&body, s->app.chat_templates
                               ? ", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]"
                               : ", \"prompt\": \"Once upon a time\"");
     strbuf_add_str(&body, ", \"max_tokens\": 64, \"stream\": true}");
@@ -196,7 +196,7 @@ static void print_ready(struct serve *s)
         strbuf_addf(&out, "curl -N http://127.0.0.1:%d", port);
     else
         strbuf_addf(&out, "curl -N http://%s%s%s:%d", open, host, shut, port);
-    strbuf_add_str(&out, s->app.chat_template ? "/v1/chat/completions" : "/v1/completions");
+    strbuf_add_str(&out, s->app.chat_templates ? "/v1/chat/completions" : "/v1/completions");
     strbuf_add_str(&out, " -H 'Content-Type: application/json'");
     if (s->auth) strbuf_add_str(&out, " -H \"Authorization: Bearer $API_KEY\"");
     strbuf_add_str(&out, " -d '");
@@ -240,7 +240,7 @@ static enum status start_engine(struct serve *s, struct error *err)
     if (!s->app.metrics) return error_set(err, STATUS_NO_MEMORY, "no memory for the metrics");
     s->app.info = i;
     s->app.tokenizer = s->model.tokenizer;
-    s->app.chat_template = s->model.chat_template;
+    s->app.chat_templates = s->model.chat_templates;
     uint64_t print = hash_bytes(i->config->architecture, strlen(i->config->architecture),
                                 i->weight_bytes ^ (uint64_t)i->config->d_model);
     snprintf(s->app.system_fingerprint, sizeof(s->app.system_fingerprint), "fp_%010" PRIx64,

@@ -12,6 +12,7 @@
 #include "config/base/check.h"
 #include "config/base/json.h"
 #include "server/app.h"
+#include "server/chat_templates.h"
 
 /* --- tokens: 0..255 bytes, then these --- */
 enum { TOKEN_BOS = 256, TOKEN_EOS = 257, TOKEN_END = 258, TOKEN_AB = 259, FAKE_VOCAB = 260 };
@@ -156,6 +157,15 @@ enum status template_render(const struct template *t, const cJSON *context, int6
         strbuf_add_char(out, '|');
     }
     if (cJSON_IsTrue(json_get(context, "add_generation_prompt"))) strbuf_add_str(out, "A:");
+    return STATUS_OK;
+}
+
+enum status chat_templates_pick(const struct chat_templates *t, bool has_tools, const char *name,
+                                const struct chat_template **out, struct error *err)
+{
+    static const struct chat_template only;
+    (void)t, (void)has_tools, (void)name, (void)err;
+    *out = &only;
     return STATUS_OK;
 }
 
@@ -337,7 +347,7 @@ static struct engine_loop fake_engine = {.max_requests = FAKE_MAX_REQUESTS};
 static struct app fake_app = {.opts = &fake_options,
                               .info = &fake_info,
                               .tokenizer = (const struct tokenizer *)&fake_bos,
-                              .chat_template = (const struct template *)&fake_bos,
+                              .chat_templates = (const struct chat_templates *)&fake_bos,
                               .engine = &fake_engine,
                               .metrics = (struct metrics *)&fake_metrics,
                               .system_fingerprint = "fp_test"};

@@ -20,7 +20,7 @@ static int setup(void **state)
     memset(&fake_engine, 0, sizeof(fake_engine));
     fake_engine.max_requests = FAKE_MAX_REQUESTS;
     fake_app.draining = fake_app.failed = false;
-    fake_app.chat_template = (const struct template *)&fake_bos;
+    fake_app.chat_templates = (const struct chat_templates *)&fake_bos;
     fake_options.chat_template_content_format = "auto";
     fake_bos = true;
     fake_app.loop = &loop;
@@ -592,7 +592,7 @@ static void refused_chats(void **state)
         }
         fake_close(x, false);
     }
-    fake_app.chat_template = NULL;
+    fake_app.chat_templates = NULL;
     struct http_exchange *x = chat("{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
     assert_int_equal(x->status, 400);
     assert_non_null(strstr(x->out.data, "--chat-template"));
