@@ -4,6 +4,7 @@
 #include "config/base/str.h"
 #include "server/bench/bench.h"
 #include "server/serve.h"
+#include "server/tokenize.h"
 #include "server/version.h"
 
 #include <stdio.h>
@@ -17,6 +18,8 @@ static const struct command {
     int (*run)(int argc, char **argv); /* argv without the names of program and command */
 } commands[] = {
     {"serve", NULL, "serve a model directory over HTTP; see inferd serve --help", serve_main},
+    {"tokenize", NULL, "turn text into token ids, or back; see inferd tokenize --help",
+     tokenize_main},
     {"bench", NULL, "load a running server and measure; see inferd bench --help", bench_main},
     {"version", "--version", "print version and revision", version_main},
     {"help", "--help", "print this", help_main},
@@ -34,7 +37,7 @@ static void print_help(FILE *f)
     fprintf(f, "inferd %s: an LLM inference server\n\nusage: inferd COMMAND [OPTION...]\n\n",
             inferd_version());
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].help);
+        fprintf(f, "  %-13s %s\n", commands[i].name, commands[i].help);
 }
 
 static int help_main(int argc, char **argv)
