@@ -4,58 +4,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One stage reads `in`, appends to `out`; *moved is only ever set. */
-struct stage_io {
-    const struct normalizer_stage *stage;
-    struct regex_scratch *scratch;
-    struct str in;
-    struct strbuf *out;
-    bool *moved;
-};
-struct normalizer_kind {
-    const char *type;
-    enum status (*parse)(const cJSON *json, struct normalizer_stage *s, struct error *err);
-    enum status (*run)(const struct stage_io *io);
-    enum unicode_form form;
-};
-
-static enum status copy_string(const cJSON *json, const char *key, char **out, struct error *err)
+static enum status copy_text(const cJSON *json, const char *key, struct normalizer_stage *s,
+                             struct error *err)
 {
     const char *text = NULL;
     enum status st = component_string(json, key, &text, err);
     if (st != STATUS_OK) return st;
-    *out = strdup(text);
-    return *out ? STATUS_OK : error_set(err, STATUS_NO_MEMORY, "out of memory for a normalizer");
+    s->text_len = strlen(text);
+    s->text = strdup(text);
+    return s->text ? STATUS_OK : error_set(err, STATUS_NO_MEMORY, "out of memory for a normalizer");
 }
 
 static enum status parse_prepend(const cJSON *json, struct normalizer_stage *s, struct error *err)
 {
-    return copy_string(json, "prepend", &s->text, err);
+    return copy_text(json, "prepend", s, err);
 }
 
-static enum status run_prepend(const struct stage_io *io)
+static enum status run_prepend(struct stage_io *io)
 {
-    if (io->in.len > 0) strbuf_add_str(io->out, io->stage->text);
+    strbuf_add(io->out, io->stage->text, io->stage->text_len);
     strbuf_add(io->out, io->in.data, io->in.len);
+    if (io->head_len > 0) io->head_len += io->stage->text_len;
     return STATUS_OK;
 }
 
 static enum status parse_replace(const cJSON *json, struct normalizer_stage *s, struct error *err)
 {
-    enum status st = copy_string(json, "content", &s->text, err);
+    enum status st = copy_text(json, "content", s, err);
     return st == STATUS_OK ? component_pattern(json, &s->pattern, err) : st;
 }
 
-static enum status run_replace(const struct stage_io *io)
+static enum status run_replace(struct stage_io *io)
 {
     struct regex_cursor cursor = {0};
-    size_t done = 0, start = 0, end = 0, content_len = strlen(io->stage->text);
+    size_t done = 0, start = 0, end = 0, content_len = io->stage->text_len;
     enum regex_result found;
     while ((found = regex_next(io->stage->pattern, io->scratch, io->in, &cursor, &start, &end)) ==
            REGEX_MATCH) {
         strbuf_add(io->out, io->in.data + done, start - done);
         strbuf_add(io->out, io->stage->text, content_len);
-        if (start == 0 && end > 0 && content_len == 0) *io->moved = true;
+        if (start == 0 && end > 0 && content_len == 0) io->head_len = 0;
         done = end;
     }
     strbuf_add(io->out, io->in.data + done, io->in.len - done);
@@ -70,14 +58,14 @@ static enum status parse_strip(const cJSON *json, struct normalizer_stage *s, st
     return st == STATUS_OK ? component_bool(json, "strip_right", false, &s->strip_right, err) : st;
 }
 
-static enum status run_strip(const struct stage_io *io)
+static enum status run_strip(struct stage_io *io)
 {
     const char *start = io->in.data, *end = start + io->in.len;
     while (io->stage->strip_left && start < end) {
         const char *next = start;
         if (!unicode_is_space(unicode_next(&next))) break;
         start = next;
-        *io->moved = true;
+        io->head_len = 0;
     }
     while (io->stage->strip_right && start < end) {
         if (!unicode_is_space(unicode_previous(start, end))) break;
@@ -88,13 +76,13 @@ static enum status run_strip(const struct stage_io *io)
     return STATUS_OK;
 }
 
-static enum status run_lowercase(const struct stage_io *io)
+static enum status run_lowercase(struct stage_io *io)
 {
     unicode_lowercase(io->in.data, io->in.len, io->out);
     return STATUS_OK;
 }
 
-static enum status run_form(const struct stage_io *io)
+static enum status run_form(struct stage_io *io)
 {
     unicode_normalize(io->stage->kind->form, io->in.data, io->in.len, io->out);
     return STATUS_OK;
@@ -136,28 +124,48 @@ enum status normalizer_parse(const cJSON *json, struct normalizer *n, struct err
     return component_each(json, "normalizer", "normalizers", parse_stage, n, err);
 }
 
+static void stage_free(const struct normalizer_stage *s)
+{
+    free(s->text);
+    regex_free(s->pattern);
+    if (s->free_data) s->free_data(s->data);
+}
+
+enum status normalizer_append(struct normalizer *n, const struct normalizer_stage *stage,
+                              struct error *err)
+{
+    if (n->n_stages == STAGES_MAX) {
+        stage_free(stage);
+        return error_set(err, STATUS_UNSUPPORTED, "more than %d normalizers", STAGES_MAX);
+    }
+    n->stages[n->n_stages++] = *stage;
+    return STATUS_OK;
+}
+
 void normalizer_free(struct normalizer *n)
 {
-    for (int i = 0; i < n->n_stages; i++) {
-        free(n->stages[i].text);
-        regex_free(n->stages[i].pattern);
-    }
+    for (int i = 0; i < n->n_stages; i++) stage_free(&n->stages[i]);
     n->n_stages = 0;
 }
 
 enum status normalizer_run(const struct normalizer *n, struct regex_scratch *scratch,
                            struct strbuf buffers[2], struct str in, struct str *out, bool *moved)
 {
-    *moved = false;
-    for (int i = 0; i < n->n_stages; i++) {
-        struct strbuf *buffer = &buffers[i & 1];
-        strbuf_clear(buffer);
-        struct stage_io io = {&n->stages[i], scratch, in, buffer, moved};
-        enum status st = n->stages[i].kind->run(&io);
+    struct stage_io io = {.scratch = scratch, .in = in, .head_len = 1};
+    int free_buffer = 0;
+    for (int i = 0; i < n->n_stages && io.in.len > 0; i++) {
+        io.out = &buffers[free_buffer];
+        io.stage = &n->stages[i];
+        io.same = false;
+        strbuf_clear(io.out);
+        enum status st = io.stage->kind->run(&io);
         if (st != STATUS_OK) return st;
-        if (buffer->failed) return STATUS_NO_MEMORY;
-        in = (struct str){buffer->data ? buffer->data : "", buffer->len};
+        if (io.out->failed) return STATUS_NO_MEMORY;
+        if (io.same) continue;
+        io.in = (struct str){io.out->data ? io.out->data : "", io.out->len};
+        free_buffer = 1 - free_buffer;
     }
-    *out = in;
+    *out = io.in;
+    *moved = io.head_len == 0;
     return STATUS_OK;
 }
