@@ -1,6 +1,9 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "engine/tokenizer/regex.h"
 
+#include "engine/tokenizer/char_class.h"
+#include "engine/tokenizer/scan.h"
+
 #include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +16,25 @@
 #define JIT_STACK_MAX     ((size_t)16 * 1024 * 1024)
 #define REGEX_LITERAL_MAX 4096
 
-struct regex {
-    pcre2_code *code; /* NULL for a literal */
+struct regex { /* one of three */
+    pcre2_code *code;
+    scan_fn *scan;
     char *literal;
     size_t literal_len;
 };
 
 enum status regex_compile(const char *pattern, struct regex **out, struct error *err)
+{
+    scan_fn *scan = scan_find(pattern);
+    if (!scan) return regex_compile_pcre2(pattern, out, err);
+    char_class_init();
+    struct regex *r = *out = calloc(1, sizeof(*r));
+    if (!r) return error_set(err, STATUS_NO_MEMORY, "out of memory for a pattern");
+    r->scan = scan;
+    return STATUS_OK;
+}
+
+enum status regex_compile_pcre2(const char *pattern, struct regex **out, struct error *err)
 {
     *out = NULL;
     if (strlen(pattern) > REGEX_PATTERN_SIZE_MAX)
@@ -77,6 +92,11 @@ enum status regex_literal(const char *text, struct regex **out, struct error *er
     r->literal_len = len;
     *out = r;
     return STATUS_OK;
+}
+
+scan_fn *regex_scanner(const struct regex *r)
+{
+    return r->scan;
 }
 
 void regex_free(struct regex *r)
@@ -137,6 +157,12 @@ static enum regex_result next_literal(const struct regex *r, struct str s, struc
 enum regex_result regex_next(const struct regex *r, struct regex_scratch *scratch, struct str s,
                              struct regex_cursor *c, size_t *start, size_t *end)
 {
+    if (r->scan) {
+        if (c->at >= s.len) return REGEX_END;
+        *start = c->at;
+        *end = c->at = r->scan(s.data, s.len, c->at);
+        return REGEX_MATCH;
+    }
     if (!r->code) return next_literal(r, s, c, start, end);
     if (!scratch_ready(scratch)) return REGEX_NO_MEMORY;
     while (c->at <= s.len) {

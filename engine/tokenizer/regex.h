@@ -10,6 +10,7 @@
 
 #include "config/base/status.h"
 #include "config/base/str.h"
+#include "engine/tokenizer/scan.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +20,11 @@ struct regex;
 /* Patterns up to this many bytes: the longest published one has about 600. */
 #define REGEX_PATTERN_SIZE_MAX 16384
 
+/* Patterns that nearly all models share have a matcher by hand (scan.h), all others PCRE2's. */
 enum status regex_compile(const char *pattern, struct regex **out, struct error *err);
+/* Never by hand: what the matchers by hand are compared with. */
+enum status regex_compile_pcre2(const char *pattern, struct regex **out, struct error *err);
+scan_fn *regex_scanner(const struct regex *r); /* NULL: it has none */
 /* Matches the text itself. */
 enum status regex_literal(const char *text, struct regex **out, struct error *err);
 void regex_free(struct regex *r);
