@@ -1,117 +1,147 @@
-/* tokcat - the tokenizer as a filter, for tokenizer_diff.py.
+/* tokcat - the tokenizer as a filter of frames, for the differential tests.
  *
- *   tokcat [--special] tokenizer.json             lines of JSON strings in, JSON arrays of ids out
- *   tokcat --decode [--skip-special] tokenizer.json   the reverse
- *   tokcat --stream tokenizer.json                like --decode, through the incremental decoder
+ *   tokcat PATH        a tokenizer.json, a rank or SentencePiece file's directory, or a model's
  *
- * Added tokens in the text are found, as Hugging Face does; --special adds BOS and the like. */
+ * A request is one letter, the length of what follows (4 bytes, little-endian) and a text (UTF-8,
+ * NUL allowed) or 32-bit ids:
+ *
+ *   e text   encode              E text   the same with the post-processor's tokens
+ *   p text   encode, special tokens in the text are plain text
+ *   d ids    decode              s ids    the same id by id, through the incremental decoder
+ *   c ids    id by id, the decoder's state moved to another place every few ids
+ *   D S C    as d s c, special tokens skipped
+ *
+ * The answer is one byte (0 = done, 1 = refused), a length, and ids or text, or why it was refused.
+ * Exit status 3: the tokenizer itself was refused, the reason is on stderr. */
 #include "config/base/file.h"
-#include "config/base/json.h"
 #include "config/limits.h"
 #include "engine/tokenizer/tokenizer.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-struct options {
-    bool decode, stream, special, skip_special;
-    const char *path;
-};
+#define FRAME_SIZE_MAX (64u << 20)
+#define EXIT_REFUSED   3
 
-static bool encode_line(const struct tokenizer *t, const struct options *o, const cJSON *line,
-                        struct strbuf *out, struct error *err)
+static bool read_frame(int *op, char **data, size_t *cap, uint32_t *len)
 {
-    struct token_vec ids = {0};
-    if (!cJSON_IsString(line)) return false;
-    enum status st = tokenizer_encode(t, line->valuestring, strlen(line->valuestring), o->special,
-                                      true, 0, &ids, err);
-    strbuf_add_char(out, '[');
-    for (size_t i = 0; i < ids.len; i++) strbuf_addf(out, i ? ",%d" : "%d", ids.ids[i]);
-    strbuf_add_char(out, ']');
-    token_vec_free(&ids);
-    return st == STATUS_OK;
+    uint8_t head[4];
+    *op = getchar();
+    if (*op == EOF || fread(head, 1, sizeof(head), stdin) != sizeof(head)) return false;
+    *len = head[0] | (uint32_t)head[1] << 8 | (uint32_t)head[2] << 16 | (uint32_t)head[3] << 24;
+    if (*len > FRAME_SIZE_MAX) return false;
+    if (*len >= *cap) {
+        free(*data);
+        *cap = (size_t)*len + 1;
+        *data = malloc(*cap);
+        if (!*data) return false;
+    }
+    return fread(*data, 1, *len, stdin) == *len;
 }
 
-static bool decode_line(const struct tokenizer *t, const struct options *o, const cJSON *line,
-                        struct strbuf *out)
+static bool write_frame(int refused, const void *data, size_t len)
+{
+    uint8_t head[5] = {(uint8_t)refused, (uint8_t)len, (uint8_t)(len >> 8), (uint8_t)(len >> 16),
+                       (uint8_t)(len >> 24)};
+    return fwrite(head, 1, sizeof(head), stdout) == sizeof(head) &&
+           (len == 0 || fwrite(data, 1, len, stdout) == len);
+}
+
+static bool encode_frame(const struct tokenizer *t, int op, const char *text, size_t len)
 {
     struct token_vec ids = {0};
+    struct error err = {0};
+    /* The text in memory of just its size: a read beyond its end is seen by the sanitizer. */
+    char *exact = malloc(len ? len : 1);
+    if (!exact) return false;
+    memcpy(exact, text, len);
+    enum status st = tokenizer_encode(t, exact, len, op == 'E', op != 'p', 0, &ids, &err);
+    bool good = st == STATUS_OK ? write_frame(0, ids.ids, ids.len * sizeof(ids.ids[0]))
+                                : write_frame(1, err.message, strlen(err.message));
+    free(exact);
+    token_vec_free(&ids);
+    return good;
+}
+
+static void stream(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip, bool move,
+                   struct strbuf *out)
+{
+    struct detok states[2];
+    int at = 0;
+    detok_init(&states[0], t, skip);
+    for (size_t i = 0; i < n; i++) {
+        detok_push(&states[at], ids[i], out);
+        if (move && (i * 7 + n) % 3 == 0) {
+            states[!at] = states[at];
+            memset(&states[at], 0xA5, sizeof(states[at]));
+            at = !at;
+        }
+    }
+    detok_finish(&states[at], out);
+}
+
+static bool decode_frame(const struct tokenizer *t, int op, const void *data, size_t len)
+{
+    bool skip = isupper(op);
+    size_t n = len / sizeof(int32_t);
+    int32_t *ids = malloc(n ? len : 1);
+    if (!ids) return false;
+    memcpy(ids, data, n * sizeof(int32_t));
     struct strbuf text;
     strbuf_init(&text, 0);
-    const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, line)
-    {
-        int64_t id = 0;
-        if (!json_as_i64(item, INT32_MIN, INT32_MAX, &id) || !token_vec_push(&ids, (int32_t)id))
-            return false;
-    }
-    if (o->stream) {
-        struct detok d;
-        detok_init(&d, t, o->skip_special);
-        for (size_t i = 0; i < ids.len; i++) detok_push(&d, ids.ids[i], &text);
-        detok_finish(&d, &text);
-    } else {
-        tokenizer_decode(t, ids.ids, ids.len, o->skip_special, &text);
-    }
-    strbuf_add_json(out, text.data ? text.data : "", text.len);
+    if (tolower(op) == 'd')
+        tokenizer_decode(t, ids, n, skip, &text);
+    else
+        stream(t, ids, n, skip, tolower(op) == 'c', &text);
+    bool good = !text.failed && write_frame(0, text.data, text.len);
     strbuf_free(&text);
-    token_vec_free(&ids);
-    return true;
+    free(ids);
+    return good;
 }
 
-static bool parse_options(int argc, char **argv, struct options *o)
+static enum status load(const char *path, struct tokenizer **t, struct error *err)
 {
-    const struct {
-        const char *name;
-        bool *flag;
-    } flags[] = {{"--decode", &o->decode},
-                 {"--stream", &o->stream},
-                 {"--special", &o->special},
-                 {"--skip-special", &o->skip_special}};
-    for (int i = 1; i < argc; i++) {
-        bool known = false;
-        for (size_t k = 0; k < sizeof(flags) / sizeof(flags[0]); k++)
-            if (!strcmp(flags[k].name, argv[i])) known = *flags[k].flag = true;
-        if (!known) o->path = argv[i];
-    }
-    return o->path != NULL;
+    struct stat info;
+    char *json = NULL;
+    size_t len = 0;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return tokenizer_load(path, t, err);
+    enum status st = file_read(path, LIMIT_JSON_SIZE, &json, &len, err);
+    if (st == STATUS_OK) st = tokenizer_parse(json, len, NULL, 0, t, err);
+    free(json);
+    return st;
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = {0};
     struct error err = {0};
     struct tokenizer *t = NULL;
-    char *json = NULL, *line = NULL;
-    size_t json_len = 0, line_cap = 0;
-    if (!parse_options(argc, argv, &o)) {
-        fprintf(stderr, "usage: tokcat [--special] [--decode|--stream] [--skip-special] FILE\n");
+    char *data = NULL;
+    size_t cap = 0;
+    uint32_t len = 0;
+    int op = 0;
+    if (argc != 2) {
+        fprintf(stderr, "usage: tokcat PATH <REQUESTS >ANSWERS\n");
         return 2;
     }
-    int rc = 1;
-    struct strbuf out;
-    strbuf_init(&out, 0);
-    if (file_read(o.path, LIMIT_JSON_SIZE, &json, &json_len, &err) != STATUS_OK ||
-        tokenizer_parse(json, json_len, NULL, 0, &t, &err) != STATUS_OK)
-        goto out;
-    for (ssize_t len; (len = getline(&line, &line_cap, stdin)) > 0;) {
-        cJSON *item = NULL;
-        bool good = json_parse(line, (size_t)len, NULL, &item, &err) == STATUS_OK;
-        strbuf_clear(&out);
-        if (good)
-            good = o.decode || o.stream ? decode_line(t, &o, item, &out)
-                                        : encode_line(t, &o, item, &out, &err);
-        cJSON_Delete(item);
-        if (!good) goto out;
-        puts(out.data);
+    if (load(argv[1], &t, &err) != STATUS_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return EXIT_REFUSED;
     }
-    rc = 0;
-out:
-    if (rc) fprintf(stderr, "tokcat: %s\n", err.message);
+    bool good = true;
+    while (good && read_frame(&op, &data, &cap, &len)) {
+        if (strchr("eEp", op))
+            good = encode_frame(t, op, data, len);
+        else if (strchr("dDsScC", op))
+            good = decode_frame(t, op, data, len);
+        else
+            good = false;
+    }
+    good = good && feof(stdin) && fflush(stdout) == 0;
+    if (!good) fprintf(stderr, "tokcat: a request that is none, or no memory\n");
     tokenizer_free(t);
-    strbuf_free(&out);
-    free(json);
-    free(line);
-    return rc;
+    free(data);
+    return good ? 0 : 1;
 }

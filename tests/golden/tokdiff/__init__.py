@@ -1,0 +1,1 @@
+"""The differential tests of the tokenizer: texts, tokenizers, comparison."""
