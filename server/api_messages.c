@@ -2,6 +2,7 @@
 
 #include "config/base/check.h"
 #include "config/base/str.h"
+#include "engine/template/template.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ static const struct role_row {
 
 struct convert {
     struct error *err;
-    bool as_parts;
+    enum content_form form;
     int index; /* of the message */
     cJSON *to; /* the converted message */
 };
@@ -71,24 +72,29 @@ static bool append(cJSON *array, cJSON *item)
 
 /* --- content --------------------------------------------------------------------------------- */
 
-static cJSON *text_part(const char *text)
+/* Takes the text over. */
+static cJSON *text_part(cJSON *text)
 {
     cJSON *part = cJSON_CreateObject();
 
-    if (part && add(part, "type", cJSON_CreateString("text")) &&
-        add(part, "text", cJSON_CreateString(text)))
-        return part;
+    if (!part || !add(part, "type", cJSON_CreateStringReference("text"))) {
+        cJSON_Delete(part);
+        cJSON_Delete(text);
+        return NULL;
+    }
+    if (add(part, "text", text)) return part;
     cJSON_Delete(part);
     return NULL;
 }
 
 static enum status add_text_content(struct convert *c, const char *text)
 {
-    if (!c->as_parts) {
-        return add(c->to, "content", cJSON_CreateString(text)) ? STATUS_OK : no_memory(c);
-    }
+    if (c->form != CONTENT_ONLY_PARTS)
+        return add(c->to, "content", cJSON_CreateStringReference(text)) ? STATUS_OK : no_memory(c);
     cJSON *list = cJSON_CreateArray();
-    if (list && append(list, text_part(text)) && add(c->to, "content", list)) return STATUS_OK;
+    if (list && append(list, text_part(cJSON_CreateStringReference(text))) &&
+        add(c->to, "content", list))
+        return STATUS_OK;
     return no_memory(c);
 }
 
@@ -135,9 +141,9 @@ static enum status join_parts(struct convert *c, const cJSON *parts)
         if (part != parts->child) strbuf_add_char(&text, '\n');
         strbuf_add_str(&text, s);
     }
-    if (st == STATUS_OK) {
-        st = text.failed ? no_memory(c) : add_text_content(c, text.data ? text.data : "");
-    }
+    if (st == STATUS_OK &&
+        (text.failed || !add(c->to, "content", cJSON_CreateString(text.data ? text.data : ""))))
+        st = no_memory(c);
     strbuf_free(&text);
     return st;
 }
@@ -151,7 +157,8 @@ static enum status list_parts(struct convert *c, const cJSON *parts)
     {
         const char *s;
         enum status st = part_text(c, part, &s);
-        if (st == STATUS_OK && !append(list, text_part(s))) st = no_memory(c);
+        if (st == STATUS_OK && !append(list, text_part(cJSON_CreateStringReference(s))))
+            st = no_memory(c);
         if (st != STATUS_OK) {
             cJSON_Delete(list);
             return st;
@@ -163,70 +170,85 @@ static enum status list_parts(struct convert *c, const cJSON *parts)
 static enum status read_content(struct convert *c, const struct message_field *f, const cJSON *v)
 {
     if (cJSON_IsString(v)) return add_text_content(c, v->valuestring);
-    if (cJSON_IsArray(v)) return c->as_parts ? list_parts(c, v) : join_parts(c, v);
+    if (cJSON_IsArray(v)) return c->form == CONTENT_STRING ? join_parts(c, v) : list_parts(c, v);
     return bad_field(c, f->name, "must be a string or an array of parts");
 }
 
 /* --- tool calls ------------------------------------------------------------------------------ */
 
 /* Templates want the arguments as an object; clients send back the text that they got. */
-static enum status read_arguments(const struct convert *c, const cJSON *v, cJSON **out)
+static enum status add_arguments(const struct convert *c, const cJSON *v, cJSON *to)
 {
     static const struct json_limits limits = {.max_size = 16u << 20};
     struct error why;
+    cJSON *made = NULL;
 
-    if (cJSON_IsObject(v)) {
-        *out = cJSON_Duplicate(v, true);
-        return *out ? STATUS_OK : no_memory(c);
-    }
-    if (!v || cJSON_IsNull(v) || (cJSON_IsString(v) && v->valuestring[0] == '\0')) {
-        *out = cJSON_CreateObject();
-        return *out ? STATUS_OK : no_memory(c);
-    }
+    if (cJSON_IsObject(v))
+        return cJSON_AddItemReferenceToObject(to, "arguments", (cJSON *)v) ? STATUS_OK
+                                                                           : no_memory(c);
+    if (!v || cJSON_IsNull(v) || (cJSON_IsString(v) && v->valuestring[0] == '\0'))
+        return add(to, "arguments", cJSON_CreateObject()) ? STATUS_OK : no_memory(c);
     if (cJSON_IsString(v)) {
-        enum status st = json_parse(v->valuestring, strlen(v->valuestring), &limits, out, &why);
+        enum status st = json_parse(v->valuestring, strlen(v->valuestring), &limits, &made, &why);
         if (st == STATUS_NO_MEMORY) return no_memory(c);
-        if (st == STATUS_OK && cJSON_IsObject(*out)) return STATUS_OK;
-        if (st == STATUS_OK) cJSON_Delete(*out);
-        *out = NULL;
+        if (st == STATUS_OK && cJSON_IsObject(made)) {
+            if (!template_keep_numbers(made, v->valuestring, strlen(v->valuestring))) {
+                cJSON_Delete(made);
+                return no_memory(c);
+            }
+            return add(to, "arguments", made) ? STATUS_OK : no_memory(c);
+        }
+        if (st == STATUS_OK) cJSON_Delete(made);
     }
     return bad_field(c, "tool_calls", "holds a call whose arguments are not a JSON object");
 }
 
+/* The function of a call, its members in the client's order. */
+static enum status convert_function(struct convert *c, const cJSON *function, cJSON *to)
+{
+    enum status st = STATUS_OK;
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, function)
+    {
+        if (strcmp(item->string, "arguments") == 0)
+            st = add_arguments(c, item, to);
+        else if (strcmp(item->string, "name") == 0 &&
+                 !add(to, "name", cJSON_CreateStringReference(item->valuestring)))
+            st = no_memory(c);
+        if (st != STATUS_OK) return st;
+    }
+    return json_get(to, "arguments") ? STATUS_OK : add_arguments(c, NULL, to);
+}
+
+static bool is_string_or_null(const cJSON *v)
+{
+    return !v || cJSON_IsNull(v) || cJSON_IsString(v);
+}
+
 static enum status convert_call(struct convert *c, const cJSON *call, cJSON *to)
 {
-    const cJSON *function = json_get(call, "function");
-    const cJSON *name = cJSON_IsObject(function) ? json_get(function, "name") : NULL;
-    const cJSON *id = json_get(call, "id");
-    const cJSON *type = json_get(call, "type");
-    cJSON *arguments = NULL, *inner;
-    enum status st;
+    const cJSON *function = json_get(call, "function"), *type = json_get(call, "type");
+    const cJSON *item;
 
-    if (!cJSON_IsString(name) || (id && !cJSON_IsString(id) && !cJSON_IsNull(id)) ||
-        (type && (!cJSON_IsString(type) || strcmp(type->valuestring, "function") != 0)))
+    if (!cJSON_IsObject(function) || !cJSON_IsString(json_get(function, "name")) ||
+        !is_string_or_null(json_get(call, "id")) || !is_string_or_null(type) ||
+        (cJSON_IsString(type) && strcmp(type->valuestring, "function") != 0))
         return bad_field(c, "tool_calls",
                          "must hold calls of type 'function' with an id and a named function");
-    st = read_arguments(c, json_get(function, "arguments"), &arguments);
-    if (st != STATUS_OK) return st;
-    inner = cJSON_CreateObject();
-    if (!inner || !add(inner, "name", cJSON_CreateString(name->valuestring))) {
-        cJSON_Delete(arguments);
-        cJSON_Delete(inner);
-        return no_memory(c);
+    cJSON_ArrayForEach(item, call)
+    {
+        bool plain = strcmp(item->string, "id") == 0 || strcmp(item->string, "type") == 0;
+        if (plain && cJSON_IsString(item) &&
+            !add(to, item->string, cJSON_CreateStringReference(item->valuestring)))
+            return no_memory(c);
+        if (item != function) continue;
+        cJSON *made = cJSON_CreateObject();
+        if (!add(to, "function", made)) return no_memory(c);
+        enum status st = convert_function(c, function, made);
+        if (st != STATUS_OK) return st;
     }
-    if (!add(inner, "arguments", arguments)) {
-        cJSON_Delete(inner);
-        return no_memory(c);
-    }
-    if (cJSON_IsString(id) && !add(to, "id", cJSON_CreateString(id->valuestring))) {
-        cJSON_Delete(inner);
-        return no_memory(c);
-    }
-    if (!add(to, "type", cJSON_CreateString("function"))) {
-        cJSON_Delete(inner);
-        return no_memory(c);
-    }
-    return add(to, "function", inner) ? STATUS_OK : no_memory(c);
+    return STATUS_OK;
 }
 
 static enum status read_tool_calls(struct convert *c, const struct message_field *f, const cJSON *v)
@@ -256,20 +278,8 @@ static enum status read_tool_calls(struct convert *c, const struct message_field
 static enum status read_string(struct convert *c, const struct message_field *f, const cJSON *v)
 {
     if (!cJSON_IsString(v)) return bad_field(c, f->name, "must be a string");
-    return add(c->to, f->name, cJSON_CreateString(v->valuestring)) ? STATUS_OK : no_memory(c);
-}
-
-/* Older clients and templates say reasoning_content, newer ones reasoning. */
-static enum status read_reasoning(struct convert *c, const struct message_field *f, const cJSON *v)
-{
-    static const char *const names[] = {"reasoning", "reasoning_content"};
-
-    if (!cJSON_IsString(v)) return bad_field(c, f->name, "must be a string");
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (json_get(c->to, names[i])) continue;
-        if (!add(c->to, names[i], cJSON_CreateString(v->valuestring))) return no_memory(c);
-    }
-    return STATUS_OK;
+    return add(c->to, f->name, cJSON_CreateStringReference(v->valuestring)) ? STATUS_OK
+                                                                            : no_memory(c);
 }
 
 static enum status read_ignored(struct convert *c, const struct message_field *f, const cJSON *v)
@@ -289,14 +299,15 @@ static enum status refuse(struct convert *c, const struct message_field *f, cons
 }
 
 static const struct message_field message_fields[] = {
-    {"role", ROLE_ANY, read_ignored}, /* read first, by convert_one */
+    {"role", ROLE_ANY, read_string},
     {"content", ROLE_ANY, read_content},
     {"name", ROLE_ANY, read_string},
     {"tool_calls", ROLE_ASSISTANT, read_tool_calls},
     {"tool_call_id", ROLE_TOOL, read_string},
     {"refusal", ROLE_ASSISTANT, read_string},
-    {"reasoning", ROLE_ASSISTANT, read_reasoning},
-    {"reasoning_content", ROLE_ASSISTANT, read_reasoning},
+    {"reasoning_content", ROLE_ASSISTANT, read_string},
+    {"thinking", ROLE_ASSISTANT, read_string},
+    {"reasoning", ROLE_ASSISTANT, read_string},
     {"annotations", ROLE_ASSISTANT, read_ignored}, /* of an answer sent back */
     {"audio", ROLE_ASSISTANT, refuse},
     {"function_call", ROLE_ASSISTANT, refuse},
@@ -321,25 +332,39 @@ static enum status find_role(const struct convert *c, const cJSON *v, enum role 
     return bad_field(c, "role", "must be system, developer, user, assistant, tool or function");
 }
 
-/* Only an assistant that called a tool, or that refused, may have said nothing. */
-static enum status check_content(struct convert *c, enum role role)
+/* What the model thought has three names among clients and templates.  As transformers does it: the
+ * first one given is "reasoning_content" as well, and "thinking" where that is not given. */
+static const cJSON *find_reasoning(const cJSON *message)
 {
-    if (json_get(c->to, "content")) return STATUS_OK;
-    if (role != ROLE_ASSISTANT && role != ROLE_FUNCTION)
-        return bad_field(c, "content", "is required");
-    return add_text_content(c, "");
+    static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const cJSON *v = json_get(message, names[i]);
+        if (cJSON_IsString(v)) return v;
+    }
+    return NULL;
 }
 
+static bool add_alias(struct convert *c, const cJSON *reasoning, const char *name)
+{
+    return !reasoning || json_get(c->to, name) ||
+           add(c->to, name, cJSON_CreateStringReference(reasoning->valuestring));
+}
+
+/* The members in the client's order, as a template that prints a whole message shows them; those
+ * that are null are left out, as in transformers. */
 static enum status convert_one(struct convert *c, const cJSON *message)
 {
     enum role role = ROLE_USER;
     enum status st;
-    const cJSON *item;
+    const cJSON *item, *reasoning;
 
     if (!cJSON_IsObject(message)) return bad_field(c, "role", "is required: messages are objects");
     st = find_role(c, json_get(message, "role"), &role);
     if (st != STATUS_OK) return st;
-    if (!add(c->to, "role", cJSON_CreateString(json_get(message, "role")->valuestring)))
+    reasoning = role == ROLE_ASSISTANT ? find_reasoning(message) : NULL;
+    if (reasoning && !cJSON_IsString(json_get(message, "thinking")) &&
+        !add_alias(c, reasoning, "thinking"))
         return no_memory(c);
     cJSON_ArrayForEach(item, message)
     {
@@ -349,12 +374,17 @@ static enum status convert_one(struct convert *c, const cJSON *message)
         st = f->read(c, f, item);
         if (st != STATUS_OK) return st;
     }
-    return check_content(c, role);
+    if (!add_alias(c, reasoning, "reasoning_content")) return no_memory(c);
+    /* Only an assistant (that called a tool, or refused) may have said nothing. */
+    if (!json_get(c->to, "content") && role != ROLE_ASSISTANT && role != ROLE_FUNCTION)
+        return bad_field(c, "content", "is required");
+    return STATUS_OK;
 }
 
-enum status messages_convert(const cJSON *messages, bool as_parts, cJSON **out, struct error *err)
+enum status messages_convert(const cJSON *messages, enum content_form form, cJSON **out,
+                             struct error *err)
 {
-    struct convert c = {.err = err, .as_parts = as_parts};
+    struct convert c = {.err = err, .form = form};
     cJSON *list = cJSON_CreateArray();
     const cJSON *message;
 
@@ -378,11 +408,37 @@ enum status messages_convert(const cJSON *messages, bool as_parts, cJSON **out, 
     return STATUS_OK;
 }
 
-const char *messages_last_text(const cJSON *converted)
+/* What continue_final_message continues: the last message's content, or the last text in it. */
+static cJSON *final_text(const cJSON *converted)
 {
     const cJSON *last = converted && converted->child ? converted->child->prev : NULL;
-    const cJSON *content = last ? json_get(last, "content") : NULL;
+    const cJSON *content = last ? json_get(last, "content") : NULL, *part, *text = NULL;
 
-    if (cJSON_IsArray(content) && content->child) content = json_get(content->child->prev, "text");
-    return cJSON_IsString(content) ? content->valuestring : NULL;
+    if (!cJSON_IsArray(content)) return (cJSON *)content;
+    cJSON_ArrayForEach(part, content) text = json_get(part, "text");
+    return (cJSON *)text;
+}
+
+enum status messages_mark_final(cJSON *converted, const char *mark, struct str *text,
+                                struct error *err)
+{
+    cJSON *at = final_text(converted);
+    size_t len, mark_size = strlen(mark) + 1;
+
+    if (!at)
+        return error_set_param(err, STATUS_INVALID, "continue_final_message",
+                               "'continue_final_message' is set but the final message has no "
+                               "text to continue.");
+    len = strlen(at->valuestring);
+    char *made = cJSON_malloc(len + mark_size);
+    if (!made) return error_set(err, STATUS_NO_MEMORY, "out of memory reading the messages");
+    memcpy(made, at->valuestring, len);
+    memcpy(made + len, mark, mark_size);
+    if (at->type & cJSON_IsReference)
+        at->type &= ~cJSON_IsReference; /* the client's own text stays as it is */
+    else
+        cJSON_free(at->valuestring);
+    at->valuestring = made;
+    *text = (struct str){made, len};
+    return STATUS_OK;
 }

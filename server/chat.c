@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+/* --- what the template sees ------------------------------------------------------------------- */
+
 /* Adds under a key, taking the item over; a key that is there already is replaced. */
 static bool put(cJSON *object, const char *key, cJSON *item)
 {
@@ -15,56 +17,61 @@ static bool put(cJSON *object, const char *key, cJSON *item)
     return false;
 }
 
-/* A token that the tokenizer lacks stays undefined, as in transformers' special_tokens_map. */
-static bool put_token(cJSON *object, const char *key, const char *token)
+/* The item stays the caller's; NULL becomes null. */
+static bool put_borrowed(cJSON *object, const char *key, const cJSON *item)
 {
-    return !token || !token[0] || put(object, key, cJSON_CreateString(token));
+    if (!item) return put(object, key, cJSON_CreateNull());
+    cJSON_DeleteItemFromObjectCaseSensitive(object, key);
+    return cJSON_AddItemReferenceToObject(object, key, (cJSON *)item);
+}
+
+static bool put_each(cJSON *object, const cJSON *members)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, members)
+    {
+        if (!put_borrowed(object, item->string, item)) return false;
+    }
+    return true;
 }
 
 /* Takes `messages` over. */
-static cJSON *make_context(const struct tokenizer *t, const struct api_params *p, cJSON *messages)
+static cJSON *make_context(const struct chat_templates *t, const struct chat_input *in,
+                           cJSON *messages)
 {
     cJSON *c = cJSON_CreateObject();
-    const cJSON *item;
-    bool ok;
 
     if (!c) {
         cJSON_Delete(messages);
         return NULL;
     }
-    ok = put(c, "messages", messages) && put(c, "tools", cJSON_CreateNull()) &&
-         put(c, "documents",
-             p->documents ? cJSON_Duplicate(p->documents, true) : cJSON_CreateNull()) &&
-         put(c, "add_generation_prompt", cJSON_CreateBool(p->add_generation_prompt)) &&
-         put_token(c, "bos_token", tokenizer_bos_token(t)) &&
-         put_token(c, "eos_token", tokenizer_eos_token(t)) &&
-         put_token(c, "unk_token", tokenizer_unk_token(t)) &&
-         put_token(c, "pad_token", tokenizer_pad_token(t)) &&
-         put_token(c, "reasoning_effort", p->reasoning_effort);
-    cJSON_ArrayForEach(item, p->template_kwargs)
-    {
-        ok = ok && put(c, item->string, cJSON_Duplicate(item, true));
-    }
-    if (ok) return c;
+    if (put(c, "messages", messages) && put_borrowed(c, "tools", in->tools) &&
+        put_borrowed(c, "documents", in->documents) &&
+        put(c, "add_generation_prompt", cJSON_CreateBool(in->add_generation_prompt)) &&
+        put_each(c, t->special_tokens) &&
+        (!in->reasoning_effort ||
+         put(c, "reasoning_effort", cJSON_CreateStringReference(in->reasoning_effort))) &&
+        put_each(c, in->template_kwargs))
+        return c;
     cJSON_Delete(c);
     return NULL;
 }
 
-static bool is_space(char c)
+static enum content_form content_form(const char *option, const struct template *t)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f);
+    struct template_contents knows = template_contents(t);
+
+    if (strcmp(option, "openai") == 0) return CONTENT_ONLY_PARTS;
+    if (strcmp(option, "string") == 0 || !knows.parts) return CONTENT_STRING;
+    return knows.strings ? CONTENT_ANY : CONTENT_ONLY_PARTS;
 }
 
-static struct str strip(const char *s, bool left, bool right)
-{
-    struct str r = str_from(s);
+/* --- continue_final_message --------------------------------------------------------------------- */
 
-    while (left && r.len > 0 && is_space(r.data[0])) r = (struct str){r.data + 1, r.len - 1};
-    while (right && r.len > 0 && is_space(r.data[r.len - 1])) r.len--;
-    return r;
-}
+/* transformers' render_jinja_template puts a mark behind the final message and cuts there; the blank
+ * at its end tells whether the template keeps a message's own trailing blanks. */
+static const char mark[] = "CONTINUE_FINAL_MESSAGE_TAG ";
 
-/* Last place of `needle`, or -1. */
 static ptrdiff_t find_last(struct str in, struct str needle)
 {
     if (needle.len > in.len) return -1;
@@ -73,30 +80,25 @@ static ptrdiff_t find_last(struct str in, struct str needle)
     return -1;
 }
 
-/* continue_final_message: what the template put behind the final message is cut off, the message's
- * own trailing spaces kept where the template kept them (transformers'
- * utils/chat_template_utils.py, render_jinja_template). */
-static enum status cut_after_last(struct strbuf *out, size_t start, const char *text,
-                                  struct error *err)
+static enum status cut_at_mark(struct strbuf *out, size_t start, struct str text, struct error *err)
 {
     struct str rendered = {out->data + start, out->len - start};
-    struct str bare = text ? strip(text, true, true) : (struct str){NULL, 0};
-    struct str tail = text ? strip(text, true, false) : bare;
-    ptrdiff_t at = bare.len > 0 ? find_last(rendered, bare) : -1;
+    struct str bare = template_strip(text, true, true), word = {mark, sizeof(mark) - 2};
+    ptrdiff_t at = find_last(rendered, word);
 
-    if (at < 0)
+    if (at < 0 || !memmem(rendered.data, rendered.len, bare.data, bare.len))
         return error_set_param(err, STATUS_INVALID, "continue_final_message",
                                "'continue_final_message' is set but the final message does not "
                                "appear in the text that the chat template made.");
-    size_t rest = rendered.len - (size_t)at, keep = bare.len;
-    /* transformers compares with the whole message: leading spaces make it cut all trailing ones. */
-    if (tail.len == strlen(text) && tail.len <= rest &&
-        memcmp(rendered.data + at, tail.data, tail.len) == 0)
-        keep = tail.len;
-    out->len = start + (size_t)at + keep;
+    struct str head = {rendered.data, (size_t)at};
+    if (rendered.len == head.len + word.len || rendered.data[head.len + word.len] != ' ')
+        head = template_strip(head, false, true);
+    out->len = start + head.len;
     out->data[out->len] = '\0';
     return STATUS_OK;
 }
+
+/* --- rendering ---------------------------------------------------------------------------------- */
 
 /* The template's words, with the field that they speak of. */
 static enum status name_template(struct error *err, enum status st)
@@ -107,33 +109,64 @@ static enum status name_template(struct error *err, enum status st)
                            inner.message);
 }
 
+/* Takes `context` over. */
+static enum status render(const struct template *t, cJSON *context, int64_t now, struct strbuf *out,
+                          struct error *err)
+{
+    struct error why = {0};
+    enum status st;
+
+    if (!context) return error_set(err, STATUS_NO_MEMORY, "out of memory rendering the chat");
+    st = template_render(t, context, now, out, &why);
+    if (st == STATUS_INVALID || st == STATUS_TOO_LARGE)
+        st = name_template(&why, st);
+    else if (st == STATUS_OK && out->failed)
+        st = error_set(&why, STATUS_NO_MEMORY, "out of memory rendering the chat");
+    if (st != STATUS_OK && err) *err = why;
+    return st;
+}
+
+enum status chat_render_input(const struct chat_templates *all, const char *content_format,
+                              const struct chat_input *in, int64_t now, struct strbuf *out,
+                              struct error *err)
+{
+    const struct chat_template *t;
+    cJSON *messages = NULL, *context = NULL;
+    struct str text = {NULL, 0};
+    size_t start = out->len;
+    enum status st = chat_templates_pick(all, in->tools != NULL, in->template_name, &t, err);
+
+    if (st != STATUS_OK) return st;
+    st = messages_convert(in->messages, content_form(content_format, t->compiled), &messages, err);
+    if (st != STATUS_OK) return st;
+    if (in->continue_final_message) st = messages_mark_final(messages, mark, &text, err);
+    if (st != STATUS_OK) {
+        cJSON_Delete(messages);
+        return st;
+    }
+    context = make_context(all, in, messages);
+    st = render(t->compiled, context, now, out, err);
+    if (st == STATUS_OK && in->continue_final_message) st = cut_at_mark(out, start, text, err);
+    cJSON_Delete(context);
+    return st;
+}
+
 enum status chat_render(const struct app *a, const struct api_params *p, int64_t now,
                         struct strbuf *out, struct error *err)
 {
-    bool as_parts = strcmp(a->opts->chat_template_content_format, "openai") == 0;
-    const struct chat_template *t;
-    cJSON *messages = NULL, *context = NULL;
-    size_t start = out->len;
-    enum status st;
+    const struct chat_input in = {
+        .messages = p->messages,
+        .documents = p->documents,
+        .template_kwargs = p->template_kwargs,
+        .reasoning_effort = p->reasoning_effort,
+        .add_generation_prompt = p->add_generation_prompt,
+        .continue_final_message = p->continue_final_message,
+    };
 
     if (!a->chat_templates)
         return error_set_param(err, STATUS_UNSUPPORTED, "messages",
                                "This model has no chat template. Start the server with "
                                "--chat-template FILE, or use /v1/completions.");
-    st = chat_templates_pick(a->chat_templates, false, NULL, &t, err);
-    if (st != STATUS_OK) return st;
-    st = messages_convert(p->messages, as_parts, &messages, err);
-    if (st != STATUS_OK) return st;
-    const char *last = messages_last_text(messages);
-    context = make_context(a->tokenizer, p, messages);
-    if (!context) return error_set(err, STATUS_NO_MEMORY, "out of memory rendering the chat");
-    st = template_render(t->compiled, context, now, out, err);
-    if (st == STATUS_INVALID || st == STATUS_TOO_LARGE)
-        st = name_template(err, st);
-    else if (st == STATUS_OK && out->failed)
-        st = error_set(err, STATUS_NO_MEMORY, "out of memory rendering the chat");
-    else if (st == STATUS_OK && p->continue_final_message)
-        st = cut_after_last(out, start, last, err);
-    cJSON_Delete(context);
-    return st;
+    return chat_render_input(a->chat_templates, a->opts->chat_template_content_format, &in, now,
+                             out, err);
 }

@@ -1,6 +1,8 @@
 #include "server/chat_templates.h"
 
+#include "config/base/check.h"
 #include "config/base/file.h"
+#include "config/base/json.h"
 #include "config/limits.h"
 
 #include <dirent.h>
@@ -15,6 +17,11 @@ enum { TEMPLATES_MAX = 64 };
 static const char extension[] = ".jinja";
 
 /* --- the collection --------------------------------------------------------------------------- */
+
+static enum status no_memory(struct error *err)
+{
+    return error_set(err, STATUS_NO_MEMORY, "out of memory loading chat templates");
+}
 
 /* The place of `name`, or where it belongs. */
 static size_t place_of(const struct chat_templates *t, const char *name, bool *found)
@@ -32,7 +39,7 @@ static enum status make_room(struct chat_templates *t, struct error *err)
     if (t->n < t->cap) return STATUS_OK;
     size_t cap = t->cap ? 2 * t->cap : 4;
     struct chat_template *items = realloc(t->items, cap * sizeof(*items));
-    if (!items) return error_set(err, STATUS_NO_MEMORY, "out of memory loading chat templates");
+    if (!items) return no_memory(err);
     t->items = items;
     t->cap = cap;
     return STATUS_OK;
@@ -55,7 +62,7 @@ static enum status add(struct chat_templates *t, const char *name, const char *t
     }
     new.name = strdup(name);
     if (!new.name) {
-        st = error_set(err, STATUS_NO_MEMORY, "out of memory loading chat templates");
+        st = no_memory(err);
         goto fail;
     }
     memmove(t->items + at + 1, t->items + at, (t->n - at) * sizeof(*t->items));
@@ -75,7 +82,91 @@ void chat_templates_free(struct chat_templates *t)
         free(t->items[i].name);
     }
     free(t->items);
+    cJSON_Delete(t->special_tokens);
     free(t);
+}
+
+/* --- special tokens --------------------------------------------------------------------------- */
+
+static bool set_token(cJSON *to, const char *name, const char *text)
+{
+    cJSON *made = cJSON_CreateString(text);
+    cJSON_DeleteItemFromObjectCaseSensitive(to, name);
+    if (made && cJSON_AddItemToObject(to, name, made)) return true;
+    cJSON_Delete(made);
+    return false;
+}
+
+/* A token is written as a string or as {"content": ...}. */
+static const char *token_text(const cJSON *v)
+{
+    if (cJSON_IsObject(v)) v = json_get(v, "content");
+    return cJSON_IsString(v) ? v->valuestring : NULL;
+}
+
+static bool set_tokens(cJSON *to, const cJSON *members, const char *ending)
+{
+    const cJSON *v;
+    size_t tail = strlen(ending);
+    cJSON_ArrayForEach(v, members)
+    {
+        size_t len = strlen(v->string);
+        const char *text = token_text(v);
+        if (!text || len < tail || strcmp(v->string + len - tail, ending) != 0) continue;
+        if (!set_token(to, v->string, text)) return false;
+    }
+    return true;
+}
+
+static bool set_all_tokens(cJSON *to, const cJSON *config)
+{
+    const cJSON *extra = json_get(config, "extra_special_tokens");
+    const cJSON *own = json_get(config, "model_specific_special_tokens");
+    return set_tokens(to, config, "_token") &&
+           (!cJSON_IsObject(extra) || set_tokens(to, extra, "")) &&
+           (!cJSON_IsObject(own) || set_tokens(to, own, ""));
+}
+
+/* What the tokenizer itself goes by; the files may lack it. */
+static bool set_known_tokens(cJSON *to, const struct tokenizer *t)
+{
+    const struct {
+        const char *name, *text;
+    } known[] = {{"bos_token", tokenizer_bos_token(t)},
+                 {"eos_token", tokenizer_eos_token(t)},
+                 {"unk_token", tokenizer_unk_token(t)},
+                 {"pad_token", tokenizer_pad_token(t)}};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (known[i].text && known[i].text[0] && !set_token(to, known[i].name, known[i].text))
+            return false;
+    return true;
+}
+
+static enum status read_object(const char *dir, const char *name, cJSON **out, struct error *err)
+{
+    char path[PATH_MAX];
+    enum status st = path_join(path, sizeof(path), dir, name, err);
+    if (st != STATUS_OK || !file_exists(path)) return st;
+    st = json_parse_file(path, NULL, out, err);
+    return st == STATUS_OK ? st : error_prepend(err, "%s", path);
+}
+
+static enum status load_special_tokens(struct chat_templates *t, const char *dir,
+                                       const struct tokenizer *tokenizer, struct error *err)
+{
+    cJSON *config = NULL, *map = NULL;
+    enum status st = read_object(dir, "tokenizer_config.json", &config, err);
+    if (st == STATUS_OK && !json_get(config, "added_tokens_decoder"))
+        st = read_object(dir, "special_tokens_map.json", &map, err);
+    if (st != STATUS_OK) goto out;
+    t->special_tokens = cJSON_CreateObject();
+    if (!t->special_tokens || !set_all_tokens(t->special_tokens, config) ||
+        !set_all_tokens(t->special_tokens, map) || !set_known_tokens(t->special_tokens, tokenizer))
+        st = no_memory(err);
+out:
+    cJSON_Delete(config);
+    cJSON_Delete(map);
+    return st;
 }
 
 /* --- loading ---------------------------------------------------------------------------------- */
@@ -160,8 +251,10 @@ enum status chat_templates_load(const struct options *o, const struct tokenizer 
     struct chat_templates *t = calloc(1, sizeof(*t));
     if (!err) err = &own;
     *out = NULL;
-    if (!t) return error_set(err, STATUS_NO_MEMORY, "out of memory loading chat templates");
+    if (!t) return no_memory(err);
     enum status st = load_all(t, o, tokenizer, err);
+    if (st == STATUS_OK && t->n > 0)
+        st = load_special_tokens(t, o->tokenizer ? o->tokenizer : o->model, tokenizer, err);
     if (st == STATUS_OK && t->n > 0)
         *out = t;
     else

@@ -9,6 +9,10 @@
  * 2. files beside the tokenizer, else beside the model: chat_template.jinja ("default") and
  *    additional_chat_templates/NAME.jinja, as transformers 5 saves them;
  * 3. "chat_template" of tokenizer_config.json: a string, or a list of {name, template}.
+ * With them go the special tokens that templates see, as transformers 5 has them in its
+ * special_tokens_map: every "..._token" of tokenizer_config.json that is a text, and the members of
+ * "extra_special_tokens" where that is an object; special_tokens_map.json counts where the
+ * configuration has no "added_tokens_decoder".
  * Threads: immutable once loaded; any may read. */
 
 #include "config/options.h"
@@ -22,6 +26,7 @@ struct chat_template {
 struct chat_templates {
     struct chat_template *items; /* [n], in the order of the names */
     size_t n, cap;
+    cJSON *special_tokens; /* an object: template variables by name ("bos_token": "<s>") */
 };
 
 /* *out is NULL when the model has no template at all.  A template that does not compile is an

@@ -8,6 +8,7 @@
  * each use of a name is a slot of some function around it. */
 
 #include "config/base/arena.h"
+#include "engine/template/template.h"
 #include "engine/template/value.h"
 
 enum node_kind {
@@ -129,6 +130,7 @@ struct template
     struct node_list body;
     struct scope scope;
     uint32_t n_slots;
+    struct template_contents contents;
 };
 
 struct compiler; /* compile.h */

@@ -99,4 +99,7 @@ bool parse_template(struct compiler *c);
 /* scope.c */
 bool resolve_template(struct compiler *c);
 
+/* contents.c: fills tmpl->contents */
+bool find_contents(struct compiler *c);
+
 #endif

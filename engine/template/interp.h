@@ -9,6 +9,8 @@
 #include "engine/template/ast.h"
 #include "engine/template/value.h"
 
+#include <cjson/cJSON.h>
+
 /* Variables of one function (the template, a macro call, a recursive loop's call). */
 struct activation {
     struct activation *parent; /* of the function around it, at the time of its definition */
@@ -174,6 +176,8 @@ bool format_pad(struct render *r, const struct format_spec *spec, const char *s,
 bool parse_float_text(struct str s, double *out);
 bool parse_int_text(struct str s, int base, int64_t *out);
 
+/* --- json_in.c --- */
+bool value_from_json(struct render *r, const cJSON *item, struct value *out);
 /* --- json_out.c --- */
 bool filter_tojson(struct render *r, struct value v, const struct args *a, struct value *out);
 

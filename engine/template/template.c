@@ -82,7 +82,8 @@ enum status template_compile(const char *text, size_t len, struct template **out
     if (!c.tmpl) return error_set(err, STATUS_NO_MEMORY, "chat template: out of memory");
     arena_init(&c.tmpl->arena, ARENA_SIZE);
     arena_init(&c.scratch, ARENA_SIZE);
-    bool ok = normalize(&c, text, len) && lex(&c) && parse_template(&c) && resolve_template(&c);
+    bool ok = normalize(&c, text, len) && lex(&c) && parse_template(&c) && resolve_template(&c) &&
+              find_contents(&c);
     arena_free(&c.scratch);
     if (ok) {
         *out = c.tmpl;
@@ -166,68 +167,11 @@ void render_leave(struct render *r)
 
 /* --- rendering --------------------------------------------------------------------------------- */
 
-static bool value_from_json(struct render *r, const cJSON *item, int depth, struct value *out);
-
-static bool list_from_json(struct render *r, const cJSON *item, int depth, struct value *out)
-{
-    struct vlist *l = vlist_new(r, 4);
-    if (!l) return false;
-    const cJSON *child;
-    cJSON_ArrayForEach(child, item)
-    {
-        struct value v;
-        if (!value_from_json(r, child, depth + 1, &v) || !vlist_push(r, l, v)) return false;
-    }
-    *out = VALUE_OF(VALUE_LIST, list, l);
-    return true;
-}
-
-static bool dict_from_json(struct render *r, const cJSON *item, int depth, struct value *out)
-{
-    struct vdict *d = vdict_new(r);
-    if (!d) return false;
-    const cJSON *child;
-    cJSON_ArrayForEach(child, item)
-    {
-        struct value key, v;
-        const char *name = child->string ? child->string : "";
-        if (!value_str_view(r, name, strlen(name), false, &key) ||
-            !value_from_json(r, child, depth + 1, &v) || !vdict_set(r, d, key, v))
-            return false;
-    }
-    *out = VALUE_OF(VALUE_DICT, dict, d);
-    return true;
-}
-
-/* Numbers of JSON arrive as doubles: an integral one prints as an int. */
-static struct value number_from_json(double d)
-{
-    if (d >= -9007199254740992.0 && d <= 9007199254740992.0 && d == (double)(int64_t)d)
-        return value_int((int64_t)d);
-    return value_float(d);
-}
-
-static bool value_from_json(struct render *r, const cJSON *item, int depth, struct value *out)
-{
-    if (depth > LIMIT_JSON_DEPTH) return render_fail(r, "the context is nested too deeply");
-    if (cJSON_IsString(item) && item->valuestring)
-        return value_str_view(r, item->valuestring, strlen(item->valuestring), false, out);
-    if (cJSON_IsArray(item)) return list_from_json(r, item, depth, out);
-    if (cJSON_IsObject(item)) return dict_from_json(r, item, depth, out);
-    if (cJSON_IsBool(item))
-        *out = value_bool(cJSON_IsTrue(item));
-    else if (cJSON_IsNumber(item))
-        *out = number_from_json(item->valuedouble);
-    else
-        *out = value_none();
-    return true;
-}
-
 static bool render_body(struct render *r, const cJSON *context)
 {
     const struct template *t = r->tmpl;
     struct value v;
-    if (!value_from_json(r, context, 0, &v)) return false;
+    if (!value_from_json(r, context, &v)) return false;
     if (v.type != VALUE_DICT) return render_fail(r, "the context must be an object");
     r->context = v.dict;
     struct activation act = {.slots = render_alloc(r, t->n_slots + 1, sizeof(struct value))};

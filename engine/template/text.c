@@ -263,6 +263,11 @@ struct str text_strip(struct str s, const struct vstr *chars, bool left, bool ri
     return s;
 }
 
+struct str template_strip(struct str s, bool left, bool right)
+{
+    return text_strip(s, NULL, left, right);
+}
+
 static bool is_line_end(uint32_t cp)
 {
     return (cp >= 10 && cp <= 13) || (cp >= 0x1c && cp <= 0x1e) || cp == 0x85 || cp == 0x2028 ||

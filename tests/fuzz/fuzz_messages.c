@@ -3,6 +3,7 @@
 #include "server/api_messages.h"
 
 #include <stdint.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,11 +18,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (json_parse((const char *)data + 1, size - 1, &limits, &messages, &err) != STATUS_OK)
         return 0;
     if (cJSON_IsArray(messages)) {
-        enum status st = messages_convert(messages, data[0] & 1, &converted, &err);
+        enum content_form form = (enum content_form)(data[0] % 3);
+        enum status st = messages_convert(messages, form, &converted, &err);
         CHECK((st == STATUS_OK) == (converted != NULL));
         CHECK(st == STATUS_OK || err.message[0]);
-        cJSON_ArrayForEach(m, converted) CHECK(json_get(m, "role") && json_get(m, "content"));
-        messages_last_text(converted);
+        cJSON_ArrayForEach(m, converted) CHECK(json_get(m, "role"));
+        struct str text = {NULL, 0};
+        if (converted && messages_mark_final(converted, "MARK ", &text, &err) == STATUS_OK)
+            CHECK(strcmp(text.data + text.len, "MARK ") == 0);
     }
     cJSON_Delete(converted);
     cJSON_Delete(messages);

@@ -20,7 +20,7 @@ static int setup(void **state)
     memset(&fake_engine, 0, sizeof(fake_engine));
     fake_engine.max_requests = FAKE_MAX_REQUESTS;
     fake_app.draining = fake_app.failed = false;
-    fake_app.chat_templates = (const struct chat_templates *)&fake_bos;
+    fake_app.chat_templates = &fake_templates;
     fake_options.chat_template_content_format = "auto";
     fake_bos = true;
     fake_app.loop = &loop;
@@ -536,7 +536,7 @@ static void messages_reach_the_template(void **state)
     assert_number(fake_context, "messages.1.tool_calls.0.function.arguments.x.0", 1);
     assert_text(fake_context, "messages.1.tool_calls.0.id", "c1");
     assert_text(fake_context, "messages.1.reasoning_content", "r");
-    assert_text(fake_context, "messages.1.content", "");
+    assert_null(at(fake_context, "messages.1.content"));
     assert_text(fake_context, "messages.2.tool_call_id", "c1");
     token(0, 0, TOKEN_EOS, FINISH_STOP, true);
     fake_close(x, false);
