@@ -1,61 +1,83 @@
 #ifndef ENGINE_TOKENIZER_BPE_H
 #define ENGINE_TOKENIZER_BPE_H
 
-/* bpe.h - byte pair encoding: the table of merges and what merging one word needs.  A struct bpe
- * is built once, then read by any thread; a scratch belongs to one encoding. */
+/* bpe.h - byte pair encoding (Sennrich, Haddow, Birch, "Neural machine translation of rare words
+ * with subword units", 2016): start from characters or bytes, merge the adjacent pair of the lowest
+ * rank, the leftmost of equals, until no pair can merge.
+ *
+ * A struct bpe is built once, then read by any thread; a scratch belongs to one encoding. */
 
 #include "config/base/status.h"
 #include "config/base/str.h"
 #include "engine/tokenizer/vocab.h"
+#include "engine/tokenizer/word_map.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct tokenizer;
 
-#define BPE_DIRECT 0x800 /* characters below this find their id in a table */
-
 struct bpe_merge {
     int32_t left, right; /* left -1: an empty slot */
     uint32_t rank;
     int32_t id;
 };
-struct bpe {
-    struct bpe_merge *merges; /* open addressing */
-    size_t merge_mask;
-    int32_t direct[BPE_DIRECT];
-    int32_t byte_ids[256]; /* <0xNN> */
-    int32_t unk_id;        /* -1 = none */
-    bool byte_fallback, fuse_unk, ignore_merges;
-    /* No token has U+2581 after anything but U+2581: merges never cross into one, so a text may be
-     * cut before each and every word merged alone. */
-    bool cut_at_blanks;
-    /* Whether the merges make the token from its own text: 0 not known yet, 1 no, 2 yes.  Filled
-     * by whoever asks first; every thread would write the same. */
-    _Atomic uint8_t *reaches_itself;
-};
-struct bpe_scratch {
-    int32_t *ids, *next, *previous, *pair_ids;
-    uint32_t *ranks;
-    size_t cap;
-    struct bpe_candidate *heap;
-    size_t heap_len, heap_cap;
-};
-const struct bpe_merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_t right);
-/* bpe_merge.c: the word's ids into s->ids[0, *n_out); false: no memory. */
-bool bpe_merge_word(const struct bpe *b, const struct vocab *v, struct bpe_scratch *s,
-                    struct str word, size_t *n_out);
-void bpe_scratch_free(struct bpe_scratch *s);
-
-/* For files that are not tokenizer.json: makes BPE the model of t, whose vocab is filled.  Ranks
- * give the order of merging (equal ones: from the left); `merges` is copied. */
 struct bpe_options {
     int32_t unk_id; /* -1 = none */
     bool byte_fallback, fuse_unk, ignore_merges;
 };
+
+/* bpe_cut.c: between which neighbours no merge can ever happen, because no token has them side by
+ * side.  A text may be cut there, and each part merged alone. */
+struct bpe_cuts {
+    uint64_t *pairs; /* bits by hash of two characters; too many set only cost speed */
+    uint64_t *bytes; /* [1024] bits: the last byte of a cut character and the next one's first */
+};
+enum status bpe_cuts_init(struct bpe_cuts *c, struct error *err);
+void bpe_cuts_free(struct bpe_cuts *c);
+/* Notes what stands side by side in a token, whose text may be any bytes. */
+void bpe_cuts_learn(struct bpe_cuts *c, struct str token);
+/* The length of the text's longest start that may not be cut; text: valid UTF-8, not empty. */
+size_t bpe_cuts_first(const struct bpe_cuts *c, struct str text);
+
+struct bpe {
+    struct bpe_options options;
+    struct bpe_merge *merges; /* open addressing */
+    size_t merge_mask;
+    /* What stands in the text -> id.  With `takes_bytes` the ByteLevel pre-tokenizer leaves the
+     * bytes as they are, and these are the bytes that the tokens stand for. */
+    struct word_map words;
+    bool takes_bytes;
+    int32_t byte_ids[256]; /* takes_bytes: of each byte; else of the tokens <0xNN>, -1 = none */
+    char *prefix, *suffix; /* of all but the first, of the last character; NULL = none */
+    bool may_cut;
+    struct bpe_cuts cuts;
+    bool cut_at_blanks; /* no token has U+2581 after anything else */
+};
+
+/* For files that are not tokenizer.json: makes BPE the model of t, whose vocab is filled.  Ranks
+ * give the order of merging (equal ones: from the left); `merges` is copied. */
 enum status bpe_create(struct tokenizer *t, const struct bpe_merge *merges, size_t n_merges,
                        const struct bpe_options *options, struct error *err);
+
+struct bpe_cached { /* a word of at most 16 bytes that took more than one token */
+    struct word_key key;
+    uint8_t len, n_ids; /* len 0 = an empty slot */
+    int32_t ids[7];
+};
+struct bpe_scratch {
+    int32_t *ids, *next, *previous;
+    size_t cap;
+    struct bpe_candidate *heap;
+    size_t heap_len, heap_cap;
+    struct bpe_cached *cache;
+    size_t cache_mask;
+    struct strbuf affixed; /* a character with prefix or suffix */
+};
+const struct bpe_merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_t right);
+/* bpe_merge.c: the word's ids into s->ids[0, *n_out); false: no memory. */
+bool bpe_merge_word(const struct bpe *b, struct bpe_scratch *s, struct str word, size_t *n_out);
+void bpe_scratch_free(struct bpe_scratch *s);
 
 #endif

@@ -8,12 +8,12 @@
  * long ones keep the candidates in a heap over a linked list: O(n log n), so that a megabyte
  * without a blank costs no more per byte than text does.  Both give the same result. */
 
-#define SCAN_MAX 64 /* n*n/2 steps of a scan pass a heap's about here */
+#define SCAN_MAX 48 /* n*n/2 steps of a scan pass a heap's about here */
 #define NO_RANK  UINT32_MAX
 
 struct bpe_candidate {
-    uint32_t rank, at; /* ordered by rank, then position */
-    int32_t id;        /* what the pair becomes */
+    uint64_t order; /* rank, then position */
+    const struct bpe_merge *merge;
 };
 
 void bpe_scratch_free(struct bpe_scratch *s)
@@ -21,102 +21,120 @@ void bpe_scratch_free(struct bpe_scratch *s)
     if (!s) return;
     free(s->ids);
     free(s->heap);
+    free(s->cache);
+    strbuf_free(&s->affixed);
     *s = (struct bpe_scratch){0};
 }
 
-/* One block holds the five arrays. */
+/* One block holds the three arrays. */
 static bool reserve(struct bpe_scratch *s, size_t n)
 {
     if (n <= s->cap) return true;
     size_t cap = n < 256 ? 256 : n + n / 2;
-    int32_t *block = malloc(5 * cap * sizeof(*block));
+    int32_t *block = malloc(3 * cap * sizeof(*block));
     if (!block) return false;
     free(s->ids);
     s->ids = block;
-    s->pair_ids = block + cap;
-    s->ranks = (uint32_t *)(block + 2 * cap);
-    s->next = block + 3 * cap;
-    s->previous = block + 4 * cap;
+    s->next = block + cap;
+    s->previous = block + 2 * cap;
     s->cap = cap;
     return true;
 }
 
-static int32_t character_id(const struct bpe *b, const struct vocab *v, const char *from,
-                            const char **next)
+/* --- the first symbols ------------------------------------------------------------------------ */
+
+/* What the vocabulary is asked for: the character, with what the model puts before it inside a word
+ * and after it at the word's end. */
+static struct str symbol_text(const struct bpe *b, struct bpe_scratch *s, struct str c, bool first,
+                              bool last)
 {
-    *next = from;
-    uint32_t cp = unicode_next(next);
-    return cp < BPE_DIRECT ? b->direct[cp] : vocab_find(v, from, (size_t)(*next - from));
+    const char *prefix = first ? NULL : b->prefix, *suffix = last ? b->suffix : NULL;
+    if (!prefix && !suffix) return c;
+    strbuf_clear(&s->affixed);
+    strbuf_add_str(&s->affixed, prefix ? prefix : "");
+    strbuf_add(&s->affixed, c.data, c.len);
+    strbuf_add_str(&s->affixed, suffix ? suffix : "");
+    if (s->affixed.failed) return (struct str){NULL, 0};
+    return (struct str){s->affixed.data, s->affixed.len};
+}
+
+/* The tokens <0xNN> of the text's bytes; 0: one is missing. */
+static size_t fallback_ids(const struct bpe *b, struct str text, int32_t *ids)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        ids[i] = b->byte_ids[(uint8_t)text.data[i]];
+        if (ids[i] < 0) return 0;
+    }
+    return text.len;
 }
 
 /* The word's characters as ids.  A character that has none becomes its byte tokens, or unk_id; a
  * pending unk is written before the next known character only, not before byte tokens: so does
- * the reference. */
-static size_t first_ids(const struct bpe *b, const struct vocab *v, struct str word, int32_t *ids)
+ * the reference.  False: out of memory. */
+static bool first_ids(const struct bpe *b, struct bpe_scratch *s, struct str word, size_t *n_out)
 {
     size_t n = 0;
     bool unk_pending = false;
+    int32_t *ids = s->ids;
     for (const char *p = word.data, *end = p + word.len; p < end;) {
         const char *from = p;
-        int32_t id = character_id(b, v, from, &p);
-        if (id >= 0) {
-            if (unk_pending) ids[n++] = b->unk_id;
+        (void)unicode_next(&p);
+        struct str c = {from, (size_t)(p - from)};
+        c = symbol_text(b, s, c, from == word.data, p == end);
+        if (!c.data) return false;
+        const struct word *known = word_map_find(&b->words, c);
+        if (known) {
+            if (unk_pending) ids[n++] = b->options.unk_id;
             unk_pending = false;
-            ids[n++] = id;
+            ids[n++] = known->id;
             continue;
         }
-        bool bytes = b->byte_fallback;
-        for (const char *q = from; bytes && q < p; q++) bytes = b->byte_ids[(uint8_t)*q] >= 0;
-        if (bytes) {
-            for (const char *q = from; q < p; q++) ids[n++] = b->byte_ids[(uint8_t)*q];
-            continue;
-        }
-        if (b->unk_id < 0) continue; /* dropped: the vocabulary has no word for it */
-        if (unk_pending && !b->fuse_unk) ids[n++] = b->unk_id;
+        size_t n_bytes = b->options.byte_fallback ? fallback_ids(b, c, ids + n) : 0;
+        n += n_bytes;
+        if (n_bytes > 0 || b->options.unk_id < 0) continue; /* without unk it is dropped */
+        if (unk_pending && !b->options.fuse_unk) ids[n++] = b->options.unk_id;
         unk_pending = true;
     }
-    if (unk_pending) ids[n++] = b->unk_id;
-    return n;
+    if (unk_pending) ids[n++] = b->options.unk_id;
+    *n_out = n;
+    return true;
 }
 
-/* --- short words --------------------------------------------------------------------------------------- */
+/* --- short words ------------------------------------------------------------------------------ */
 
-static void look_up(const struct bpe *b, struct bpe_scratch *s, size_t i)
+struct pair {
+    uint32_t rank;
+    int32_t id;
+};
+
+static inline struct pair look_up(const struct bpe *b, int32_t left, int32_t right)
 {
-    const struct bpe_merge *m = bpe_find_merge(b, s->ids[i], s->ids[i + 1]);
-    s->ranks[i] = m ? m->rank : NO_RANK;
-    s->pair_ids[i] = m ? m->id : -1;
+    const struct bpe_merge *m = bpe_find_merge(b, left, right);
+    return m ? (struct pair){m->rank, m->id} : (struct pair){NO_RANK, -1};
 }
 
-static size_t merge_by_scan(const struct bpe *b, struct bpe_scratch *s, size_t n)
+static size_t merge_by_scan(const struct bpe *b, int32_t *ids, size_t n)
 {
-    for (size_t i = 0; i + 1 < n; i++) look_up(b, s, i);
+    struct pair pairs[SCAN_MAX];
+    for (size_t i = 0; i + 1 < n; i++) pairs[i] = look_up(b, ids[i], ids[i + 1]);
     while (n > 1) {
         size_t best = 0;
         for (size_t i = 1; i + 1 < n; i++)
-            if (s->ranks[i] < s->ranks[best]) best = i;
-        if (s->ranks[best] == NO_RANK) break;
-        s->ids[best] = s->pair_ids[best];
-        size_t tail = n - best - 2; /* symbols after the pair */
-        memmove(s->ids + best + 1, s->ids + best + 2, tail * sizeof(*s->ids));
-        if (tail > 0) {
-            memmove(s->ranks + best + 1, s->ranks + best + 2, (tail - 1) * sizeof(*s->ranks));
-            memmove(s->pair_ids + best + 1, s->pair_ids + best + 2,
-                    (tail - 1) * sizeof(*s->pair_ids));
-        }
+            if (pairs[i].rank < pairs[best].rank) best = i;
+        if (pairs[best].rank == NO_RANK) break;
+        ids[best] = pairs[best].id;
         n--;
-        if (best > 0) look_up(b, s, best - 1);
-        if (best + 1 < n) look_up(b, s, best);
+        for (size_t i = best + 1; i < n; i++) { /* few: a call would cost more */
+            ids[i] = ids[i + 1];
+            pairs[i - 1] = pairs[i];
+        }
+        if (best > 0) pairs[best - 1] = look_up(b, ids[best - 1], ids[best]);
+        if (best + 1 < n) pairs[best] = look_up(b, ids[best], ids[best + 1]);
     }
     return n;
 }
 
-/* --- long words ---------------------------------------------------------------------------------------- */
-
-static bool before(const struct bpe_candidate *a, const struct bpe_candidate *b)
-{
-    return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;
-}
+/* --- long words ------------------------------------------------------------------------------- */
 
 static bool heap_push(struct bpe_scratch *s, struct bpe_candidate c)
 {
@@ -128,7 +146,7 @@ static bool heap_push(struct bpe_scratch *s, struct bpe_candidate c)
         s->heap_cap = cap;
     }
     size_t i = s->heap_len++;
-    for (; i > 0 && before(&c, &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
+    for (; i > 0 && c.order < s->heap[(i - 1) / 2].order; i = (i - 1) / 2)
         s->heap[i] = s->heap[(i - 1) / 2];
     s->heap[i] = c;
     return true;
@@ -139,8 +157,8 @@ static struct bpe_candidate heap_pop(struct bpe_scratch *s)
     struct bpe_candidate top = s->heap[0], last = s->heap[--s->heap_len];
     size_t i = 0;
     for (size_t child; (child = 2 * i + 1) < s->heap_len; i = child) {
-        if (child + 1 < s->heap_len && before(&s->heap[child + 1], &s->heap[child])) child++;
-        if (!before(&s->heap[child], &last)) break;
+        if (child + 1 < s->heap_len && s->heap[child + 1].order < s->heap[child].order) child++;
+        if (last.order <= s->heap[child].order) break;
         s->heap[i] = s->heap[child];
     }
     s->heap[i] = last;
@@ -152,15 +170,7 @@ static bool push_pair(const struct bpe *b, struct bpe_scratch *s, int32_t at)
     int32_t right = at < 0 ? -1 : s->next[at];
     if (right < 0) return true;
     const struct bpe_merge *m = bpe_find_merge(b, s->ids[at], s->ids[right]);
-    return !m || heap_push(s, (struct bpe_candidate){m->rank, (uint32_t)at, m->id});
-}
-
-/* A candidate is out of date when the pair at its place became another one. */
-static bool is_current(const struct bpe *b, const struct bpe_scratch *s, struct bpe_candidate c)
-{
-    if (s->ids[c.at] < 0 || s->next[c.at] < 0) return false;
-    const struct bpe_merge *m = bpe_find_merge(b, s->ids[c.at], s->ids[s->next[c.at]]);
-    return m && m->id == c.id;
+    return !m || heap_push(s, (struct bpe_candidate){(uint64_t)m->rank << 32 | (uint32_t)at, m});
 }
 
 static bool merge_by_heap(const struct bpe *b, struct bpe_scratch *s, size_t n, size_t *n_out)
@@ -174,13 +184,14 @@ static bool merge_by_heap(const struct bpe *b, struct bpe_scratch *s, size_t n, 
         if (!push_pair(b, s, (int32_t)i)) return false;
     while (s->heap_len > 0) {
         struct bpe_candidate c = heap_pop(s);
-        if (!is_current(b, s, c)) continue;
-        int32_t right = s->next[c.at];
-        s->ids[c.at] = c.id;
+        int32_t at = (int32_t)(uint32_t)c.order, right = s->next[at];
+        /* Out of date when the pair at its place became another one. */
+        if (s->ids[at] != c.merge->left || right < 0 || s->ids[right] != c.merge->right) continue;
+        s->ids[at] = c.merge->id;
         s->ids[right] = -1; /* gone */
-        s->next[c.at] = s->next[right];
-        if (s->next[right] >= 0) s->previous[s->next[right]] = (int32_t)c.at;
-        if (!push_pair(b, s, s->previous[c.at]) || !push_pair(b, s, (int32_t)c.at)) return false;
+        s->next[at] = s->next[right];
+        if (s->next[right] >= 0) s->previous[s->next[right]] = at;
+        if (!push_pair(b, s, s->previous[at]) || !push_pair(b, s, at)) return false;
     }
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
@@ -189,12 +200,23 @@ static bool merge_by_heap(const struct bpe *b, struct bpe_scratch *s, size_t n, 
     return true;
 }
 
-bool bpe_merge_word(const struct bpe *b, const struct vocab *v, struct bpe_scratch *s,
-                    struct str word, size_t *n_out)
+/* A byte gives at most one id, but with byte_fallback so do the bytes of prefix and suffix. */
+static size_t ids_max(const struct bpe *b, size_t len)
 {
-    if (!reserve(s, word.len + 1)) return false; /* a byte gives at most one id */
-    size_t n = first_ids(b, v, word, s->ids);
+    size_t affixes = (b->prefix ? strlen(b->prefix) : 0) * len;
+    return len + affixes + (b->suffix ? strlen(b->suffix) : 0) + 1;
+}
+
+bool bpe_merge_word(const struct bpe *b, struct bpe_scratch *s, struct str word, size_t *n_out)
+{
+    size_t n = 0;
+    if (!reserve(s, ids_max(b, word.len))) return false;
+    if (b->takes_bytes) {
+        for (; n < word.len; n++) s->ids[n] = b->byte_ids[(uint8_t)word.data[n]];
+    } else if (!first_ids(b, s, word, &n)) {
+        return false;
+    }
     if (n > SCAN_MAX) return merge_by_heap(b, s, n, n_out);
-    *n_out = merge_by_scan(b, s, n);
+    *n_out = merge_by_scan(b, s->ids, n);
     return true;
 }

@@ -104,6 +104,7 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
     if (len > 0 && !utf8_valid(text, len))
         return error_set(err, STATUS_INVALID, "the text is not valid UTF-8");
     struct encoder e = {.t = t, .out = out, .out_start = out->len, .max_tokens = max_tokens};
+    e.text_len = len;
     (void)encode_all(&e, (struct str){len > 0 ? text : "", len}, add_special, parse_special);
     regex_scratch_free(&e.regex);
     if (t->model->free_scratch) t->model->free_scratch(e.model_scratch);

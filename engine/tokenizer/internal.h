@@ -52,6 +52,7 @@ struct encoder {
     const struct tokenizer *t;
     struct token_vec *out;
     size_t out_start, max_tokens; /* 0 = unbounded */
+    size_t text_len;              /* of the whole text, for sizing what the parts allocate */
     enum status status;
     struct regex_scratch regex;
     struct strbuf normalized[2];

@@ -61,7 +61,8 @@ static enum status build(const cJSON *json, cJSON *config, const cJSON *map, str
         st = error_prepend(err, "tokenizer_config.json");
         goto out;
     }
-    st = check_postprocessor(t, err);
+    st = t->model->prepare ? t->model->prepare(t, err) : STATUS_OK;
+    if (st == STATUS_OK) st = check_postprocessor(t, err);
     if (st == STATUS_OK) st = decoder_build(t, err);
     if (st != STATUS_OK) {
         st = error_prepend(err, "tokenizer.json");

@@ -23,8 +23,10 @@ struct model_kind {
      * e->model_scratch is the model's own, NULL at first. */
     bool (*encode)(struct encoder *e, struct str text);
     void (*free_scratch)(void *scratch); /* NULL: there is none */
+    /* Once all parts are read: what depends on them (NULL: nothing does). */
+    enum status (*prepare)(struct tokenizer *t, struct error *err);
 };
-extern const struct model_kind model_bpe;
+extern const struct model_kind model_bpe, model_wordpiece, model_wordlevel, model_unigram;
 
 /* models.c: "model" of tokenizer.json into t->model, t->model_data and t->vocab. */
 enum status model_parse(const cJSON *json, struct tokenizer *t, struct error *err);

@@ -1,19 +1,21 @@
 #include "engine/tokenizer/bpe.h"
 
+#include "config/base/check.h"
 #include "config/limits.h"
 #include "engine/tokenizer/internal.h"
+#include "engine/tokenizer/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Byte pair encoding (Sennrich, Haddow, Birch, "Neural machine translation of rare words with
- * subword units", 2016): start from characters, merge the adjacent pair of the lowest rank, the
- * leftmost of equals, until no pair can merge. */
+#define BLANK          "\xE2\x96\x81" /* U+2581, SentencePiece's blank */
+#define BLANK_LEN      3
+#define AFFIX_SIZE_MAX 64
+/* Slots of the cache of words, by the length of the text: a short text repeats little. */
+#define CACHE_SLOTS_MAX 8192
+#define CACHE_TEXT_MIN  2048
 
-#define BLANK     "\xE2\x96\x81" /* U+2581, SentencePiece's blank */
-#define BLANK_LEN 3
-
-/* --- the table of merges --------------------------------------------------------------------------- */
+/* --- the table of merges ---------------------------------------------------------------------- */
 
 static size_t merge_slot(const struct bpe *b, int32_t left, int32_t right)
 {
@@ -31,7 +33,26 @@ const struct bpe_merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_
     return m->left >= 0 ? m : NULL;
 }
 
-/* --- reading the file -------------------------------------------------------------------------------- */
+static enum status make_merge_table(struct bpe *b, size_t n, struct error *err)
+{
+    size_t n_slots = 16;
+    if (n > LIMIT_VOCAB)
+        return error_set(err, STATUS_CORRUPT, "there are more than %d merges", LIMIT_VOCAB);
+    while (n_slots < n + n / 2) n_slots *= 2;
+    b->merges = malloc(n_slots * sizeof(*b->merges));
+    if (!b->merges) return error_set(err, STATUS_NO_MEMORY, "out of memory for %zu merges", n);
+    b->merge_mask = n_slots - 1;
+    for (size_t i = 0; i < n_slots; i++) b->merges[i].left = -1;
+    return STATUS_OK;
+}
+
+/* Of two merges of one pair the later counts, as in Hugging Face's table. */
+static void put_merge(struct bpe *b, struct bpe_merge m)
+{
+    b->merges[merge_slot(b, m.left, m.right)] = m;
+}
+
+/* --- reading the file ------------------------------------------------------------------------- */
 
 /* The two sides of a merge: "a b" or ["a", "b"]. */
 static bool merge_sides(const cJSON *item, struct str *left, struct str *right)
@@ -57,12 +78,19 @@ static enum status add_merge(struct tokenizer *t, const cJSON *item, uint32_t ra
     struct str left = {0}, right = {0};
     if (!merge_sides(item, &left, &right))
         return error_set(err, STATUS_CORRUPT, "merge %u is not two tokens", rank);
-    strbuf_clear(joined);
-    strbuf_add(joined, left.data, left.len);
-    strbuf_add(joined, right.data, right.len);
-    if (joined->failed) return error_set(err, STATUS_NO_MEMORY, "out of memory for the merges");
     int32_t a = vocab_find(&t->vocab, left.data, left.len);
     int32_t b = vocab_find(&t->vocab, right.data, right.len);
+    /* The reference cuts as many bytes off the right side as the prefix has, whatever they are. */
+    size_t cut = bpe->prefix ? strlen(bpe->prefix) : 0;
+    if (cut > right.len || (cut < right.len && ((uint8_t)right.data[cut] & 0xC0) == 0x80))
+        return error_set(err, STATUS_CORRUPT,
+                         "the right side of merge %u, \"%.80s\", lacks "
+                         "the continuing_subword_prefix",
+                         rank, right.data);
+    strbuf_clear(joined);
+    strbuf_add(joined, left.data, left.len);
+    strbuf_add(joined, right.data + cut, right.len - cut);
+    if (joined->failed) return error_set(err, STATUS_NO_MEMORY, "out of memory for the merges");
     int32_t id = vocab_find(&t->vocab, joined->data, joined->len);
     if (a < 0 || b < 0 || id < 0)
         return error_set(err, STATUS_CORRUPT, "merge %u names \"%.80s\", not in the vocabulary",
@@ -70,117 +98,110 @@ static enum status add_merge(struct tokenizer *t, const cJSON *item, uint32_t ra
                          a < 0   ? left.data
                          : b < 0 ? right.data
                                  : joined->data);
-    /* Of two merges of one pair the later counts, as in Hugging Face's table. */
-    bpe->merges[merge_slot(bpe, a, b)] = (struct bpe_merge){a, b, rank, id};
+    put_merge(bpe, (struct bpe_merge){a, b, rank, id});
     return STATUS_OK;
 }
 
 static enum status parse_merges(const cJSON *json, struct tokenizer *t, struct error *err)
 {
-    struct bpe *b = t->model_data;
-    const cJSON *item = NULL;
-    size_t n = 0, n_slots = 16;
     if (!cJSON_IsArray(json)) return error_set(err, STATUS_CORRUPT, "\"merges\" must be an array");
-    cJSON_ArrayForEach(item, json) n++;
-    if (n > LIMIT_VOCAB)
-        return error_set(err, STATUS_CORRUPT, "there are more than %d merges", LIMIT_VOCAB);
-    while (n_slots < 2 * n) n_slots *= 2;
-    b->merges = malloc(n_slots * sizeof(*b->merges));
-    if (!b->merges) return error_set(err, STATUS_NO_MEMORY, "out of memory for %zu merges", n);
-    b->merge_mask = n_slots - 1;
-    for (size_t i = 0; i < n_slots; i++) b->merges[i].left = -1;
-
+    enum status st = make_merge_table(t->model_data, (size_t)cJSON_GetArraySize(json), err);
     struct strbuf joined;
     strbuf_init(&joined, 0);
-    enum status st = STATUS_OK;
     uint32_t rank = 0;
+    const cJSON *item = NULL;
     cJSON_ArrayForEach(item, json)
     {
+        if (st != STATUS_OK) break;
         if (cJSON_IsString(item) && !strncmp(item->valuestring, "#version", 8)) continue;
         st = add_merge(t, item, rank++, &joined, err);
-        if (st != STATUS_OK) break;
     }
     strbuf_free(&joined);
     return st;
 }
 
-static enum status parse_options(const cJSON *json, struct tokenizer *t, struct error *err)
+static enum status parse_affix(const cJSON *json, const char *key, char **out, struct error *err)
 {
-    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    struct bpe *b = t->model_data;
+    const cJSON *affix = json_get(json, key);
+    if (!affix || cJSON_IsNull(affix)) return STATUS_OK;
+    if (!cJSON_IsString(affix) || strlen(affix->valuestring) > AFFIX_SIZE_MAX)
+        return error_set(err, STATUS_CORRUPT, "\"%s\" must be a string of at most %d bytes", key,
+                         AFFIX_SIZE_MAX);
+    if (!affix->valuestring[0]) return STATUS_OK;
+    *out = strdup(affix->valuestring);
+    return *out ? STATUS_OK : error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
+}
+
+static enum status parse_options(const cJSON *json, struct bpe *b, struct error *err)
+{
     const cJSON *dropout = json_get(json, "dropout");
     if (dropout && !cJSON_IsNull(dropout) &&
         !(cJSON_IsNumber(dropout) && !(dropout->valuedouble > 0)))
         return error_set(err, STATUS_UNSUPPORTED,
                          "BPE \"dropout\" makes encoding random; it must be null or 0");
-    for (int i = 0; i < 2; i++) {
-        const cJSON *affix = json_get(json, affixes[i]);
-        if (!affix || cJSON_IsNull(affix)) continue;
-        if (!cJSON_IsString(affix) || affix->valuestring[0])
-            return error_set(err, STATUS_UNSUPPORTED, "BPE \"%s\" must be null or empty",
-                             affixes[i]);
-    }
-    enum status st = component_bool(json, "byte_fallback", false, &b->byte_fallback, err);
-    if (st == STATUS_OK) st = component_bool(json, "fuse_unk", false, &b->fuse_unk, err);
-    if (st == STATUS_OK) st = component_bool(json, "ignore_merges", false, &b->ignore_merges, err);
+    struct bpe_options *o = &b->options;
+    o->unk_id = -1;
+    enum status st = component_bool(json, "byte_fallback", false, &o->byte_fallback, err);
+    if (st == STATUS_OK) st = component_bool(json, "fuse_unk", false, &o->fuse_unk, err);
+    if (st == STATUS_OK) st = component_bool(json, "ignore_merges", false, &o->ignore_merges, err);
+    if (st == STATUS_OK) st = parse_affix(json, "continuing_subword_prefix", &b->prefix, err);
+    if (st == STATUS_OK) st = parse_affix(json, "end_of_word_suffix", &b->suffix, err);
     return st;
 }
 
-/* The tables that answer for single characters; they need the vocabulary. */
-static enum status find_characters(const cJSON *json, struct tokenizer *t, struct error *err)
+/* True: every byte has its token <0xNN>. */
+static bool find_byte_tokens(struct tokenizer *t)
 {
     struct bpe *b = t->model_data;
-    bool all_bytes = b->byte_fallback;
-    char text[8];
+    bool all = true;
     for (int i = 0; i < 256; i++) {
         static const char hex[] = "0123456789ABCDEF";
         const char byte[] = {'<', '0', 'x', hex[i >> 4], hex[i & 15], '>'};
         b->byte_ids[i] = vocab_find(&t->vocab, byte, sizeof(byte));
-        all_bytes &= b->byte_ids[i] >= 0;
+        all &= b->byte_ids[i] >= 0;
     }
-    for (uint32_t cp = 0; cp < BPE_DIRECT; cp++)
-        b->direct[cp] = vocab_find(&t->vocab, text, (size_t)utf8_encode(cp, text));
-    b->unk_id = -1;
+    return all;
+}
+
+static enum status parse_unk(const cJSON *json, struct tokenizer *t, struct error *err)
+{
+    struct bpe *b = t->model_data;
     const cJSON *unk = json_get(json, "unk_token");
     if (!unk || cJSON_IsNull(unk)) return STATUS_OK;
     if (!cJSON_IsString(unk))
         return error_set(err, STATUS_CORRUPT, "\"unk_token\" must be a string or null");
-    b->unk_id = vocab_find(&t->vocab, unk->valuestring, strlen(unk->valuestring));
-    if (b->unk_id < 0 && !all_bytes)
+    b->options.unk_id = vocab_find(&t->vocab, unk->valuestring, strlen(unk->valuestring));
+    if (b->options.unk_id < 0 && !(b->options.byte_fallback && find_byte_tokens(t)))
         return error_set(err, STATUS_CORRUPT, "the unk_token \"%.80s\" is not in the vocabulary",
                          unk->valuestring);
     return STATUS_OK;
 }
 
-static bool may_cut_at_blanks(const struct tokenizer *t)
+static struct bpe *new_model(struct tokenizer *t)
 {
-    const struct bpe *b = t->model_data;
-    if (b->ignore_merges || vocab_find(&t->vocab, BLANK, BLANK_LEN) < 0) return false;
-    for (size_t id = 0; id < t->vocab.n_ids; id++) {
-        struct str text = vocab_text(&t->vocab, (int64_t)id);
-        size_t done = 0;
-        while (text.len - done >= BLANK_LEN && !memcmp(text.data + done, BLANK, BLANK_LEN))
-            done += BLANK_LEN;
-        if (text.len > done && memmem(text.data + done, text.len - done, BLANK, BLANK_LEN))
-            return false;
-    }
-    return true;
+    t->model = &model_bpe;
+    return t->model_data = calloc(1, sizeof(struct bpe));
 }
 
 static enum status parse(const cJSON *json, struct tokenizer *t, struct error *err)
 {
-    struct bpe *b = calloc(1, sizeof(*b));
+    struct bpe *b = new_model(t);
     if (!b) return error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
-    t->model_data = b;
-    enum status st = parse_options(json, t, err);
+    enum status st = parse_options(json, b, err);
     if (st == STATUS_OK) st = model_parse_vocab(json_get(json, "vocab"), &t->vocab, err);
     if (st == STATUS_OK) st = parse_merges(json_get(json, "merges"), t, err);
-    if (st == STATUS_OK) st = find_characters(json, t, err);
-    if (st != STATUS_OK) return st;
-    b->cut_at_blanks = may_cut_at_blanks(t);
-    b->reaches_itself = calloc(t->vocab.n_ids + 1, sizeof(*b->reaches_itself));
-    return b->reaches_itself ? STATUS_OK
-                             : error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
+    return st == STATUS_OK ? parse_unk(json, t, err) : st;
+}
+
+enum status bpe_create(struct tokenizer *t, const struct bpe_merge *merges, size_t n_merges,
+                       const struct bpe_options *options, struct error *err)
+{
+    struct bpe *b = new_model(t);
+    if (!b) return error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
+    b->options = *options;
+    enum status st = make_merge_table(b, n_merges, err);
+    for (size_t i = 0; st == STATUS_OK && i < n_merges; i++) put_merge(b, merges[i]);
+    return st;
 }
 
 static void free_model(void *model_data)
@@ -188,51 +209,100 @@ static void free_model(void *model_data)
     struct bpe *b = model_data;
     if (!b) return;
     free(b->merges);
-    free((void *)b->reaches_itself);
+    free(b->prefix);
+    free(b->suffix);
+    word_map_free(&b->words);
+    bpe_cuts_free(&b->cuts);
     free(b);
 }
 
-/* --- encoding ------------------------------------------------------------------------------------------ */
+/* --- getting ready: what the pre-tokenizer hands over decides the tables ----------------------- */
+
+/* The bytes that a token's characters stand for; false: one stands for none, so that no text ever
+ * has it. */
+static bool byte_level_text(struct str token, struct strbuf *out)
+{
+    strbuf_clear(out);
+    for (const char *p = token.data, *end = p + token.len; p < end;) {
+        int byte = byte_level_byte(unicode_next(&p));
+        if (byte < 0) return false;
+        strbuf_add_char(out, (char)byte);
+    }
+    return true;
+}
+
+/* Every byte has a token, so that the bytes need not become characters first. */
+static bool find_bytes(struct tokenizer *t)
+{
+    struct bpe *b = t->model_data;
+    struct strbuf character;
+    strbuf_init(&character, 0);
+    bool all = true;
+    for (int i = 0; i < 256 && all; i++) {
+        char byte = (char)i;
+        strbuf_clear(&character);
+        byte_level_add(&character, &byte, 1);
+        b->byte_ids[i] = vocab_find(&t->vocab, character.data, character.len);
+        all = b->byte_ids[i] >= 0;
+    }
+    strbuf_free(&character);
+    return all;
+}
+
+static bool learn_words(struct tokenizer *t)
+{
+    struct bpe *b = t->model_data;
+    struct strbuf bytes;
+    strbuf_init(&bytes, 0);
+    bool good = true, blank_inside = false;
+    for (size_t id = 0; id < t->vocab.n_ids && good; id++) {
+        struct str text = vocab_text(&t->vocab, (int64_t)id);
+        if (!text.data || text.len == 0) continue;
+        if (b->takes_bytes) {
+            if (!byte_level_text(text, &bytes)) continue;
+            text = (struct str){bytes.data, bytes.len};
+        }
+        good = word_map_add(&b->words, text, (int32_t)id) && !bytes.failed;
+        if (b->may_cut) bpe_cuts_learn(&b->cuts, text);
+        size_t at = 0;
+        while (text.len - at >= BLANK_LEN && !memcmp(text.data + at, BLANK, BLANK_LEN))
+            at += BLANK_LEN;
+        blank_inside |= at < text.len && memmem(text.data + at, text.len - at, BLANK, BLANK_LEN);
+    }
+    strbuf_free(&bytes);
+    b->cut_at_blanks = !b->prefix && !b->suffix && !b->options.ignore_merges && !blank_inside &&
+                       vocab_find(&t->vocab, BLANK, BLANK_LEN) >= 0;
+    return good;
+}
+
+static enum status prepare(struct tokenizer *t, struct error *err)
+{
+    struct bpe *b = t->model_data;
+    bool affixes = b->prefix || b->suffix;
+    b->takes_bytes = !affixes && pretokenizer_ends_in_bytes(&t->pretokenizer) && find_bytes(t);
+    t->pretokenizer.leaves_bytes = b->takes_bytes;
+    /* Neighbours that are unknown become one unk: a cut would part them. */
+    bool fallback = !b->takes_bytes && find_byte_tokens(t) && b->options.byte_fallback;
+    b->may_cut = !affixes && (b->takes_bytes || fallback || b->options.unk_id < 0);
+    enum status st = word_map_init(&b->words, t->vocab.n_tokens, err);
+    if (st == STATUS_OK && b->may_cut) st = bpe_cuts_init(&b->cuts, err);
+    if (st != STATUS_OK) return st;
+    return learn_words(t) ? STATUS_OK
+                          : error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
+}
+
+/* --- encoding --------------------------------------------------------------------------------- */
 
 static struct bpe_scratch *scratch_of(struct encoder *e)
 {
-    if (!e->model_scratch) e->model_scratch = calloc(1, sizeof(struct bpe_scratch));
-    return e->model_scratch;
-}
-
-static bool encode_word(struct encoder *e, struct str word)
-{
-    const struct tokenizer *t = e->t;
-    const struct bpe *b = t->model_data;
-    int32_t id = vocab_find(&t->vocab, word.data, word.len);
-    if (id >= 0 && b->ignore_merges) return encoder_push(e, id);
-    if (id >= 0 && atomic_load_explicit(&b->reaches_itself[id], memory_order_relaxed) == 2)
-        return encoder_push(e, id);
-    size_t n = 0;
-    struct bpe_scratch *s = scratch_of(e);
-    if (!s || !bpe_merge_word(b, &t->vocab, s, word, &n)) return encoder_fail(e, STATUS_NO_MEMORY);
-    if (id >= 0)
-        atomic_store_explicit(&b->reaches_itself[id], n == 1 && s->ids[0] == id ? 2 : 1,
-                              memory_order_relaxed);
-    for (size_t i = 0; i < n; i++)
-        if (!encoder_push(e, s->ids[i])) return false;
-    return true;
-}
-
-static bool encode(struct encoder *e, struct str text)
-{
-    if (!((const struct bpe *)e->t->model_data)->cut_at_blanks) return encode_word(e, text);
-    while (text.len > 0) {
-        size_t len = 0; /* the blanks, then everything up to the next blank */
-        while (text.len - len >= BLANK_LEN && !memcmp(text.data + len, BLANK, BLANK_LEN))
-            len += BLANK_LEN;
-        const char *blank = memmem(text.data + len, text.len - len, BLANK, BLANK_LEN);
-        len = blank ? (size_t)(blank - text.data) : text.len;
-        if (!encode_word(e, (struct str){text.data, len})) return false;
-        text.data += len;
-        text.len -= len;
-    }
-    return true;
+    if (e->model_scratch) return e->model_scratch;
+    struct bpe_scratch *s = e->model_scratch = calloc(1, sizeof(*s));
+    if (!s || e->text_len < CACHE_TEXT_MIN) return s;
+    size_t n_slots = 64;
+    while (n_slots < CACHE_SLOTS_MAX && n_slots < e->text_len / 16) n_slots *= 2;
+    s->cache = calloc(n_slots, sizeof(*s->cache)); /* without one it only takes longer */
+    s->cache_mask = n_slots - 1;
+    return s;
 }
 
 static void free_scratch(void *scratch)
@@ -241,4 +311,102 @@ static void free_scratch(void *scratch)
     free(scratch);
 }
 
-const struct model_kind model_bpe = {"BPE", parse, free_model, encode, free_scratch};
+static bool push_all(struct encoder *e, const int32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!encoder_push(e, ids[i])) return false;
+    return true;
+}
+
+static void keep(struct bpe_cached *c, struct word_key key, size_t len, const int32_t *ids,
+                 size_t n)
+{
+    if (n > ARRAY_LEN(c->ids)) return;
+    c->key = key;
+    c->len = (uint8_t)len;
+    c->n_ids = (uint8_t)n;
+    memcpy(c->ids, ids, n * sizeof(*ids));
+}
+
+/* A word that is merged alone; `token`: its own, if it is one. */
+static bool encode_by_merging(struct encoder *e, struct str text, struct word *token)
+{
+    const struct bpe *b = e->t->model_data;
+    struct bpe_scratch *s = scratch_of(e);
+    size_t n = 0;
+    if (!s || !bpe_merge_word(b, s, text, &n)) return encoder_fail(e, STATUS_NO_MEMORY);
+    if (token)
+        atomic_store_explicit(&token->reach,
+                              n == 1 && s->ids[0] == token->id ? REACH_YES : REACH_NO,
+                              memory_order_relaxed);
+    return push_all(e, s->ids, n);
+}
+
+static bool encode_word(struct encoder *e, struct str text)
+{
+    const struct bpe *b = e->t->model_data;
+    if (text.len > WORD_INLINE_MAX) {
+        struct word *token = word_map_find_long(&b->words, text);
+        if (token && atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_YES)
+            return encoder_push(e, token->id);
+        return encode_by_merging(e, text, token);
+    }
+    struct word_key key = word_key_of(text);
+    uint64_t hash = word_hash(key, text.len, b->words.seed);
+    struct word *token = word_map_find_key(&b->words, key, text.len, hash);
+    if (token && atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_YES)
+        return encoder_push(e, token->id);
+    struct bpe_scratch *s = scratch_of(e);
+    if (!s) return encoder_fail(e, STATUS_NO_MEMORY);
+    if (!s->cache) return encode_by_merging(e, text, token);
+    struct bpe_cached *c = &s->cache[hash >> 20 & s->cache_mask];
+    if (c->len == text.len && c->key.a == key.a && c->key.b == key.b)
+        return push_all(e, c->ids, c->n_ids);
+    size_t before = e->out->len;
+    if (!encode_by_merging(e, text, token)) return false;
+    keep(c, key, text.len, e->out->ids + before, e->out->len - before);
+    return true;
+}
+
+/* Long pieces are cut where no merge can happen, which leaves short words that are mostly known. */
+static bool encode_parts(struct encoder *e, struct str text)
+{
+    const struct bpe *b = e->t->model_data;
+    if (!b->may_cut || text.len <= WORD_INLINE_MAX / 2) return encode_word(e, text);
+    while (text.len > 0) {
+        struct str part = {text.data, bpe_cuts_first(&b->cuts, text)};
+        if (!encode_word(e, part)) return false;
+        text.data += part.len;
+        text.len -= part.len;
+    }
+    return true;
+}
+
+static bool encode_piece(struct encoder *e, struct str text)
+{
+    const struct bpe *b = e->t->model_data;
+    const struct word *token = word_map_find(&b->words, text);
+    if (token && (b->options.ignore_merges ||
+                  atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_YES))
+        return encoder_push(e, token->id);
+    return token ? encode_word(e, text) : encode_parts(e, text);
+}
+
+static bool encode(struct encoder *e, struct str text)
+{
+    const struct bpe *b = e->t->model_data;
+    if (!b->cut_at_blanks) return encode_piece(e, text);
+    while (text.len > 0) {
+        size_t len = 0; /* the blanks, then everything up to the next blank */
+        while (text.len - len >= BLANK_LEN && !memcmp(text.data + len, BLANK, BLANK_LEN))
+            len += BLANK_LEN;
+        const char *blank = memmem(text.data + len, text.len - len, BLANK, BLANK_LEN);
+        len = blank ? (size_t)(blank - text.data) : text.len;
+        if (!encode_piece(e, (struct str){text.data, len})) return false;
+        text.data += len;
+        text.len -= len;
+    }
+    return true;
+}
+
+const struct model_kind model_bpe = {"BPE", parse, free_model, encode, free_scratch, prepare};

@@ -230,6 +230,9 @@ static enum status parse_byte_level(const cJSON *json, struct pretokenizer_stage
 
 static bool send_mapped(struct cutter *c, struct piece part)
 {
+    const struct pretokenizer *p = &c->e->t->pretokenizer;
+    if (p->leaves_bytes && c->next_stage == p->n_stages)
+        return pretokenizer_run(c->e, c->next_stage, part);
     struct strbuf *mapped = &c->e->stage[c->next_stage - 1];
     strbuf_clear(mapped);
     byte_level_add(mapped, part.text.data, part.text.len);
@@ -359,6 +362,11 @@ static enum status parse_stage(const cJSON *json, void *user, struct error *err)
 enum status pretokenizer_parse(const cJSON *json, struct pretokenizer *p, struct error *err)
 {
     return component_each(json, "pre_tokenizer", "pretokenizers", parse_stage, p, err);
+}
+
+bool pretokenizer_ends_in_bytes(const struct pretokenizer *p)
+{
+    return p->n_stages > 0 && p->stages[p->n_stages - 1].kind->run == run_byte_level;
 }
 
 void pretokenizer_free(struct pretokenizer *p)

@@ -28,6 +28,7 @@ struct pretokenizer_stage {
 struct pretokenizer {
     struct pretokenizer_stage stages[STAGES_MAX];
     int n_stages;
+    bool leaves_bytes; /* the last stage, ByteLevel, leaves the bytes to the model (set by it) */
 };
 /* A part of the text; `first`: it starts where the original text starts. */
 struct piece {
@@ -35,6 +36,8 @@ struct piece {
     bool first;
 };
 enum status pretokenizer_parse(const cJSON *json, struct pretokenizer *p, struct error *err);
+/* The last stage makes characters of bytes. */
+bool pretokenizer_ends_in_bytes(const struct pretokenizer *p);
 void pretokenizer_free(struct pretokenizer *p);
 /* Sends the piece through the stages from `stage` on and what comes out to the model; false:
  * stop, e->status says why. */

@@ -1,0 +1,64 @@
+#include "engine/tokenizer/word_map.h"
+
+#include "config/base/hash.h"
+
+#include <stdlib.h>
+
+enum status word_map_init(struct word_map *m, size_t n_words, struct error *err)
+{
+    size_t n_slots = 16;
+    while (n_slots < n_words + n_words / 2) n_slots *= 2;
+    *m = (struct word_map){.seed = hash_process_seed(), .slot_mask = n_slots - 1};
+    strbuf_init(&m->bytes, UINT32_MAX);
+    m->slots = calloc(n_slots, sizeof(*m->slots));
+    return m->slots ? STATUS_OK
+                    : error_set(err, STATUS_NO_MEMORY, "out of memory for %zu words", n_words);
+}
+
+void word_map_free(struct word_map *m)
+{
+    free(m->slots);
+    strbuf_free(&m->bytes);
+    *m = (struct word_map){0};
+}
+
+static size_t long_slot(const struct word_map *m, struct str text, uint64_t hash)
+{
+    size_t i = hash & m->slot_mask;
+    for (; m->slots[i].len != 0; i = (i + 1) & m->slot_mask) {
+        const struct word *w = &m->slots[i];
+        if (w->len == text.len && w->key.a == hash &&
+            memcmp(m->bytes.data + w->key.b, text.data, text.len) == 0)
+            break;
+    }
+    return i;
+}
+
+bool word_map_add(struct word_map *m, struct str text, int32_t id)
+{
+    if (text.len == 0 || text.len > WORD_SIZE_MAX || word_map_find(m, text)) return true;
+    struct word_key key;
+    size_t i;
+    if (text.len > WORD_INLINE_MAX) {
+        key = (struct word_key){hash_bytes(text.data, text.len, m->seed), m->bytes.len};
+        i = long_slot(m, text, key.a);
+        strbuf_add(&m->bytes, text.data, text.len);
+        if (m->bytes.failed) return false;
+    } else {
+        key = word_key_of(text);
+        i = word_hash(key, text.len, m->seed) & m->slot_mask;
+        while (m->slots[i].len != 0) i = (i + 1) & m->slot_mask;
+    }
+    m->slots[i].key = key;
+    m->slots[i].id = id;
+    m->slots[i].len = (uint16_t)text.len;
+    if (text.len > m->longest) m->longest = text.len;
+    return true;
+}
+
+struct word *word_map_find_long(const struct word_map *m, struct str text)
+{
+    if (text.len > m->longest) return NULL;
+    struct word *w = &m->slots[long_slot(m, text, hash_bytes(text.data, text.len, m->seed))];
+    return w->len != 0 ? w : NULL;
+}

@@ -1,0 +1,88 @@
+#ifndef ENGINE_TOKENIZER_WORD_MAP_H
+#define ENGINE_TOKENIZER_WORD_MAP_H
+
+/* word_map.h - bytes -> token id, made for short words: up to 16 bytes lie in the slot itself, so
+ * that a look-up touches one cache line.  Filled once, then read by any thread; only the `reach`
+ * marks change, each to a value that every thread would write. */
+
+#include "config/base/status.h"
+#include "config/base/str.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define WORD_INLINE_MAX 16
+#define WORD_SIZE_MAX   UINT16_MAX /* longer ones are not kept */
+
+/* A word of at most 16 bytes as two numbers: with the length they tell it exactly. */
+struct word_key {
+    uint64_t a, b;
+};
+enum word_reach { REACH_UNKNOWN, REACH_NO, REACH_YES }; /* do merges make the token of its text? */
+struct word {
+    struct word_key key; /* of a longer word: its hash, and where its bytes are */
+    int32_t id;
+    uint16_t len; /* 0 = an empty slot */
+    _Atomic uint8_t reach;
+};
+struct word_map {
+    struct word *slots;
+    size_t slot_mask;
+    uint64_t seed;
+    size_t longest; /* bytes */
+    struct strbuf bytes;
+};
+
+enum status word_map_init(struct word_map *m, size_t n_words, struct error *err);
+void word_map_free(struct word_map *m);
+/* Words of no or more than WORD_SIZE_MAX bytes are left out; of equal ones the first stays.  False: out of
+ * memory. */
+bool word_map_add(struct word_map *m, struct str text, int32_t id);
+struct word *word_map_find_long(const struct word_map *m, struct str text);
+
+static inline uint64_t word_read(const char *p, size_t n)
+{
+    uint64_t v = 0;
+    memcpy(&v, p, n);
+    return v;
+}
+
+static inline struct word_key word_key_of(struct str s) /* 1 to 16 bytes */
+{
+    if (s.len >= 8)
+        return (struct word_key){word_read(s.data, 8), word_read(s.data + s.len - 8, 8)};
+    if (s.len >= 4)
+        return (struct word_key){word_read(s.data, 4), word_read(s.data + s.len - 4, 4)};
+    uint64_t first = (uint8_t)s.data[0], middle = (uint8_t)s.data[s.len / 2];
+    return (struct word_key){first | middle << 8, (uint8_t)s.data[s.len - 1]};
+}
+
+static inline uint64_t word_hash(struct word_key key, size_t len, uint64_t seed)
+{
+    uint64_t h = (key.a ^ seed) * 0x9E3779B97F4A7C15ull; /* splitmix64's multipliers */
+    h = (h ^ h >> 32 ^ key.b ^ (uint64_t)len << 56) * 0xBF58476D1CE4E5B9ull;
+    return h ^ h >> 31;
+}
+
+/* NULL: no such word. */
+static inline struct word *word_map_find_key(const struct word_map *m, struct word_key key,
+                                             size_t len, uint64_t hash)
+{
+    for (size_t i = hash & m->slot_mask;; i = (i + 1) & m->slot_mask) {
+        struct word *w = &m->slots[i];
+        if (w->len == len && w->key.a == key.a && w->key.b == key.b) return w;
+        if (w->len == 0) return NULL;
+    }
+}
+
+static inline struct word *word_map_find(const struct word_map *m, struct str text)
+{
+    if (text.len > WORD_INLINE_MAX) return word_map_find_long(m, text);
+    struct word_key key = word_key_of(text);
+    return word_map_find_key(m, key, text.len, word_hash(key, text.len, m->seed));
+}
+
+#endif
