@@ -75,6 +75,9 @@ enum status options_parse(int argc, char **argv, char **envp, struct options *ou
                           struct error *err);
 void options_free(struct options *o);
 void options_print_help(FILE *f); /* `inferd serve --help`: every option, default, env, unit */
+/* The options alone, without those of one section, with how they are given: for the help of other
+ * commands that take them. */
+void options_print_rows(FILE *f, const char *without_section);
 /* One line per option as markdown, for docs (kept in step with the table by a test). */
 void options_print_markdown(FILE *f);
 

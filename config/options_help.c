@@ -55,27 +55,34 @@ static void print_option(FILE *f, const struct option_def *d)
     print_wrapped(f, text);
 }
 
-void options_print_help(FILE *f)
+void options_print_rows(FILE *f, const char *without_section)
 {
-    fputs(
-        "usage: inferd serve DIR [options]\n\n"
-        "Serves the model in DIR, a Hugging Face model directory, by an OpenAI-compatible API.\n\n"
-        "Options are taken from the command line, then from the environment, then from the\n"
-        "--config file, then from the defaults. --name VALUE and --name=VALUE are the same, and\n"
-        "so are - and _ in names. Sizes and token counts take K, M, G, T (powers of 1024) and\n"
-        "k, m, g, t (powers of 1000). Lists: several words after the option, commas in the\n"
-        "environment, a YAML list in the file.\n",
-        f);
+    fputs("Options are taken from the command line, then from the environment, then from the\n"
+          "--config file, then from the defaults. --name VALUE and --name=VALUE are the same, and\n"
+          "so are - and _ in names. Sizes and token counts take K, M, G, T (powers of 1024) and\n"
+          "k, m, g, t (powers of 1000). Lists: several words after the option, commas in the\n"
+          "environment, a YAML list in the file.\n",
+          f);
     const char *section = "";
     for (int i = 0; i < option_table_len; i++) {
         const struct option_def *d = &option_table[i];
+        if (strcmp(without_section, d->section) == 0) continue;
         if (strcmp(section, d->section) != 0) fprintf(f, "\n%s:\n", d->section);
         section = d->section;
         print_option(f, d);
     }
+    fputs("  -h, --help\n        This text.\n", f);
+}
+
+void options_print_help(FILE *f)
+{
     fputs(
-        "  -h, --help\n        This text.\n\n"
-        "examples:\n"
+        "usage: inferd serve DIR [options]\n\n"
+        "Serves the model in DIR, a Hugging Face model directory, by an OpenAI-compatible API.\n\n",
+        f);
+    options_print_rows(f, "");
+    fputs(
+        "\nexamples:\n"
         "  inferd serve ./Qwen2.5-0.5B-Instruct\n"
         "  inferd serve ./model --host 0.0.0.0 --api-key-file keys.txt --max-num-seqs 64\n"
         "  INFERD_PORT=9000 inferd serve ./model --quantization int8 --kv-cache-memory-bytes 4G\n",

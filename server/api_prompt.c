@@ -1,6 +1,8 @@
 #include "server/api_prompt.h"
 
 #include "config/base/check.h"
+#include "config/limits.h"
+#include "server/chat.h"
 
 #include <string.h>
 
@@ -32,6 +34,14 @@ enum status api_check_serving(const struct app *a, struct error *err)
     return STATUS_OK;
 }
 
+void api_add_max_model_len(struct strbuf *out, const struct app *a)
+{
+    if (a->max_model_len > 0)
+        strbuf_add_i64(out, a->max_model_len);
+    else
+        strbuf_add_str(out, "null");
+}
+
 static int32_t cap(int64_t option, int32_t limit)
 {
     return option < limit ? (int32_t)option : limit;
@@ -39,11 +49,11 @@ static int32_t cap(int64_t option, int32_t limit)
 
 void api_rules_init(struct api_rules *r, const struct app *a)
 {
-    const struct model_config *c = a->info->config;
+    const struct model_config *c = a->config;
     bool model_defaults = strcmp(a->opts->generation_config, "vllm") != 0;
 
     *r = (struct api_rules){.vocab_size = c->vocab_size,
-                            .max_model_len = a->info->max_model_len,
+                            .max_model_len = a->max_model_len > 0 ? a->max_model_len : INT32_MAX,
                             .max_n = cap(a->opts->max_n, LIMIT_N),
                             .max_prompts = cap(a->opts->max_prompt_batch, LIMIT_BATCH_PROMPTS),
                             .max_stop_strings = cap(a->opts->max_stop_strings, LIMIT_STOP_STRINGS),
@@ -74,7 +84,8 @@ static int64_t truncation_of(const struct app *a, const struct api_params *p)
     int64_t keep = p->truncate_prompt_tokens;
 
     if (keep >= 0) return keep;
-    keep = a->info->max_model_len - (p->max_tokens >= 0 ? p->max_tokens : 1);
+    if (a->max_model_len <= 0) return 0;
+    keep = a->max_model_len - (p->max_tokens >= 0 ? p->max_tokens : 1);
     return keep > 1 ? keep : 1;
 }
 
@@ -102,13 +113,15 @@ static enum status truncate_ids(const struct app *a, const struct api_params *p,
 }
 
 /* Encodes and truncates.  The count is exact up to twice the context: enough for the words of
- * the refusal, and a bound on the work for a text that can never fit. */
+ * the refusal, and a bound on the work for a text that can never fit.  Where no context is known
+ * the body's size is the bound. */
 static enum status encode(const struct app *a, struct api_params *p, struct str text,
                           struct prompt_tokens *out, struct error *err)
 {
     struct token_vec v = {0};
     int64_t keep = truncation_of(a, p);
-    size_t bound = keep > 0 ? 0 : 2 * (size_t)a->info->max_model_len + 1024;
+    bool bounded = keep <= 0 && a->max_model_len > 0;
+    size_t bound = bounded ? 2 * (size_t)a->max_model_len + 1024 : 0;
     int32_t *ids;
     enum status st = tokenizer_encode(a->tokenizer, text.data, text.len, p->add_special_tokens,
                                       true, bound, &v, err);
@@ -118,7 +131,7 @@ static enum status encode(const struct app *a, struct api_params *p, struct str 
             error_set_param(err, st, field_of(p),
                             "This model's maximum context length is %d tokens. However, your %s "
                             "resulted in more than %zu tokens. Please reduce the length of the %s.",
-                            a->info->max_model_len, field_of(p), bound, field_of(p));
+                            a->max_model_len, field_of(p), bound, field_of(p));
         goto out;
     }
     if (st != STATUS_OK) goto out;
@@ -158,7 +171,7 @@ static void take_ids(const struct app *a, const struct api_params *p, const stru
  * own or all that fits for a chat. */
 static int64_t default_max_tokens(const struct app *a, const struct api_params *p, int64_t room)
 {
-    const struct model_config *c = a->info->config;
+    const struct model_config *c = a->config;
     int64_t want = p->kind == API_COMPLETION ? 16 : room;
 
     if (p->kind == API_CHAT && c->generation.has_max_new_tokens &&
@@ -171,9 +184,10 @@ static enum status check_length(const struct app *a, const struct api_params *p,
                                 struct prompt_tokens *t, struct error *err)
 {
     const char *field = field_of(p);
-    int64_t max_len = a->info->max_model_len, room = max_len - t->n;
+    int64_t max_len = a->max_model_len, room = max_len - t->n;
     int64_t want = p->max_tokens >= 0 ? p->max_tokens : default_max_tokens(a, p, room);
 
+    if (max_len <= 0) return STATUS_OK; /* only where nothing is generated */
     if (room < 0 || (room == 0 && p->max_tokens != 0))
         return error_set_param(err, STATUS_CONTEXT_LENGTH, field,
                                "This model's maximum context length is %lld tokens. However, your "
@@ -194,7 +208,7 @@ static enum status check_vocabulary(const struct app *a, const struct api_params
                                     const struct prompt_tokens *t, struct error *err)
 {
     for (int32_t i = 0; i < t->n; i++) {
-        if (t->ids[i] >= 0 && t->ids[i] < a->info->config->vocab_size) continue;
+        if (t->ids[i] >= 0 && t->ids[i] < a->config->vocab_size) continue;
         return error_set_param(err, STATUS_INVALID, field_of(p),
                                "The %s holds token %d, which the model does not have.", field_of(p),
                                t->ids[i]);
@@ -202,13 +216,12 @@ static enum status check_vocabulary(const struct app *a, const struct api_params
     return STATUS_OK;
 }
 
-enum status prompt_make_tokens(const struct app *a, struct api_params *p,
+static enum status make_tokens(const struct app *a, struct api_params *p,
                                const struct api_prompt *from, struct prompt_tokens *out,
                                struct error *err)
 {
     enum status st = STATUS_OK;
 
-    *out = (struct prompt_tokens){0};
     if (from->ids)
         take_ids(a, p, from, out);
     else
@@ -220,4 +233,60 @@ enum status prompt_make_tokens(const struct app *a, struct api_params *p,
     st = check_vocabulary(a, p, out, err);
     if (st != STATUS_OK) return st;
     return check_length(a, p, out, err);
+}
+
+static enum status make_chat(const struct app *a, struct api_params *p, int64_t now,
+                             struct prompt_tokens *out, struct error *err)
+{
+    struct strbuf text;
+    enum status st;
+
+    strbuf_init(&text, LIMIT_TEMPLATE_OUTPUT);
+    st = chat_render(a, p, now, &text, err);
+    if (st == STATUS_OK) {
+        struct api_prompt from = {.text = {text.data ? text.data : "", text.len}};
+        st = make_tokens(a, p, &from, out, err);
+    }
+    strbuf_free(&text);
+    return st;
+}
+
+/* What is known before the first token: a bound on what one request makes the server write. */
+static enum status check_scores(const struct api_params *p, const struct prompt_tokens *t,
+                                struct error *err)
+{
+    int64_t n_tokens = 0, per_token = 0;
+
+    for (int32_t i = 0; i < prompts_count(p); i++) n_tokens += t[i].n;
+    if (p->echo && p->n_logprobs >= 0) per_token += (int64_t)p->n * (p->n_logprobs + 1);
+    if (p->n_prompt_logprobs >= 0) per_token += p->n_prompt_logprobs + 1;
+    if (n_tokens * per_token <= LIMIT_PROMPT_LOGPROBS) return STATUS_OK;
+    return error_set_param(err, STATUS_INVALID,
+                           p->n_prompt_logprobs >= 0 ? "prompt_logprobs" : "logprobs",
+                           "The answer would hold %lld log-probabilities of the prompt; at most "
+                           "%d are given. Send fewer prompts at once, or lower 'n' or the number "
+                           "of log-probabilities.",
+                           (long long)(n_tokens * per_token), LIMIT_PROMPT_LOGPROBS);
+}
+
+int32_t prompts_count(const struct api_params *p)
+{
+    return p->messages || p->kind == API_CHAT ? 1 : p->n_prompts;
+}
+
+enum status prompts_make(const struct app *a, struct api_params *p, int64_t now,
+                         const struct prompt_tokens **out, struct error *err)
+{
+    int32_t n = prompts_count(p);
+    struct prompt_tokens *t = arena_alloc_array(&p->arena, (size_t)n, sizeof(*t));
+    enum status st = STATUS_OK;
+
+    if (!t) return error_set(err, STATUS_NO_MEMORY, "out of memory reading the %s", field_of(p));
+    for (int32_t i = 0; i < n && st == STATUS_OK; i++) {
+        t[i] = (struct prompt_tokens){0};
+        st = p->messages ? make_chat(a, p, now, &t[i], err)
+                         : make_tokens(a, p, &p->prompts[i], &t[i], err);
+    }
+    *out = t;
+    return st == STATUS_OK ? check_scores(p, t, err) : st;
 }

@@ -21,15 +21,20 @@ enum status api_check_serving(const struct app *a, struct error *err);
 /* The options and the model's generation_config as the parser's rules. */
 void api_rules_init(struct api_rules *r, const struct app *a);
 
+/* The context as JSON: a number, or null where it is not known. */
+void api_add_max_model_len(struct strbuf *out, const struct app *a);
+
 struct prompt_tokens {
     const int32_t *ids; /* [n] in the arena of the params */
     int32_t n;
     int32_t max_tokens; /* outputs that the request may make: asked for, or the default */
 };
-/* Tokens of one text or of given ids, truncated as the request says.  CONTEXT_LENGTH in OpenAI's
- * words, INVALID when nothing is left.  `field` is "prompt" or "messages". */
-enum status prompt_make_tokens(const struct app *a, struct api_params *p,
-                               const struct api_prompt *from, struct prompt_tokens *out,
-                               struct error *err);
+/* Tokens of every prompt of a request, (*out)[prompts_count(p)] in the arena of the params: the chat
+ * rendered, texts encoded, given ids taken, truncated as the request says; for a generation, checked
+ * against vocabulary and context.  CONTEXT_LENGTH in OpenAI's words, INVALID when nothing is left.
+ * `now` is the template's wall-clock second. */
+enum status prompts_make(const struct app *a, struct api_params *p, int64_t now,
+                         const struct prompt_tokens **out, struct error *err);
+int32_t prompts_count(const struct api_params *p); /* 1 for a chat */
 
 #endif

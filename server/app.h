@@ -17,16 +17,19 @@ struct chat_templates;
 struct app {
     uv_loop_t *loop;
     const struct options *opts;
-    const struct engine_info *info;
+    const struct model_config *config; /* without an engine: its vocabulary and context alone */
+    int32_t max_model_len;             /* 0: not known, no limit */
     const struct tokenizer *tokenizer;
     const struct chat_templates *chat_templates; /* NULL: the model has none */
-    struct engine_loop *engine;                  /* NULL while loading and after shutdown */
+    struct engine_loop *engine;                  /* NULL while loading, after shutdown, and in a
+                                                  * render server */
     struct metrics *metrics;                     /* NULL while loading */
     struct http_server *http;
     int64_t created_s; /* unix time of start, for /v1/models */
     char system_fingerprint[32];
     uint64_t salt_seed;      /* random per process: mixed into every prefix-cache salt */
     const struct auth *auth; /* NULL: no key is configured */
+    bool render_only;        /* a render server: no weights, no engine */
     bool draining;           /* SIGTERM came: ready is 503, new generation is 503 */
     bool failed;             /* the device failed */
 };
@@ -44,6 +47,8 @@ void api_models(struct app *a, struct http_exchange *x);
 void api_model(struct app *a, struct http_exchange *x); /* /v1/models/{id}, id may hold slashes */
 void api_tokenize(struct app *a, struct http_exchange *x);
 void api_detokenize(struct app *a, struct http_exchange *x);
+void api_render_completion(struct app *a, struct http_exchange *x);
+void api_render_chat(struct app *a, struct http_exchange *x);
 /* The engine's events, from engine_loop. */
 void api_on_event(void *app, const struct engine_event *ev);
 void api_on_batch_end(void *app);

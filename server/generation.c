@@ -5,7 +5,7 @@
 #include "config/base/hash.h"
 #include "config/base/log.h"
 #include "server/api_prompt.h"
-#include "server/chat.h"
+#include "server/text_job.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -132,7 +132,7 @@ static void succeed(struct generation *g)
         struct strbuf body;
         strbuf_init(&body, 0);
         if (generation_write_body(g, &body))
-            http_respond(g->x, 200, "application/json", body.data, body.len);
+            http_respond_buf(g->x, 200, "application/json", &body);
         else
             g->out_of_memory = true;
         strbuf_free(&body);
@@ -183,34 +183,6 @@ static void prime_detok(const struct generation *g, const struct gen_prompt *p)
     strbuf_free(&ignored);
 }
 
-static enum status make_prompt(struct generation *g, struct gen_prompt *p,
-                               const struct api_prompt *from)
-{
-    struct prompt_tokens t;
-    enum status st = prompt_make_tokens(g->app, &g->params, from, &t, &g->prepare_err);
-
-    p->request.prompt = t.ids;
-    p->request.n_prompt = t.n;
-    p->request.max_tokens = t.max_tokens;
-    if (st == STATUS_OK) prime_detok(g, p);
-    return st;
-}
-
-static enum status make_chat_prompt(struct generation *g)
-{
-    struct strbuf text;
-    enum status st;
-
-    strbuf_init(&text, LIMIT_TEMPLATE_OUTPUT);
-    st = chat_render(g->app, &g->params, g->created_s, &text, &g->prepare_err);
-    if (st == STATUS_OK) {
-        struct api_prompt from = {.text = {text.data ? text.data : "", text.len}};
-        st = make_prompt(g, &g->prompts[0], &from);
-    }
-    strbuf_free(&text);
-    return st;
-}
-
 /* What echo shows: the text as it was sent, or the decoded ids when those came, or when only a part
  * of the text is the prompt. */
 static enum status make_echo(struct generation *g, struct gen_prompt *p,
@@ -219,7 +191,6 @@ static enum status make_echo(struct generation *g, struct gen_prompt *p,
     struct strbuf text;
     enum status st = STATUS_OK;
 
-    if (!g->params.echo) return STATUS_OK;
     p->echo = from->text;
     if (!from->ids && g->params.truncate_prompt_tokens == 0) return STATUS_OK;
     strbuf_init(&text, 0);
@@ -236,7 +207,7 @@ static enum status make_echo(struct generation *g, struct gen_prompt *p,
 static enum status allocate(struct generation *g)
 {
     struct api_params *params = &g->params;
-    size_t n_prompts = params->kind == API_CHAT ? 1 : (size_t)params->n_prompts;
+    size_t n_prompts = (size_t)prompts_count(params);
 
     g->prompts = arena_alloc_array(&params->arena, n_prompts, sizeof(*g->prompts));
     g->choices =
@@ -265,34 +236,21 @@ static enum status allocate(struct generation *g)
     return STATUS_OK;
 }
 
-/* What is known before the first token: a bound on what one request makes the server write. */
-static enum status check_scores(struct generation *g)
-{
-    const struct api_params *p = &g->params;
-    int64_t n_tokens = 0, per_token = 0;
-
-    for (int32_t i = 0; i < g->n_prompts; i++) n_tokens += g->prompts[i].request.n_prompt;
-    if (p->echo && p->n_logprobs >= 0) per_token += (int64_t)p->n * (p->n_logprobs + 1);
-    if (p->n_prompt_logprobs >= 0) per_token += p->n_prompt_logprobs + 1;
-    if (n_tokens * per_token <= LIMIT_PROMPT_LOGPROBS) return STATUS_OK;
-    return error_set_param(&g->prepare_err, STATUS_INVALID,
-                           p->n_prompt_logprobs >= 0 ? "prompt_logprobs" : "logprobs",
-                           "The answer would hold %lld log-probabilities of the prompt; at most "
-                           "%d are given. Send fewer prompts at once, or lower 'n' or the number "
-                           "of log-probabilities.",
-                           (long long)(n_tokens * per_token), LIMIT_PROMPT_LOGPROBS);
-}
-
 static enum status make_prompts(struct generation *g)
 {
+    const struct prompt_tokens *t;
     enum status st = allocate(g);
 
-    if (st == STATUS_OK && g->kind == API_CHAT) st = make_chat_prompt(g);
-    for (int32_t i = 0; g->kind == API_COMPLETION && i < g->n_prompts && st == STATUS_OK; i++) {
-        st = make_prompt(g, &g->prompts[i], &g->params.prompts[i]);
-        if (st == STATUS_OK) st = make_echo(g, &g->prompts[i], &g->params.prompts[i]);
+    if (st == STATUS_OK) st = prompts_make(g->app, &g->params, g->created_s, &t, &g->prepare_err);
+    for (int32_t i = 0; i < g->n_prompts && st == STATUS_OK; i++) {
+        struct gen_prompt *p = &g->prompts[i];
+        p->request.prompt = t[i].ids;
+        p->request.n_prompt = t[i].n;
+        p->request.max_tokens = t[i].max_tokens;
+        prime_detok(g, p);
+        if (g->params.echo) st = make_echo(g, p, &g->params.prompts[i]);
     }
-    return st == STATUS_OK ? check_scores(g) : st;
+    return st;
 }
 
 /* The JSON to tokens: reads what is immutable in the app and touches this generation alone. */
@@ -347,7 +305,7 @@ static bool wants_scores(const struct generation *g)
 
 static void fill_requests(struct generation *g)
 {
-    const struct model_config *c = g->app->info->config;
+    const struct model_config *c = g->app->config;
     double timeout = g->app->opts->request_timeout;
     struct sampling_params *s = &g->params.sampling;
     uint64_t salt = salt_of(g);
@@ -459,9 +417,19 @@ static void run(struct generation *g)
 
 /* --- starting -------------------------------------------------------------------------------- */
 
+static void free_body(struct generation *g)
+{
+    free((char *)(uintptr_t)g->body.data);
+    g->body = (struct str){NULL, 0};
+}
+
 static void work_run(uv_work_t *w)
 {
-    prepare(w->data);
+    struct generation *g = w->data;
+
+    pool_thread_begin();
+    prepare(g);
+    free_body(g);
 }
 
 static void work_done(uv_work_t *w, int status)
@@ -469,29 +437,24 @@ static void work_done(uv_work_t *w, int status)
     struct generation *g = w->data;
 
     w->data = NULL;
-    free((char *)(uintptr_t)g->body.data);
-    g->body = (struct str){NULL, 0};
+    free_body(g); /* of one that was cancelled */
     if (status == UV_ECANCELED) g->prepare_status = STATUS_CANCELLED;
     run(g);
     api_on_batch_end(g->app);
     release(g);
 }
 
-/* Long bodies go to the uv pool with a copy: the exchange may end before the work does. */
+/* Long bodies go to the uv pool, which owns them: the exchange may end before the work does. */
 static void prepare_on_pool(struct generation *g)
 {
-    char *copy = malloc(g->body.len);
-
-    if (copy) memcpy(copy, g->body.data, g->body.len);
-    g->body.data = copy;
+    g->body.data = http_take_body(g->x);
     g->work.data = g;
-    if (!copy || uv_queue_work(g->app->loop, &g->work, work_run, work_done) != 0) {
-        g->work.data = NULL;
-        g->prepare_status = STATUS_NO_MEMORY;
-        fail_with(g, STATUS_NO_MEMORY, "out of memory");
+    if (uv_queue_work(g->app->loop, &g->work, work_run, work_done) == 0) {
+        g->refs++;
         return;
     }
-    g->refs++;
+    g->work.data = NULL;
+    fail_with(g, STATUS_INTERNAL, "The server cannot take up the request.");
 }
 
 static void prepare_here(struct generation *g)

@@ -62,6 +62,8 @@ const char *http_path(const struct http_exchange *x); /* decoded, without the qu
 const char *http_header(const struct http_exchange *x, const char *name); /* NULL = absent */
 const char *http_query(const struct http_exchange *x, const char *name);
 struct str http_body(const struct http_exchange *x); /* valid until on_closed */
+/* The body's memory, for the caller to free(), on any thread; http_body is empty after that. */
+char *http_take_body(struct http_exchange *x);
 /* Echoed X-Request-Id: the client's when it is short and printable, else made here. */
 const char *http_request_id(const struct http_exchange *x);
 uint64_t http_received_us(const struct http_exchange *x); /* when the headers were complete */
@@ -71,6 +73,9 @@ void http_set_closed(struct http_exchange *x, http_closed_fn *fn, void *user);
 void http_add_header(struct http_exchange *x, const char *name, const char *value); /* copied */
 void http_respond(struct http_exchange *x, int status, const char *content_type, const char *body,
                   size_t body_len); /* copied */
+/* The same with a body that is handed over, not copied; it is empty afterwards. */
+void http_respond_buf(struct http_exchange *x, int status, const char *content_type,
+                      struct strbuf *body);
 void http_stream_begin(struct http_exchange *x, int status, const char *content_type);
 void http_stream_write(struct http_exchange *x, const char *data, size_t len); /* copied */
 /* Sends what was written (one resume per exchange and loop turn). */

@@ -306,6 +306,12 @@ struct str http_body(const struct http_exchange *x)
     return (struct str){x->body.data ? x->body.data : "", x->body.data ? x->body.len : 0};
 }
 
+char *http_take_body(struct http_exchange *x)
+{
+    size_t len;
+    return strbuf_take(&x->body, &len);
+}
+
 const char *http_request_id(const struct http_exchange *x)
 {
     return x->id;
@@ -366,6 +372,18 @@ void http_respond(struct http_exchange *x, int status, const char *content_type,
     answer(
         x, status, content_type,
         MHD_create_response_from_buffer(body_len, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY));
+}
+
+void http_respond_buf(struct http_exchange *x, int status, const char *content_type,
+                      struct strbuf *body)
+{
+    DCHECK(!x->answered || x->gone);
+    if (x->gone || x->answered) return;
+    size_t len = 0;
+    char *data = strbuf_take(body, &len);
+    struct MHD_Response *r = MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE);
+    if (!r) free(data);
+    answer(x, status, content_type, r);
 }
 
 void http_stream_begin(struct http_exchange *x, int status, const char *content_type)

@@ -6,11 +6,8 @@
 #include "config/base/log.h"
 #include "engine/load/progress.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { VOCAB_PADDING = 1024 }; /* rows without a token that a published model may well have */
@@ -49,31 +46,10 @@ static enum status load_weights(const struct options *o, struct loaded_model *ou
     return st;
 }
 
-/* ORG/NAME, as models are called on a hub. */
-static bool is_hub_name(const char *name)
+/* The weights need config.json; the text part may do without. */
+static enum status check_config(const char *dir, struct error *err)
 {
-    const char *slash = strchr(name, '/');
-    return slash && slash != name && slash[1] && !strchr(slash + 1, '/') && name[0] != '.' &&
-           name[0] != '~';
-}
-
-/* Says what is wrong with the path itself, before anything in it is read. */
-static enum status check_model_dir(const char *dir, struct error *err)
-{
-    struct stat st;
     char config[PATH_MAX];
-    if (stat(dir, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
-        return error_set_param(err, STATUS_NOT_FOUND, "model", "%s: no such directory%s", dir,
-                               is_hub_name(dir) ? "; inferd does not download models: give the "
-                                                  "path of a local directory"
-                                                : "");
-    if (stat(dir, &st) != 0)
-        return error_set_param(err, STATUS_IO, "model", "%s: %s", dir, strerror(errno));
-    if (!S_ISDIR(st.st_mode))
-        return error_set_param(err, STATUS_INVALID, "model",
-                               "%s is not a directory: give the Hugging Face model directory "
-                               "that holds config.json and the safetensors files",
-                               dir);
     if (path_join(config, sizeof(config), dir, "config.json", err) != STATUS_OK) return err->code;
     if (!file_exists(config))
         return error_set_param(err, STATUS_NOT_FOUND, "model",
@@ -117,35 +93,34 @@ static void log_model(const struct options *o, const struct engine_info *i)
               i->kv_cache_bytes, i->n_blocks, i->block_size, i->max_model_len, i->max_num_seqs);
 }
 
-enum status load_model(const struct options *o, struct loaded_model *out, struct error *err)
+static enum status load_engine(const struct options *o, struct loaded_model *out, struct error *err)
+{
+    uint64_t t0 = clock_now_us();
+    enum status st = load_weights(o, out, err);
+    if (st != STATUS_OK) return st;
+    const struct engine_info *info = engine_info(out->engine);
+    warn_of_vocabulary(tokenizer_vocab_size(out->text.tokenizer), info->config->vocab_size);
+    log_model(o, info);
+    out->weights_s = (double)(clock_now_us() - t0) / 1e6;
+    return STATUS_OK;
+}
+
+enum status load_model(const struct options *o, bool weights, struct loaded_model *out,
+                       struct error *err)
 {
     *out = (struct loaded_model){0};
-    if (check_model_dir(o->model, err) != STATUS_OK) return err->code;
-    warn_of_threads(o);
-    uint64_t t0 = clock_now_us();
-    enum status st = tokenizer_load(o->tokenizer ? o->tokenizer : o->model, &out->tokenizer, err);
-    uint64_t t1 = clock_now_us();
-    if (st == STATUS_OK) st = chat_templates_load(o, out->tokenizer, &out->chat_templates, err);
-    uint64_t t2 = clock_now_us();
-    if (st == STATUS_OK) st = load_weights(o, out, err);
-    uint64_t t3 = clock_now_us();
-    if (st != STATUS_OK) {
-        loaded_model_free(out);
-        return st;
-    }
-    const struct engine_info *info = engine_info(out->engine);
-    warn_of_vocabulary(tokenizer_vocab_size(out->tokenizer), info->config->vocab_size);
-    log_model(o, info);
-    out->tokenizer_s = (double)(t1 - t0) / 1e6;
-    out->template_s = (double)(t2 - t1) / 1e6;
-    out->weights_s = (double)(t3 - t2) / 1e6;
-    return STATUS_OK;
+    enum status st = check_model_dir(o->model, err);
+    if (st == STATUS_OK && weights) st = check_config(o->model, err);
+    if (st != STATUS_OK) return st;
+    if (weights) warn_of_threads(o);
+    st = load_text(o, &out->text, err);
+    if (st == STATUS_OK)
+        st = weights ? load_engine(o, out, err) : load_text_limits(o, &out->text, err);
+    if (st != STATUS_OK) loaded_model_free(out);
+    return st;
 }
 
 void loaded_model_free(struct loaded_model *m)
 {
-    chat_templates_free(m->chat_templates);
-    tokenizer_free(m->tokenizer);
-    m->chat_templates = NULL;
-    m->tokenizer = NULL;
+    loaded_text_free(&m->text);
 }

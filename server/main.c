@@ -18,6 +18,7 @@ static const struct command {
     int (*run)(int argc, char **argv); /* argv without the names of program and command */
 } commands[] = {
     {"serve", NULL, "serve a model directory over HTTP; see inferd serve --help", serve_main},
+    {"render-server", NULL, "serve the token ids of requests, without weights", render_server_main},
     {"tokenize", NULL, "turn text into token ids, or back; see inferd tokenize --help",
      tokenize_main},
     {"bench", NULL, "load a running server and measure; see inferd bench --help", bench_main},

@@ -142,17 +142,18 @@ struct metrics *metrics_new(const char *model_name, const struct engine_info *in
     struct metrics *m = calloc(1, sizeof(*m));
     if (!m) return NULL;
     m->start_s = clock_unix_s();
-    m->max_tokens = info->max_model_len;
+    m->max_tokens = info ? info->max_model_len : 0;
     strbuf_init(&m->labels, 0);
     strbuf_init(&m->cache_labels, 0);
     strbuf_add_str(&m->labels, "model_name=\"");
     add_label_value(&m->labels, model_name);
     strbuf_add_str(&m->labels, "\",engine=\"0\"");
-    strbuf_addf(&m->cache_labels,
-                ",block_size=\"%d\",num_gpu_blocks=\"%d\",cache_dtype=\"%s\","
-                "enable_prefix_caching=\"%s\",kv_cache_memory_bytes=\"%zu\",device=\"%s\"",
-                info->block_size, info->n_blocks, dtype_name(info->kv_dtype),
-                prefix_caching ? "True" : "False", info->kv_cache_bytes, info->device);
+    if (info)
+        strbuf_addf(&m->cache_labels,
+                    ",block_size=\"%d\",num_gpu_blocks=\"%d\",cache_dtype=\"%s\","
+                    "enable_prefix_caching=\"%s\",kv_cache_memory_bytes=\"%zu\",device=\"%s\"",
+                    info->block_size, info->n_blocks, dtype_name(info->kv_dtype),
+                    prefix_caching ? "True" : "False", info->kv_cache_bytes, info->device);
     if (m->labels.failed || m->cache_labels.failed) {
         metrics_free(m);
         return NULL;
@@ -408,8 +409,10 @@ static void write_process(const struct metrics *m, struct strbuf *out)
 
 void metrics_write(struct metrics *m, const struct engine_loop_stats *s, struct strbuf *out)
 {
-    write_engine(m, s, out);
-    write_histograms(m, s, out);
+    if (s) {
+        write_engine(m, s, out);
+        write_histograms(m, s, out);
+    }
     write_server(m, out);
     write_process(m, out);
 }

@@ -19,8 +19,10 @@ struct metrics_request {
     enum finish_reason finish; /* of the request's last choice */
 };
 
+/* NULL: out of memory.  info NULL: there is no engine, and metrics_write leaves out what is said of
+ * one and of the requests that it runs. */
 struct metrics *metrics_new(const char *model_name, const struct engine_info *info,
-                            bool prefix_caching); /* NULL: out of memory */
+                            bool prefix_caching);
 void metrics_free(struct metrics *m);
 void metrics_observe_request(struct metrics *m, const struct metrics_request *r);
 void metrics_observe_ttft(struct metrics *m, double seconds);
@@ -28,6 +30,7 @@ void metrics_observe_itl(struct metrics *m, double seconds); /* gap between two 
 void metrics_count_rejection(struct metrics *m);
 void metrics_count_http(struct metrics *m, const char *route, int status);
 void metrics_set_startup(struct metrics *m, const char *phase, double seconds);
+/* s: NULL where there is no engine. */
 void metrics_write(struct metrics *m, const struct engine_loop_stats *s, struct strbuf *out);
 
 #endif

@@ -43,10 +43,10 @@ const char *app_not_ready(const struct app *a, const char **sentence)
     } else if (a->draining) {
         reason = "draining";
         words = "The server is shutting down.";
-    } else if (!a->engine) {
+    } else if (a->render_only ? !a->tokenizer : !a->engine) {
         reason = "loading";
         words = "The model is still loading; try again in a moment.";
-    } else if (engine_loop_stalled_s(a->engine) > a->opts->watchdog_timeout) {
+    } else if (a->engine && engine_loop_stalled_s(a->engine) > a->opts->watchdog_timeout) {
         reason = "engine_hangs";
         words = "The engine has not finished its step in time.";
     }
@@ -95,10 +95,10 @@ static void handle_version(struct app *a, struct http_exchange *x)
 static void handle_metrics(struct app *a, struct http_exchange *x)
 {
     struct engine_loop_stats stats;
-    engine_loop_get_stats(a->engine, &stats);
     struct strbuf out;
     strbuf_init(&out, 0);
-    metrics_write(a->metrics, &stats, &out);
+    if (a->engine) engine_loop_get_stats(a->engine, &stats);
+    metrics_write(a->metrics, a->engine ? &stats : NULL, &out);
     struct error err;
     if (out.failed) {
         error_set(&err, STATUS_NO_MEMORY, "No memory for the metrics.");
@@ -113,9 +113,10 @@ static void handle_metrics(struct app *a, struct http_exchange *x)
 
 enum {
     ROUTE_PUBLIC = 1,   /* needs no API key; every other route does when one is configured */
-    ROUTE_LOADED = 2,   /* needs the model; 503 while it loads */
-    ROUTE_GENERATE = 4, /* 503 unless ready */
-    ROUTE_METRICS = 8,  /* not there under --disable-metrics */
+    ROUTE_LOADED = 2,   /* needs tokenizer and templates; 503 while they load */
+    ROUTE_NEW_WORK = 4, /* 503 once the server shuts down */
+    ROUTE_GENERATE = 8, /* 503 unless ready; not there in a render server */
+    ROUTE_METRICS = 16, /* not there under --disable-metrics */
 };
 
 static const struct route {
@@ -125,6 +126,8 @@ static const struct route {
 } routes[] = {
     {"POST", "/v1/chat/completions", api_chat_completions, ROUTE_GENERATE},
     {"POST", "/v1/completions", api_completions, ROUTE_GENERATE},
+    {"POST", "/v1/chat/completions/render", api_render_chat, ROUTE_LOADED | ROUTE_NEW_WORK},
+    {"POST", "/v1/completions/render", api_render_completion, ROUTE_LOADED | ROUTE_NEW_WORK},
     {"GET", "/v1/models", api_models, ROUTE_LOADED},
     {"GET", "/v1/models/*", api_model, ROUTE_LOADED},
     {"POST", "/tokenize", api_tokenize, ROUTE_LOADED},
@@ -227,6 +230,25 @@ static enum status check_media_type(struct http_exchange *x, struct error *err)
                      type);
 }
 
+/* Whether the server is in a state for the route. */
+static enum status check_serves(const struct app *a, const struct route *r, struct error *err)
+{
+    bool generates = r->flags & ROUTE_GENERATE, loaded = a->metrics != NULL;
+    const char *sentence;
+
+    if (generates && a->render_only)
+        return error_set(err, STATUS_NOT_FOUND,
+                         "This is a render server: it has no weights loaded and does not serve "
+                         "%s. It serves %s/render; generation needs `inferd serve`.",
+                         r->path, r->path);
+    const char *reason = app_not_ready(a, &sentence);
+    if ((generates && reason) || ((r->flags & ROUTE_LOADED) && !loaded))
+        return error_set(err, STATUS_UNAVAILABLE, "%s", sentence);
+    if ((r->flags & ROUTE_NEW_WORK) && a->draining)
+        return error_set(err, STATUS_UNAVAILABLE, "The server is shutting down.");
+    return STATUS_OK;
+}
+
 static enum status check_request(const struct app *a, struct http_exchange *x, struct error *err)
 {
     const struct route *known;
@@ -244,15 +266,8 @@ static enum status check_request(const struct app *a, struct http_exchange *x, s
         return error_set(err, STATUS_METHOD_NOT_ALLOWED, "%.200s does not take %.20s.",
                          http_path(x), http_method(x));
     }
-    const char *sentence;
-    bool loaded = a->metrics != NULL;
-    if ((r->flags & ROUTE_GENERATE) && app_not_ready(a, &sentence))
-        return error_set(err, STATUS_UNAVAILABLE, "%s", sentence);
-    if ((r->flags & ROUTE_LOADED) && !loaded) {
-        app_not_ready(a, &sentence);
-        return error_set(err, STATUS_UNAVAILABLE, "%s", sentence);
-    }
-    return check_media_type(x, err);
+    enum status st = check_serves(a, r, err);
+    return st == STATUS_OK ? check_media_type(x, err) : st;
 }
 
 void routes_on_headers(void *app, struct http_exchange *x)

@@ -5,8 +5,10 @@
 #include "config/base/hash.h"
 #include "config/base/log.h"
 #include "server/auth.h"
+#include "server/cli.h"
 #include "server/load_model.h"
 #include "server/routes.h"
+#include "server/text_job.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -45,22 +47,9 @@ struct serve {
     int exit_code;
 };
 
-/* A message may quote a model's files: nothing of them steers a terminal. */
-static void print_error(const struct error *err)
+static const char *command(const struct serve *s)
 {
-    struct strbuf out;
-    strbuf_init(&out, 0);
-    strbuf_add_str(&out, "inferd serve: ");
-    for (const unsigned char *p = (const unsigned char *)err->message; *p; p++) {
-        bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* U+0080 to U+009F */
-        if (*p < 0x20 || *p == 0x7f || c1)
-            strbuf_addf(&out, "\\x%02x", c1 ? *++p : *p);
-        else
-            strbuf_add_char(&out, (char)*p);
-    }
-    fputs(out.failed ? "inferd serve: out of memory" : out.data, stderr);
-    fputc('\n', stderr);
-    strbuf_free(&out);
+    return s->app.render_only ? "render-server" : "serve";
 }
 
 /* --- the end ----------------------------------------------------------------------------------- */
@@ -88,7 +77,7 @@ static void close_all(struct serve *s)
 
 static void on_engine_hangs(int signum)
 {
-    static const char line[] = "inferd serve: the engine hangs; exit without it\n";
+    static const char line[] = "inferd: the engine hangs; exit without it\n";
     (void)signum;
     if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0) _exit(2);
     _exit(1);
@@ -175,6 +164,24 @@ static void add_shell_quoted(struct strbuf *out, const char *text)
     }
 }
 
+/* What a first request may look like. */
+static const char *example_path(const struct serve *s)
+{
+    bool chat = s->app.chat_templates, render = s->app.render_only;
+    if (chat) return render ? "/v1/chat/completions/render" : "/v1/chat/completions";
+    return render ? "/v1/completions/render" : "/v1/completions";
+}
+
+static void add_example_body(struct strbuf *out, const struct serve *s)
+{
+    strbuf_add_str(out, "{\"model\": ");
+    strbuf_add_json(out, model_name(s), strlen(model_name(s)));
+    strbuf_add_str(out, s->app.chat_templates
+                            ? ", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]"
+                            : ", \"prompt\": \"Once upon a time\"");
+    strbuf_add_str(out, s->app.render_only ? "}" : ", \"max_tokens\": 64, \"stream\": true}");
+}
+
 static void print_ready(struct serve *s)
 {
     const char *host = s->opts.host, *open = strchr(host, ':') ? "[" : "", *shut = *open ? "]" : "";
@@ -183,20 +190,14 @@ static void print_ready(struct serve *s)
     struct strbuf body, out;
     strbuf_init(&body, 0);
     strbuf_init(&out, 0);
-    strbuf_add_str(&body, "{\"model\": ");
-    strbuf_add_json(&body, model_name(s), strlen(model_name(s)));
-    strbuf_add_str(&body, s->app.chat_templates
-                              ? ", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]"
-                              : ", \"prompt\": \"Once upon a time\"");
-    strbuf_add_str(&body, ", \"max_tokens\": 64, \"stream\": true}");
-
+    add_example_body(&body, s);
     strbuf_addf(&out, "inferd ready: http://%s%s%s:%d (model %s, %.2f s)\n", open, host, shut, port,
                 model_name(s), (double)(clock_now_us() - s->start_us) / 1e6);
     if (any)
         strbuf_addf(&out, "curl -N http://127.0.0.1:%d", port);
     else
         strbuf_addf(&out, "curl -N http://%s%s%s:%d", open, host, shut, port);
-    strbuf_add_str(&out, s->app.chat_templates ? "/v1/chat/completions" : "/v1/completions");
+    strbuf_add_str(&out, example_path(s));
     strbuf_add_str(&out, " -H 'Content-Type: application/json'");
     if (s->auth) strbuf_add_str(&out, " -H \"Authorization: Bearer $API_KEY\"");
     strbuf_add_str(&out, " -d '");
@@ -236,16 +237,29 @@ static enum status start_engine(struct serve *s, struct error *err)
         .max_queued_tokens = o->max_num_queued_tokens,
     };
     _Static_assert(offsetof(struct serve, app) == 0, "on_engine_failed takes the app's address");
-    s->app.metrics = metrics_new(model_name(s), i, o->enable_prefix_caching);
-    if (!s->app.metrics) return error_set(err, STATUS_NO_MEMORY, "no memory for the metrics");
-    s->app.info = i;
-    s->app.tokenizer = s->model.tokenizer;
-    s->app.chat_templates = s->model.chat_templates;
     uint64_t print = hash_bytes(i->config->architecture, strlen(i->config->architecture),
                                 i->weight_bytes ^ (uint64_t)i->config->d_model);
     snprintf(s->app.system_fingerprint, sizeof(s->app.system_fingerprint), "fp_%010" PRIx64,
              print & 0xffffffffff);
     return engine_loop_start(&s->app.engine, &lo, err);
+}
+
+/* What was loaded becomes what is served. */
+static enum status start_serving(struct serve *s, struct error *err)
+{
+    struct loaded_text *text = &s->model.text;
+    const struct engine_info *i = s->model.engine ? engine_info(s->model.engine) : NULL;
+    s->app.config = i ? i->config : &text->config;
+    s->app.max_model_len = i ? i->max_model_len : text->max_model_len;
+    s->app.metrics = metrics_new(model_name(s), i, s->opts.enable_prefix_caching);
+    if (!s->app.metrics) return error_set(err, STATUS_NO_MEMORY, "no memory for the metrics");
+    s->app.tokenizer = text->tokenizer;
+    s->app.chat_templates = text->chat_templates;
+    if (i) metrics_set_startup(s->app.metrics, "weights", s->model.weights_s);
+    metrics_set_startup(s->app.metrics, "tokenizer", text->tokenizer_s);
+    metrics_set_startup(s->app.metrics, "chat_template", text->templates_s);
+    metrics_set_startup(s->app.metrics, "total", (double)(clock_now_us() - s->start_us) / 1e6);
+    return i ? start_engine(s, err) : STATUS_OK;
 }
 
 static void on_loaded(uv_async_t *h)
@@ -255,20 +269,16 @@ static void on_loaded(uv_async_t *h)
     s->loader_running = false;
     struct error *err = &s->load_error;
     if (s->load_status == STATUS_OK) {
-        s->load_status = start_engine(s, err);
-        if (s->load_status != STATUS_OK) engine_close(s->model.engine);
+        s->load_status = start_serving(s, err);
+        if (s->load_status != STATUS_OK && s->model.engine) engine_close(s->model.engine);
     }
     if (s->load_status != STATUS_OK) {
-        print_error(err);
+        cli_print_error(command(s), err);
         s->exit_code = 1;
         s->app.failed = true;
         begin_drain(s, 0);
         return;
     }
-    metrics_set_startup(s->app.metrics, "weights", s->model.weights_s);
-    metrics_set_startup(s->app.metrics, "tokenizer", s->model.tokenizer_s);
-    metrics_set_startup(s->app.metrics, "chat_template", s->model.template_s);
-    metrics_set_startup(s->app.metrics, "total", (double)(clock_now_us() - s->start_us) / 1e6);
     s->phase = PHASE_RUNNING;
     print_ready(s);
 }
@@ -276,7 +286,7 @@ static void on_loaded(uv_async_t *h)
 static void loader_main(void *arg)
 {
     struct serve *s = arg;
-    s->load_status = load_model(&s->opts, &s->model, &s->load_error);
+    s->load_status = load_model(&s->opts, !s->app.render_only, &s->model, &s->load_error);
     uv_async_send(&s->loaded);
 }
 
@@ -362,29 +372,47 @@ static enum status start(struct serve *s, struct error *err)
     return STATUS_OK;
 }
 
-int serve_main(int argc, char **argv)
+static void print_help(const struct serve *s)
 {
-    static struct serve serve;
-    struct serve *s = &serve;
+    static const char render_usage[] =
+        "usage: inferd render-server DIR [options]\n\n"
+        "Turns requests into token ids over HTTP for routers and others that want to know a "
+        "prompt\n"
+        "before they choose who runs it: /v1/completions/render, /v1/chat/completions/render,\n"
+        "/tokenize and /detokenize. Reads tokenizer and chat template from DIR, the context's\n"
+        "length from its config.json where there is one, and no weights. All options of `inferd\n"
+        "serve` are accepted, so that both can share a --config file; those of the engine are\n"
+        "without effect.\n\n";
+    if (s->app.render_only) {
+        fputs(render_usage, stdout);
+        options_print_rows(stdout, "Engine and scheduler");
+    } else {
+        options_print_help(stdout);
+    }
+}
+
+static int run(struct serve *s, int argc, char **argv)
+{
     struct error err = {0};
     bool help = false;
     s->start_us = clock_now_us();
     if (options_parse(argc, argv, environ, &s->opts, &help, &err) != STATUS_OK) {
-        print_error(&err);
+        cli_print_error(command(s), &err);
         return 2;
     }
     if (help) {
-        options_print_help(stdout);
+        print_help(s);
         options_free(&s->opts);
         return 0;
     }
     setup_log(&s->opts);
     signal(SIGPIPE, SIG_IGN);
+    pool_configure();
     uv_loop_init(&s->loop);
     s->app.loop = &s->loop;
     s->app.opts = &s->opts;
     if (start(s, &err) != STATUS_OK) {
-        print_error(&err);
+        cli_print_error(command(s), &err);
         return 1;
     }
     uv_run(&s->loop, UV_RUN_DEFAULT);
@@ -394,4 +422,16 @@ int serve_main(int argc, char **argv)
     auth_free(s->auth);
     options_free(&s->opts);
     return s->exit_code;
+}
+
+int serve_main(int argc, char **argv)
+{
+    static struct serve serve;
+    return run(&serve, argc, argv);
+}
+
+int render_server_main(int argc, char **argv)
+{
+    static struct serve serve = {.app.render_only = true};
+    return run(&serve, argc, argv);
 }

@@ -169,29 +169,6 @@ enum status chat_templates_pick(const struct chat_templates *t, bool has_tools, 
     return STATUS_OK;
 }
 
-struct template_contents template_contents(const struct template *t)
-{
-    (void)t;
-    return (struct template_contents){0};
-}
-
-struct str template_strip(struct str s, bool left, bool right)
-{
-    while (left && s.len && s.data[0] == ' ') s = (struct str){s.data + 1, s.len - 1};
-    while (right && s.len && s.data[s.len - 1] == ' ') s.len--;
-    return s;
-}
-
-bool template_keep_numbers(cJSON *tree, const char *text, size_t len)
-{
-    (void)tree, (void)text, (void)len;
-    return true;
-}
-
-static cJSON fake_token = {.type = cJSON_String, .string = "bos_token", .valuestring = "<s>"};
-static cJSON fake_tokens = {.type = cJSON_Object, .child = &fake_token};
-static const struct chat_templates fake_templates = {.special_tokens = &fake_tokens};
-
 /* --- http --- */
 struct http_exchange {
     char *body;
@@ -210,6 +187,14 @@ struct http_exchange {
 struct str http_body(const struct http_exchange *x)
 {
     return (struct str){x->body, x->body_len};
+}
+
+char *http_take_body(struct http_exchange *x)
+{
+    char *body = x->body;
+    x->body = NULL;
+    x->body_len = 0;
+    return body;
 }
 
 const char *http_request_id(const struct http_exchange *x)
@@ -248,6 +233,13 @@ void http_respond(struct http_exchange *x, int status, const char *content_type,
     x->status = status;
     x->ended = true;
     strbuf_add(&x->out, body, body_len);
+}
+
+void http_respond_buf(struct http_exchange *x, int status, const char *content_type,
+                      struct strbuf *body)
+{
+    http_respond(x, status, content_type, body->data, body->len);
+    strbuf_free(body);
 }
 
 void http_stream_begin(struct http_exchange *x, int status, const char *content_type)
@@ -354,7 +346,6 @@ void metrics_count_rejection(struct metrics *m)
 /* --- an app around them --- */
 static struct model_config fake_config = {
     .vocab_size = FAKE_VOCAB, .n_eos_ids = 1, .eos_ids = {TOKEN_EOS}};
-static struct engine_info fake_info = {.config = &fake_config, .max_model_len = 100};
 static char *fake_names[] = {(char *)(uintptr_t) "dir/model"};
 static struct options fake_options = {.model = "/models/dir/model",
                                       .served_model_name = {fake_names, 1},
@@ -368,9 +359,10 @@ static struct options fake_options = {.model = "/models/dir/model",
                                       .seed = -1};
 static struct engine_loop fake_engine = {.max_requests = FAKE_MAX_REQUESTS};
 static struct app fake_app = {.opts = &fake_options,
-                              .info = &fake_info,
+                              .config = &fake_config,
+                              .max_model_len = 100,
                               .tokenizer = (const struct tokenizer *)&fake_bos,
-                              .chat_templates = &fake_templates,
+                              .chat_templates = (const struct chat_templates *)&fake_bos,
                               .engine = &fake_engine,
                               .metrics = (struct metrics *)&fake_metrics,
                               .system_fingerprint = "fp_test"};
