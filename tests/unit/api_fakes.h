@@ -169,6 +169,29 @@ enum status chat_templates_pick(const struct chat_templates *t, bool has_tools, 
     return STATUS_OK;
 }
 
+struct template_contents template_contents(const struct template *t)
+{
+    (void)t;
+    return (struct template_contents){0};
+}
+
+struct str template_strip(struct str s, bool left, bool right)
+{
+    while (left && s.len && s.data[0] == ' ') s = (struct str){s.data + 1, s.len - 1};
+    while (right && s.len && s.data[s.len - 1] == ' ') s.len--;
+    return s;
+}
+
+bool template_keep_numbers(cJSON *tree, const char *text, size_t len)
+{
+    (void)tree, (void)text, (void)len;
+    return true;
+}
+
+static cJSON fake_token = {.type = cJSON_String, .string = "bos_token", .valuestring = "<s>"};
+static cJSON fake_tokens = {.type = cJSON_Object, .child = &fake_token};
+static const struct chat_templates fake_templates = {.special_tokens = &fake_tokens};
+
 /* --- http --- */
 struct http_exchange {
     char *body;
@@ -362,7 +385,7 @@ static struct app fake_app = {.opts = &fake_options,
                               .config = &fake_config,
                               .max_model_len = 100,
                               .tokenizer = (const struct tokenizer *)&fake_bos,
-                              .chat_templates = (const struct chat_templates *)&fake_bos,
+                              .chat_templates = &fake_templates,
                               .engine = &fake_engine,
                               .metrics = (struct metrics *)&fake_metrics,
                               .system_fingerprint = "fp_test"};
