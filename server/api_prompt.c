@@ -71,6 +71,30 @@ void api_rules_init(struct api_rules *r, const struct app *a)
         r->repetition_penalty = c->generation.repetition_penalty;
 }
 
+enum status api_parse(const struct app *a, struct str body, enum api_kind kind,
+                      struct api_params *out, struct error *err)
+{
+    struct api_rules rules;
+    enum status st;
+
+    api_rules_init(&rules, a);
+    st = api_params_parse(body.data, body.len, kind, &rules, out, err);
+    if (st != STATUS_OK) return st;
+    st = api_check_model(a, out->model, err);
+    if (st != STATUS_OK) api_params_free(out);
+    return st;
+}
+
+void api_add_ids(struct strbuf *out, const struct prompt_tokens *t)
+{
+    strbuf_add_char(out, '[');
+    for (int32_t i = 0; i < t->n; i++) {
+        if (i > 0) strbuf_add_char(out, ',');
+        strbuf_add_i64(out, t->ids[i]);
+    }
+    strbuf_add_char(out, ']');
+}
+
 /* --- tokens ---------------------------------------------------------------------------------- */
 
 static const char *field_of(const struct api_params *p)

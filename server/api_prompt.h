@@ -21,6 +21,10 @@ enum status api_check_serving(const struct app *a, struct error *err);
 /* The options and the model's generation_config as the parser's rules. */
 void api_rules_init(struct api_rules *r, const struct app *a);
 
+/* A body to its fields, checked, with a model that is served.  On failure nothing is left to free. */
+enum status api_parse(const struct app *a, struct str body, enum api_kind kind,
+                      struct api_params *out, struct error *err);
+
 /* The context as JSON: a number, or null where it is not known. */
 void api_add_max_model_len(struct strbuf *out, const struct app *a);
 
@@ -29,6 +33,9 @@ struct prompt_tokens {
     int32_t n;
     int32_t max_tokens; /* outputs that the request may make: asked for, or the default */
 };
+/* As a JSON array. */
+void api_add_ids(struct strbuf *out, const struct prompt_tokens *t);
+
 /* Tokens of every prompt of a request, (*out)[prompts_count(p)] in the arena of the params: the chat
  * rendered, texts encoded, given ids taken, truncated as the request says; for a generation, checked
  * against vocabulary and context.  CONTEXT_LENGTH in OpenAI's words, INVALID when nothing is left.

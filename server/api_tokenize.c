@@ -9,16 +9,6 @@
  * the render endpoints, which take a generation's body and answer with the ids that it would run
  * on. */
 
-static void add_ids(struct strbuf *out, const struct prompt_tokens *t)
-{
-    strbuf_add_char(out, '[');
-    for (int32_t i = 0; i < t->n; i++) {
-        if (i > 0) strbuf_add_char(out, ',');
-        strbuf_add_i64(out, t->ids[i]);
-    }
-    strbuf_add_char(out, ']');
-}
-
 static void add_token_strs(struct strbuf *out, const struct tokenizer *tok,
                            const struct prompt_tokens *t)
 {
@@ -32,27 +22,12 @@ static void add_token_strs(struct strbuf *out, const struct tokenizer *tok,
     strbuf_add_char(out, ']');
 }
 
-/* The body's fields, checked, with a served model. */
-static enum status parse(const struct text_request *r, enum api_kind kind, struct api_params *p,
-                         struct error *err)
-{
-    struct api_rules rules;
-    enum status st;
-
-    api_rules_init(&rules, r->app);
-    st = api_params_parse(r->body.data, r->body.len, kind, &rules, p, err);
-    if (st != STATUS_OK) return st;
-    st = api_check_model(r->app, p->model, err);
-    if (st != STATUS_OK) api_params_free(p);
-    return st;
-}
-
 static enum status tokenize(const struct text_request *r, struct strbuf *answer, struct error *err)
 {
     const struct app *a = r->app;
     const struct prompt_tokens *t;
     struct api_params p;
-    enum status st = parse(r, API_TOKENIZE, &p, err);
+    enum status st = api_parse(r->app, r->body, API_TOKENIZE, &p, err);
 
     if (st != STATUS_OK) return st;
     st = prompts_make(a, &p, r->now_s, &t, err);
@@ -60,7 +35,7 @@ static enum status tokenize(const struct text_request *r, struct strbuf *answer,
         strbuf_addf(answer, "{\"count\":%d,\"max_model_len\":", t->n);
         api_add_max_model_len(answer, a);
         strbuf_add_str(answer, ",\"tokens\":");
-        add_ids(answer, t);
+        api_add_ids(answer, t);
         strbuf_add_str(answer, ",\"token_strs\":");
         if (p.return_token_strs)
             add_token_strs(answer, a->tokenizer, t);
@@ -77,7 +52,7 @@ static enum status detokenize(const struct text_request *r, struct strbuf *answe
 {
     struct strbuf text;
     struct api_params p;
-    enum status st = parse(r, API_DETOKENIZE, &p, err);
+    enum status st = api_parse(r->app, r->body, API_DETOKENIZE, &p, err);
 
     if (st != STATUS_OK) return st;
     strbuf_init(&text, 0);
@@ -98,14 +73,14 @@ static enum status render(const struct text_request *r, enum api_kind kind, stru
 {
     const struct prompt_tokens *t;
     struct api_params p;
-    enum status st = parse(r, kind, &p, err);
+    enum status st = api_parse(r->app, r->body, kind, &p, err);
 
     if (st != STATUS_OK) return st;
     st = prompts_make(r->app, &p, r->now_s, &t, err);
     if (st == STATUS_OK && kind == API_COMPLETION) strbuf_add_char(answer, '[');
     for (int32_t i = 0; i < prompts_count(&p) && st == STATUS_OK; i++) {
         strbuf_add_str(answer, i > 0 ? ",{\"token_ids\":" : "{\"token_ids\":");
-        add_ids(answer, &t[i]);
+        api_add_ids(answer, &t[i]);
         strbuf_add_char(answer, '}');
     }
     if (st == STATUS_OK && kind == API_COMPLETION) strbuf_add_char(answer, ']');

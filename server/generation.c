@@ -256,15 +256,11 @@ static enum status make_prompts(struct generation *g)
 /* The JSON to tokens: reads what is immutable in the app and touches this generation alone. */
 static void prepare(struct generation *g)
 {
-    struct api_rules rules;
-    enum status st;
+    enum status st = api_parse(g->app, g->body, g->kind, &g->params, &g->prepare_err);
 
-    api_rules_init(&rules, g->app);
-    st = api_params_parse(g->body.data, g->body.len, g->kind, &rules, &g->params, &g->prepare_err);
     g->prepare_status = st;
     if (st != STATUS_OK) return;
-    st = api_check_model(g->app, g->params.model, &g->prepare_err);
-    if (st == STATUS_OK) st = make_prompts(g);
+    st = make_prompts(g);
     if (st == STATUS_OK) {
         api_params_trim(&g->params);
         return;

@@ -3,6 +3,7 @@
 #include "config/base/check.h"
 #include "config/base/str.h"
 #include "server/bench/bench.h"
+#include "server/render.h"
 #include "server/serve.h"
 #include "server/tokenize.h"
 #include "server/version.h"
@@ -19,6 +20,7 @@ static const struct command {
 } commands[] = {
     {"serve", NULL, "serve a model directory over HTTP; see inferd serve --help", serve_main},
     {"render-server", NULL, "serve the token ids of requests, without weights", render_server_main},
+    {"render", NULL, "print the prompt of a chat request; see inferd render --help", render_main},
     {"tokenize", NULL, "turn text into token ids, or back; see inferd tokenize --help",
      tokenize_main},
     {"bench", NULL, "load a running server and measure; see inferd bench --help", bench_main},

@@ -1,0 +1,116 @@
+#include "server/render.h"
+
+#include "config/base/clock.h"
+#include "config/limits.h"
+#include "server/api_prompt.h"
+#include "server/chat.h"
+#include "server/cli.h"
+#include "server/load_model.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define COMMAND "render"
+
+static void print_help(void)
+{
+    fputs(
+        "usage: inferd render DIR [--ids] [options] < request.json\n\n"
+        "Prints the prompt that the model in DIR gets for a chat-completions request: the text "
+        "that\n"
+        "its chat template makes, without a newline added. Reads tokenizer and chat template, no\n"
+        "weights. A request that the server would refuse is refused in the same words.\n\n"
+        "  --ids\n        The prompt's token ids instead, as a JSON array.\n\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage. All options of `inferd serve` are "
+        "accepted,\n"
+        "so that both can share a --config file.\n\n"
+        "examples:\n"
+        "  inferd render ./model < request.json\n"
+        "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}' | inferd render "
+        "./model --ids\n\n",
+        stdout);
+    options_print_rows(stdout, "Engine and scheduler");
+}
+
+/* Takes --ids out of the words; the rest are the server's options. */
+static int take_ids_flag(int argc, char **argv, bool *ids)
+{
+    int n = 0;
+
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--ids") == 0)
+            *ids = true;
+        else
+            argv[n++] = argv[i];
+    }
+    return n;
+}
+
+static enum status add_prompt(const struct app *a, struct api_params *p, bool ids,
+                              struct strbuf *out, struct error *err)
+{
+    const struct prompt_tokens *t;
+    int64_t now = clock_unix_s();
+
+    if (!ids) return chat_render(a, p, now, out, err);
+    enum status st = prompts_make(a, p, now, &t, err);
+    if (st != STATUS_OK) return st;
+    api_add_ids(out, t);
+    strbuf_add_char(out, '\n');
+    return STATUS_OK;
+}
+
+static enum status render(const struct app *a, bool ids, struct error *err)
+{
+    struct strbuf body, out;
+    struct api_params p;
+
+    strbuf_init(&body, 0);
+    strbuf_init(&out, 0);
+    enum status st = cli_read_all(STDIN_FILENO, (size_t)a->opts->max_body_size, &body, err);
+    if (st == STATUS_OK) {
+        struct str text = {body.data ? body.data : "", body.len};
+        st = api_parse(a, text, API_CHAT, &p, err);
+    }
+    if (st == STATUS_OK) {
+        st = add_prompt(a, &p, ids, &out, err);
+        api_params_free(&p);
+    }
+    if (st == STATUS_OK) st = cli_write_buf(&out, err);
+    strbuf_free(&body);
+    strbuf_free(&out);
+    return st;
+}
+
+int render_main(int argc, char **argv)
+{
+    struct options opts;
+    struct loaded_model model;
+    struct error err = {0};
+    bool help = false, ids = false;
+
+    argc = take_ids_flag(argc, argv, &ids);
+    if (options_parse(argc, argv, environ, &opts, &help, &err) != STATUS_OK) {
+        cli_print_error(COMMAND, &err);
+        return 2;
+    }
+    if (help) {
+        print_help();
+        options_free(&opts);
+        return 0;
+    }
+    enum status st = load_model(&opts, false, &model, &err);
+    if (st == STATUS_OK) {
+        struct app app = {.opts = &opts,
+                          .config = &model.text.config,
+                          .max_model_len = model.text.max_model_len,
+                          .tokenizer = model.text.tokenizer,
+                          .chat_templates = model.text.chat_templates,
+                          .render_only = true};
+        st = render(&app, ids, &err);
+        loaded_model_free(&model);
+    }
+    if (st != STATUS_OK) cli_print_error(COMMAND, &err);
+    options_free(&opts);
+    return st == STATUS_OK ? 0 : 1;
+}
