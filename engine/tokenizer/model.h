@@ -32,5 +32,7 @@ extern const struct model_kind model_bpe, model_wordpiece, model_wordlevel, mode
 enum status model_parse(const cJSON *json, struct tokenizer *t, struct error *err);
 /* {"token": id} into t->vocab; ids may have holes. */
 enum status model_parse_vocab(const cJSON *json, struct vocab *v, struct error *err);
+/* An integer from 0 on; those that a double cannot tell apart are SIZE_MAX. */
+bool model_as_limit(const cJSON *item, size_t *out);
 
 #endif

@@ -6,15 +6,45 @@
 
 /* The model types, and what they have in common. */
 
-static const struct model_kind *const models[] = {&model_bpe};
+static const struct model_kind *const models[] = {&model_bpe, &model_wordpiece, &model_wordlevel,
+                                                  &model_unigram};
+
+bool model_as_limit(const cJSON *item, size_t *out)
+{
+    int64_t value = 0;
+    *out = SIZE_MAX;
+    if (cJSON_IsNumber(item) && item->valuedouble >= 0x1p53) return true;
+    if (!json_as_i64(item, 0, INT64_MAX, &value)) return false;
+    *out = (size_t)value;
+    return true;
+}
+
+/* Files of the first versions have no "type": Hugging Face's reader takes the first model that the
+ * members fit.  NULL: they fit none. */
+static const char *type_by_shape(const cJSON *json)
+{
+    const cJSON *vocab = json_get(json, "vocab");
+    if (cJSON_IsArray(vocab)) return "Unigram";
+    size_t limit = 0;
+    if (!cJSON_IsObject(vocab)) return NULL;
+    if (cJSON_IsArray(json_get(json, "merges"))) return "BPE";
+    if (!cJSON_IsString(json_get(json, "unk_token"))) return NULL;
+    bool is_wordpiece = cJSON_IsString(json_get(json, "continuing_subword_prefix")) &&
+                        model_as_limit(json_get(json, "max_input_chars_per_word"), &limit);
+    return is_wordpiece ? "WordPiece" : "WordLevel";
+}
 
 enum status model_parse(const cJSON *json, struct tokenizer *t, struct error *err)
 {
     if (!cJSON_IsObject(json)) return error_set(err, STATUS_CORRUPT, "\"model\" must be an object");
-    const char *type = "BPE"; /* files of the first versions have merges and no type */
-    enum status st = STATUS_OK;
-    if (json_get(json, "type") || !json_get(json, "merges"))
-        st = component_type(json, "model", &type, err);
+    const char *type = NULL;
+    if (!json_get(json, "type")) {
+        type = type_by_shape(json);
+        if (!type)
+            return error_set(err, STATUS_CORRUPT,
+                             "the model has no \"type\" and the members of none");
+    }
+    enum status st = type ? STATUS_OK : component_type(json, "model", &type, err);
     if (st != STATUS_OK) return st;
     for (size_t i = 0; i < ARRAY_LEN(models); i++) {
         if (strcmp(models[i]->type, type) != 0) continue;
@@ -22,7 +52,7 @@ enum status model_parse(const cJSON *json, struct tokenizer *t, struct error *er
         st = t->model->parse(json, t, err);
         return st == STATUS_OK ? st : error_prepend(err, "model");
     }
-    return component_unsupported("model", type, "BPE", err);
+    return component_unsupported("model", type, "BPE, WordPiece, WordLevel, Unigram", err);
 }
 
 enum status model_parse_vocab(const cJSON *json, struct vocab *v, struct error *err)

@@ -9,7 +9,6 @@
 struct postprocessor {
     int32_t before[POST_IDS_MAX], after[POST_IDS_MAX]; /* ids around every text */
     int n_before, n_after;
-    bool adds; /* a component that may add ids was seen */
 };
 enum status postprocessor_parse(const cJSON *json, struct postprocessor *p, struct error *err);
 

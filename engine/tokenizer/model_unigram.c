@@ -1,0 +1,324 @@
+#include "engine/tokenizer/unigram.h"
+
+#include "config/base/check.h"
+#include "config/limits.h"
+#include "engine/tokenizer/internal.h"
+#include "engine/tokenizer/piece_trie.h"
+#include "engine/tokenizer/read_score.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The unigram language model (Kudo, "Subword regularization", 2018): of all ways to cut a text into
+ * pieces the one whose scores have the highest sum (Viterbi over the places between characters).
+ * Sums often tie, since the same pieces may stand in another order, and then rounding decides: the
+ * order of every addition and comparison here is the reference's. */
+
+#define UNK_PENALTY 10.0 /* of a character without a piece, below the lowest score */
+#define UNSET       UINT32_MAX
+
+struct unigram {
+    struct piece_trie trie;
+    double *scores; /* [n_ids] */
+    double unk_score;
+    int32_t unk_id; /* -1 = none */
+    bool byte_fallback, sentencepiece;
+    int32_t byte_ids[256]; /* <0xNN> */
+};
+
+/* The best way to one place. */
+struct best {
+    double score;
+    uint32_t start; /* of its last piece; UNSET: nothing leads here */
+    int32_t id;
+};
+struct unigram_scratch {
+    struct best *best; /* from the last place that every way leads through */
+    size_t cap;
+    struct token_vec path;
+};
+/* The state of one call. */
+struct lattice {
+    struct encoder *e;
+    const struct unigram *u;
+    struct unigram_scratch *s;
+    struct str text;
+    size_t origin;             /* s->best[0]'s place */
+    size_t reach;              /* the last place that something leads to */
+    size_t unk_start, unk_end; /* characters without pieces that wait for the end of their run */
+};
+
+/* --- encoding ------------------------------------------------------------------------------------------ */
+
+static bool push_run_bytes(struct lattice *l, struct str run)
+{
+    for (size_t i = 0; i < run.len; i++)
+        if (!encoder_push(l->e, l->u->byte_ids[(uint8_t)run.data[i]])) return false;
+    return true;
+}
+
+/* The ids of a run of unknown characters. */
+static bool finish_run(struct lattice *l)
+{
+    const struct unigram *u = l->u;
+    struct str run = {l->text.data + l->unk_start, l->unk_end - l->unk_start};
+    if (run.len == 0) return true;
+    l->unk_start = l->unk_end;
+    int32_t id = u->sentencepiece ? -1 : vocab_find(&l->e->t->vocab, run.data, run.len);
+    if (id >= 0) return encoder_push(l->e, id);
+    bool in_bytes = u->byte_fallback;
+    for (size_t i = 0; in_bytes && i < run.len; i++)
+        in_bytes = u->byte_ids[(uint8_t)run.data[i]] >= 0;
+    return in_bytes ? push_run_bytes(l, run) : encoder_push(l->e, u->unk_id);
+}
+
+/* Everything leads through `end`: the pieces from the origin to there are settled. */
+static bool flush(struct lattice *l, size_t end)
+{
+    struct token_vec *path = &l->s->path;
+    path->len = 0;
+    for (size_t at = end; at > l->origin;) {
+        const struct best *b = &l->s->best[at - l->origin];
+        if (!token_vec_push(path, (int32_t)b->start) || !token_vec_push(path, b->id))
+            return encoder_fail(l->e, STATUS_NO_MEMORY);
+        at = b->start;
+    }
+    for (size_t i = path->len; i > 0; i -= 2) {
+        size_t start = (size_t)path->ids[i - 2];
+        size_t stop = i > 2 ? (size_t)path->ids[i - 4] : end;
+        int32_t id = path->ids[i - 1];
+        if (id == l->u->unk_id) {
+            if (l->unk_start == l->unk_end) l->unk_start = start;
+            l->unk_end = stop;
+        } else if (!finish_run(l) || !encoder_push(l->e, id)) {
+            return false;
+        }
+    }
+    l->s->best[0] = l->s->best[end - l->origin];
+    l->origin = end;
+    return true;
+}
+
+/* Room for every piece that begins at `at`. */
+static bool reserve(struct lattice *l, size_t at)
+{
+    size_t longest = l->e->t->vocab.longest_text_len;
+    size_t need = at - l->origin + (longest > 4 ? longest : 4) + 1;
+    if (need > l->text.len - l->origin + 1) need = l->text.len - l->origin + 1;
+    if (need <= l->s->cap) return true;
+    size_t cap = need + need / 2 + 64;
+    struct best *best = realloc(l->s->best, cap * sizeof(*best));
+    if (!best) return encoder_fail(l->e, STATUS_NO_MEMORY);
+    l->s->best = best;
+    l->s->cap = cap;
+    return true;
+}
+
+static inline bool relax(struct lattice *l, size_t start, size_t end, double score, int32_t id)
+{
+    struct best *best = l->s->best;
+    while (l->reach < end) best[++l->reach - l->origin].start = UNSET;
+    struct best *b = &best[end - l->origin];
+    if (b->start != UNSET && !(score > b->score)) return false;
+    *b = (struct best){l->u->sentencepiece ? (float)score : score, (uint32_t)start, id};
+    return true;
+}
+
+/* All pieces that begin at `at`, where a character of char_len bytes begins. */
+static bool extend(struct lattice *l, size_t at, size_t char_len)
+{
+    const struct unigram *u = l->u;
+    const double here = l->s->best[at - l->origin].score;
+    bool has_single = false;
+    uint32_t node = PIECE_TRIE_ROOT;
+    for (size_t i = at; i < l->text.len;) {
+        node = piece_trie_step(&u->trie, node, l->text.data[i++]);
+        if (node == PIECE_TRIE_NONE) break;
+        int32_t id = u->trie.nodes[node].id;
+        if (id < 0) continue;
+        relax(l, at, i, u->scores[id] + here, id);
+        has_single |= i - at == char_len;
+    }
+    if (has_single) return true;
+    double score = u->unk_score + here;
+    if (u->sentencepiece) score = (float)score; /* there this sum alone is not a double */
+    if (relax(l, at, at + char_len, score, u->unk_id) && u->unk_id < 0)
+        return encoder_fail(l->e, STATUS_UNSUPPORTED);
+    return true;
+}
+
+static size_t char_length(char lead)
+{
+    uint8_t c = (uint8_t)lead;
+    return c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+}
+
+static bool encode(struct encoder *e, struct str text)
+{
+    if (!e->model_scratch) e->model_scratch = calloc(1, sizeof(struct unigram_scratch));
+    if (!e->model_scratch) return encoder_fail(e, STATUS_NO_MEMORY);
+    struct lattice l = {.e = e, .u = e->t->model_data, .s = e->model_scratch, .text = text};
+    size_t char_len = 0;
+    if (!reserve(&l, 0)) return false;
+    l.s->best[0] = (struct best){0, 0, 0};
+    for (size_t at = 0; at < text.len; at += char_len) {
+        if (at == l.reach && at > l.origin && !flush(&l, at)) return false;
+        char_len = char_length(text.data[at]);
+        DCHECK(char_len <= text.len - at); /* texts are valid UTF-8 */
+        if (!reserve(&l, at) || !extend(&l, at, char_len)) return false;
+    }
+    return flush(&l, text.len) && finish_run(&l);
+}
+
+static void free_scratch(void *scratch)
+{
+    struct unigram_scratch *s = scratch;
+    if (!s) return;
+    free(s->best);
+    token_vec_free(&s->path);
+    free(s);
+}
+
+/* --- building ------------------------------------------------------------------------------------------ */
+
+static bool is_normal(const struct unigram_options *options, size_t id)
+{
+    return !options->kinds || options->kinds[id] == UNIGRAM_NORMAL;
+}
+
+static enum status fill_scores(struct unigram *u, const struct vocab *v, const double *scores,
+                               const struct unigram_options *options, struct error *err)
+{
+    double lowest = options->sentencepiece ? (double)__FLT_MAX__ : INFINITY;
+    float highest = __FLT_MIN__; /* what SentencePiece begins with */
+    u->scores = calloc(v->n_ids + 1, sizeof(*u->scores));
+    if (!u->scores) return error_set(err, STATUS_NO_MEMORY, "out of memory for the scores");
+    for (size_t id = 0; id < v->n_ids; id++) {
+        if (!vocab_has(v, (int64_t)id) || !is_normal(options, id)) continue;
+        if (!isfinite(scores[id]))
+            return error_set(err, STATUS_CORRUPT, "the score of token \"%.80s\" is not finite",
+                             vocab_text(v, (int64_t)id).data);
+        u->scores[id] = scores[id];
+        if (scores[id] < lowest) lowest = scores[id];
+        if ((float)scores[id] > highest) highest = (float)scores[id];
+    }
+    u->unk_score = lowest - UNK_PENALTY;
+    if (options->sentencepiece) u->unk_score = (float)u->unk_score;
+    for (size_t id = 0; id < v->n_ids; id++)
+        if (options->kinds && options->kinds[id] == UNIGRAM_USER_DEFINED)
+            u->scores[id] = (double)((float)v->lens[id] * highest) - 0.1;
+    return STATUS_OK;
+}
+
+static enum status build_trie(struct unigram *u, const struct vocab *v, const uint8_t *kinds,
+                              struct error *err)
+{
+    if (!kinds) return piece_trie_build(&u->trie, v, NULL, err);
+    uint8_t *left_out = malloc(v->n_ids + 1);
+    if (!left_out) return error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
+    for (size_t id = 0; id < v->n_ids; id++) left_out[id] = kinds[id] == UNIGRAM_NEVER;
+    enum status st = piece_trie_build(&u->trie, v, left_out, err);
+    free(left_out);
+    return st;
+}
+
+enum status unigram_create(struct tokenizer *t, const double *scores,
+                           const struct unigram_options *options, struct error *err)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    struct unigram *u = calloc(1, sizeof(*u));
+    if (!u) return error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
+    t->model = &model_unigram;
+    t->model_data = u;
+    u->unk_id = options->unk_id;
+    u->byte_fallback = options->byte_fallback;
+    u->sentencepiece = options->sentencepiece;
+    if (u->unk_id < -1 || (u->unk_id >= 0 && (size_t)u->unk_id >= t->vocab.n_ids))
+        return error_set(err, STATUS_CORRUPT, "\"unk_id\" is %d, but there are %zu pieces",
+                         u->unk_id, t->vocab.n_ids);
+    for (int i = 0; i < 256; i++) {
+        const char byte[] = {'<', '0', 'x', hex[i >> 4], hex[i & 15], '>'};
+        u->byte_ids[i] = vocab_find(&t->vocab, byte, sizeof(byte));
+    }
+    enum status st = fill_scores(u, &t->vocab, scores, options, err);
+    return st == STATUS_OK ? build_trie(u, &t->vocab, options->kinds, err) : st;
+}
+
+static void free_model(void *model_data)
+{
+    struct unigram *u = model_data;
+    if (!u) return;
+    piece_trie_free(&u->trie);
+    free(u->scores);
+    free(u);
+}
+
+/* --- reading tokenizer.json ------------------------------------------------------------------------------ */
+
+/* Adds the piece `item`, ["piece", score].  Pieces come from the last to the first: of equal ones
+ * the last is what a text becomes, the others only have their text in common with it. */
+static enum status add_piece(struct vocab *v, size_t id, const cJSON *item, double *score,
+                             struct error *err)
+{
+    const cJSON *piece = cJSON_IsArray(item) ? item->child : NULL;
+    const cJSON *number = piece ? piece->next : NULL;
+    if (!cJSON_IsString(piece) || !cJSON_IsNumber(number) || number->next)
+        return error_set(err, STATUS_CORRUPT, "piece %zu is not [text, score]", id);
+    *score = read_score(number->valuedouble);
+    size_t len = strlen(piece->valuestring);
+    enum status st = vocab_add(v, (int64_t)id, piece->valuestring, len, err);
+    int32_t same = st == STATUS_CORRUPT ? vocab_find(v, piece->valuestring, len) : -1;
+    if (same < 0) return st;
+    v->offsets[id] = v->offsets[same];
+    v->lens[id] = v->lens[same];
+    return STATUS_OK;
+}
+
+static enum status parse_pieces(const cJSON *json, struct vocab *v, double **scores,
+                                struct error *err)
+{
+    if (!cJSON_IsArray(json))
+        return error_set(err, STATUS_CORRUPT, "\"vocab\" must be a list of [text, score]");
+    size_t n = (size_t)cJSON_GetArraySize(json), i = 0;
+    enum status st = vocab_init(v, n, n, err);
+    if (st != STATUS_OK) return st;
+    const cJSON **items = malloc((n + 1) * sizeof(const cJSON *)), *item = NULL;
+    *scores = malloc((n + 1) * sizeof(**scores));
+    if (!items || !*scores) {
+        free(items);
+        return error_set(err, STATUS_NO_MEMORY, "out of memory for %zu pieces", n);
+    }
+    cJSON_ArrayForEach(item, json) items[i++] = item;
+    while (i > 0 && st == STATUS_OK) {
+        i--;
+        st = add_piece(v, i, items[i], &(*scores)[i], err);
+    }
+    free(items);
+    return st;
+}
+
+static enum status parse(const cJSON *json, struct tokenizer *t, struct error *err)
+{
+    struct unigram_options options = {.unk_id = -1};
+    const cJSON *unk = json_get(json, "unk_id");
+    double *scores = NULL;
+    int64_t unk_id = -1;
+    if (unk && !cJSON_IsNull(unk) && !json_as_i64(unk, 0, LIMIT_VOCAB - 1, &unk_id))
+        return error_set(err, STATUS_CORRUPT, "\"unk_id\" must be null or an integer from 0 to %d",
+                         LIMIT_VOCAB - 1);
+    options.unk_id = (int32_t)unk_id;
+    enum status st = component_bool(json, "byte_fallback", false, &options.byte_fallback, err);
+    if (st == STATUS_OK) st = parse_pieces(json_get(json, "vocab"), &t->vocab, &scores, err);
+    if (st == STATUS_OK) st = unigram_create(t, scores, &options, err);
+    free(scores);
+    return st;
+}
+
+const struct model_kind model_unigram = {
+    .type = "Unigram",
+    .parse = parse,
+    .free = free_model,
+    .encode = encode,
+    .free_scratch = free_scratch,
+};
