@@ -38,9 +38,8 @@ static bool undef_of(struct render *r, enum undef_kind kind, struct value obj, s
 
 static bool is_one_of(const struct vstr *name, const char *words)
 {
-    for (size_t len; *words; words += len) {
-        words += strspn(words, " ");
-        len = strcspn(words, " ");
+    for (size_t len; *words; words += len + (words[len] == ' ')) {
+        for (len = 0; words[len] && words[len] != ' ';) len++;
         if (len == name->len && len > 0 && memcmp(words, name->data, len) == 0) return true;
     }
     return false;
@@ -63,7 +62,7 @@ static bool plain_attr(struct render *r, struct value obj, const struct vstr *na
     *out = value_missing();
     switch (obj.type) {
     case VALUE_NAMESPACE: {
-        struct value *v = vdict_find_str(obj.dict, s.data, s.len);
+        struct value *v = vdict_find(obj.dict, name);
         if (v) *out = *v;
         return true;
     }
@@ -138,8 +137,25 @@ static bool python_item(struct render *r, struct value obj, struct value key, st
     return true;
 }
 
+bool attr_is_plain(struct str name)
+{
+    const struct vstr s = {.data = name.data, .len = name.len};
+    const struct value dict = {.type = VALUE_DICT};
+    return !is_unsafe(dict, &s) && !method_find(dict, name);
+}
+
+/* An item of a dict by a name that no dict has as an attribute. */
+static bool dict_item(struct render *r, struct value obj, const struct vstr *name,
+                      struct value *out)
+{
+    const struct value *v = vdict_find(obj.dict, name);
+    if (v) *out = *v;
+    return v || undef_of(r, UNDEF_ATTR, obj, value_from_str((struct vstr *)name), out);
+}
+
 bool get_attr(struct render *r, struct value obj, const struct vstr *name, struct value *out)
 {
+    if (obj.type == VALUE_DICT && name->plain) return dict_item(r, obj, name, out);
     if (obj.type == VALUE_UNDEFINED) return undef_fail(r, obj);
     struct value key = value_from_str((struct vstr *)name);
     if (!python_attr(r, obj, name, out)) return false;
@@ -150,6 +166,8 @@ bool get_attr(struct render *r, struct value obj, const struct vstr *name, struc
 
 bool get_item(struct render *r, struct value obj, struct value key, struct value *out)
 {
+    if (obj.type == VALUE_DICT && key.type == VALUE_STR && key.str->plain)
+        return dict_item(r, obj, key.str, out);
     if (obj.type == VALUE_UNDEFINED) return undef_fail(r, obj);
     if (!python_item(r, obj, key, out)) return false;
     if (out->type == VALUE_MISSING && key.type == VALUE_STR && !python_attr(r, obj, key.str, out))
@@ -211,8 +229,8 @@ static bool slice_str(struct render *r, const struct vstr *s, const struct span 
     if (!render_charge(r, s->len)) return false;
     if (p->step == 1) {
         size_t from = text_offset(s, (size_t)p->start);
-        struct vstr rest = {s->data + from, s->len - from, s->n_chars - (size_t)p->start, false,
-                            NULL};
+        struct vstr rest = {
+            .data = s->data + from, .len = s->len - from, .n_chars = s->n_chars - (size_t)p->start};
         return text_same_kind(r, s, rest.data, p->n ? text_offset(&rest, p->n) : 0, out);
     }
     size_t *offsets = render_alloc(r, s->n_chars + 1, sizeof(*offsets));

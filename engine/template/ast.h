@@ -68,6 +68,7 @@ struct load {
     uint32_t slot;           /* in the scope's own function */
     struct ref from;         /* LOAD_ALIAS */
     const struct vstr *name; /* LOAD_RESOLVE: from the context, then the globals */
+    const struct method_def *global;
 };
 struct scope {
     struct load *loads;

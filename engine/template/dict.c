@@ -33,7 +33,16 @@ bool value_hashable(struct value v)
 
 static uint64_t hash_str(const char *data, size_t len)
 {
-    return hash_bytes(data, len, hash_process_seed());
+    uint64_t h = hash_bytes(data, len, hash_process_seed());
+    return h ? h : 1; /* 0 stands for "not known" */
+}
+
+uint64_t vstr_hash(const struct vstr *s)
+{
+    if (s->hash) return s->hash;
+    uint64_t h = hash_str(s->data, s->len);
+    if (s->keeps_hash) ((struct vstr *)s)->hash = h;
+    return h;
 }
 
 static bool hash_value(struct render *r, struct value v, uint64_t *out);
@@ -58,8 +67,9 @@ static bool hash_value(struct render *r, struct value v, uint64_t *out)
     int64_t i;
     switch (v.type) {
     case VALUE_STR:
-        *out = hash_str(v.str->data, v.str->len);
-        return render_charge(r, v.str->len);
+        if (!v.str->hash && !render_charge(r, v.str->len)) return false;
+        *out = vstr_hash(v.str);
+        return true;
     case VALUE_TUPLE:
         return hash_tuple(r, v.list, out);
     case VALUE_LIST:
@@ -171,9 +181,8 @@ static bool is_key(const struct ventry *e, uint64_t hash, const char *name, size
            (len == 0 || memcmp(e->key.str->data, name, len) == 0);
 }
 
-struct value *vdict_find_str(const struct vdict *d, const char *name, size_t len)
+static struct value *find_hashed(const struct vdict *d, uint64_t hash, const char *name, size_t len)
 {
-    uint64_t hash = hash_str(name, len);
     if (!d->index) {
         for (size_t i = 0; i < d->n; i++)
             if (is_key(&d->entries[i], hash, name, len)) return &d->entries[i].val;
@@ -184,4 +193,14 @@ struct value *vdict_find_str(const struct vdict *d, const char *name, size_t len
         if (is_key(e, hash, name, len)) return &e->val;
     }
     return NULL;
+}
+
+struct value *vdict_find_str(const struct vdict *d, const char *name, size_t len)
+{
+    return find_hashed(d, hash_str(name, len), name, len);
+}
+
+struct value *vdict_find(const struct vdict *d, const struct vstr *name)
+{
+    return find_hashed(d, vstr_hash(name), name->data, name->len);
 }

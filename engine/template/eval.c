@@ -10,18 +10,13 @@
 
 /* --- arguments ---------------------------------------------------------------------------------- */
 
-static bool count_params(const char *params, size_t *n, bool *positional_only)
+/* Names are separated by one space each. */
+static size_t count_params(const char *params)
 {
-    *positional_only = params[0] == '/';
-    if (*positional_only) params++;
-    *n = 0;
-    while (*params) {
-        params += strspn(params, " ");
-        if (!*params) break;
-        (*n)++;
-        params += strcspn(params, " ");
-    }
-    return true;
+    if (params[0] == '/') params++;
+    size_t n = params[0] != '\0';
+    for (; *params; params++) n += *params == ' ';
+    return n;
 }
 
 static size_t param_index(const char *params, const struct vstr *name)
@@ -54,14 +49,12 @@ bool call_method_def(struct render *r, const struct method_def *def, struct valu
 {
     if (!def->params) return def->fn(r, self, args, out);
     struct value bound[MAX_PARAMS] = {{.type = VALUE_MISSING}};
-    size_t n;
-    bool positional_only;
-    count_params(def->params, &n, &positional_only);
+    size_t n = count_params(def->params);
     DCHECK(n <= MAX_PARAMS);
     if (args->n_pos > n)
         return render_fail(r, "%s() takes at most %zu arguments (%zu given)", def->name, n,
                            args->n_pos);
-    if (args->n_kw && positional_only)
+    if (args->n_kw && def->params[0] == '/')
         return render_fail(r, "%s() takes no keyword arguments", def->name);
     for (size_t i = 0; i < args->n_pos; i++) bound[i] = args->pos[i];
     for (size_t i = 0; i < args->n_kw; i++)
@@ -135,6 +128,8 @@ bool eval_args(struct render *r, const struct call_node *call, struct value call
     static const struct vstr caller_name = {.data = "caller", .len = 6, .n_chars = 6};
     struct vdict *dyn = NULL;
     *out = (struct args){0};
+    bool any = call->args.n || call->n_kw || call->dyn_args || call->dyn_kwargs;
+    if (!any && caller.type == VALUE_MISSING) return true;
     struct vlist *pos = vlist_new(r, call->args.n);
     if (!pos) return false;
     for (size_t i = 0; i < call->args.n; i++) {

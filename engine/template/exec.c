@@ -14,16 +14,14 @@ struct value *slot_of(struct render *r, struct ref ref)
 }
 
 /* From the context, else a global function, else missing. */
-static bool resolve(struct render *r, const struct vstr *name, struct value *out)
+static bool resolve(struct render *r, const struct load *l, struct value *out)
 {
-    struct value *v = vdict_find_str(r->context, name->data, name->len);
+    struct value *v = vdict_find(r->context, l->name);
     *out = v ? *v : value_missing();
-    if (v) return true;
-    const struct method_def *def = global_find((struct str){name->data, name->len});
-    if (!def) return true;
+    if (v || !l->global) return true;
     struct vfunc *f = render_alloc(r, 1, sizeof(*f));
     if (!f) return false;
-    *f = (struct vfunc){def, value_none()};
+    *f = (struct vfunc){l->global, value_none()};
     *out = VALUE_OF(VALUE_FUNC, func, f);
     return true;
 }
@@ -37,7 +35,7 @@ bool scope_enter(struct render *r, const struct scope *s)
         case LOAD_PARAM:
             break;
         case LOAD_RESOLVE:
-            if (!resolve(r, l->name, slot)) return false;
+            if (!resolve(r, l, slot)) return false;
             break;
         case LOAD_ALIAS:
             *slot = *slot_of(r, l->from);

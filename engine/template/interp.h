@@ -81,6 +81,8 @@ bool call_value(struct render *r, struct value callee, const struct args *args, 
 /* --- access.c: Jinja's environment.getattr and getitem --- */
 bool get_attr(struct render *r, struct value obj, const struct vstr *name, struct value *out);
 bool get_item(struct render *r, struct value obj, struct value key, struct value *out);
+/* No dict has an attribute of this name: d.name is d['name']. */
+bool attr_is_plain(struct str name);
 bool get_slice(struct render *r, struct value obj, const struct value bounds[3], struct value *out);
 /* --- exec.c --- */
 enum flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE, FLOW_FAIL };

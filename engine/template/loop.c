@@ -184,9 +184,9 @@ enum loop_attr {
     LOOP_DEPTH0,
     LOOP_UNKNOWN
 };
-static const char *const loop_attr_names[] = {"index",    "index0", "revindex", "revindex0",
-                                              "length",   "first",  "last",     "previtem",
-                                              "nextitem", "depth",  "depth0"};
+static const struct str loop_attr_names[] = {
+    {"index", 5}, {"index0", 6},   {"revindex", 8}, {"revindex0", 9}, {"length", 6}, {"first", 5},
+    {"last", 4},  {"previtem", 8}, {"nextitem", 8}, {"depth", 5},     {"depth0", 6}};
 
 static bool loop_neighbour(struct render *r, struct vloop *loop, bool next, struct value *out)
 {
@@ -207,7 +207,7 @@ bool loop_attr(struct render *r, struct vloop *loop, const struct vstr *name, st
     int which = 0, got;
     int64_t length = 0;
     while (which < LOOP_UNKNOWN &&
-           !str_eq((struct str){name->data, name->len}, str_from(loop_attr_names[which])))
+           !str_eq((struct str){name->data, name->len}, loop_attr_names[which]))
         which++;
     bool needs_length = which == LOOP_LENGTH || which == LOOP_REVINDEX || which == LOOP_REVINDEX0;
     if (needs_length && !loop_length(r, loop, &length)) return false;

@@ -109,8 +109,9 @@ METHOD(zfill)
     if (!arg_int(r, a->pos[0], 0, &width)) return false;
     bool sign = v.str->len && (v.str->data[0] == '-' || v.str->data[0] == '+');
     if (!sign) return text_pad(r, v.str, width, '>', &zero, out);
-    const struct vstr rest = {v.str->data + 1, v.str->len - 1, v.str->n_chars - 1, false, NULL};
-    const struct vstr head = {v.str->data, 1, 1, false, NULL};
+    const struct vstr rest = {
+        .data = v.str->data + 1, .len = v.str->len - 1, .n_chars = v.str->n_chars - 1};
+    const struct vstr head = {.data = v.str->data, .len = 1, .n_chars = 1};
     struct value digits;
     if (width == INT64_MIN) width = 0;
     return text_pad(r, &rest, width - 1, '>', &zero, &digits) &&

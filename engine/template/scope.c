@@ -406,6 +406,8 @@ static bool scope_finish(struct compiler *c, const struct symbols *s, struct sco
         const struct symbol *sym = &s->items[i];
         struct load *l = &out->loads[i];
         *l = (struct load){.action = sym->action, .slot = sym->slot, .name = sym->name};
+        if (sym->action == LOAD_RESOLVE)
+            l->global = global_find((struct str){sym->name->data, sym->name->len});
         if (sym->action == LOAD_ALIAS)
             l->from = (struct ref){count_hops(s->func, sym->from_func), sym->from_slot};
     }

@@ -49,6 +49,8 @@ struct vstr *compile_str(struct compiler *c, const char *data, size_t len)
         return NULL;
     }
     *s = (struct vstr){.data = copy, .len = len, .n_chars = text_count(copy, len)};
+    s->hash = vstr_hash(s);
+    s->plain = attr_is_plain((struct str){copy, len});
     return s;
 }
 

@@ -23,16 +23,25 @@ size_t text_next(const char *s, size_t len, uint32_t *cp)
     return 1;
 }
 
+enum { BLOCK = 32 };
+
+static bool is_ascii_block(const char *s)
+{
+    uint64_t words[BLOCK / sizeof(uint64_t)], any = 0;
+    memcpy(words, s, BLOCK);
+    for (size_t i = 0; i < BLOCK / sizeof(uint64_t); i++) any |= words[i];
+    return (any & 0x8080808080808080u) == 0;
+}
+
 size_t text_count(const char *s, size_t len)
 {
     size_t n = 0;
-    for (size_t i = 0; i < len; n++) {
-        if ((unsigned char)s[i] < 0x80) {
-            i++;
-            continue;
+    for (size_t i = 0; i < len;) {
+        for (; len - i >= BLOCK && is_ascii_block(s + i); i += BLOCK) n += BLOCK;
+        for (size_t stop = len - i < BLOCK ? len : i + BLOCK; i < stop; n++) {
+            uint32_t cp;
+            i += (unsigned char)s[i] < 0x80 ? 1 : text_next(s + i, len - i, &cp);
         }
-        uint32_t cp;
-        i += text_next(s + i, len - i, &cp);
     }
     return n;
 }

@@ -17,6 +17,7 @@ static bool wrap_str(struct render *r, struct vstr s, struct value *out)
     struct vstr *p = render_alloc(r, 1, sizeof(*p));
     if (!p) return false;
     *p = s;
+    p->keeps_hash = true;
     *out = value_from_str(p);
     return true;
 }
@@ -24,7 +25,10 @@ static bool wrap_str(struct render *r, struct vstr s, struct value *out)
 bool value_str_view(struct render *r, const char *data, size_t len, bool markup, struct value *out)
 {
     if (!render_charge(r, len)) return false;
-    return wrap_str(r, (struct vstr){data, len, text_count(data, len), markup, NULL}, out);
+    return wrap_str(
+        r,
+        (struct vstr){.data = data, .len = len, .n_chars = text_count(data, len), .markup = markup},
+        out);
 }
 
 bool value_str(struct render *r, const char *data, size_t len, struct value *out)
@@ -53,7 +57,11 @@ bool value_concat(struct render *r, const struct vstr *a, const struct vstr *b, 
                   struct value *out)
 {
     size_t len = a->len + b->len;
-    struct vstr s = {a->data, len, a->n_chars + b->n_chars, markup, a->buf};
+    struct vstr s = {.data = a->data,
+                     .len = len,
+                     .n_chars = a->n_chars + b->n_chars,
+                     .markup = markup,
+                     .buf = a->buf};
     struct vbuf *buf = a->buf;
     if (!render_charge(r, b->len)) return false;
     bool at_end = buf && a->data + a->len == buf->data + buf->used;

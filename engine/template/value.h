@@ -73,7 +73,10 @@ struct vbuf {
 struct vstr {
     const char *data;
     size_t len, n_chars;
+    uint64_t hash; /* 0 = not known */
     bool markup;
+    bool keeps_hash;  /* it belongs to one rendering, so the hash may be written when it is made */
+    bool plain;       /* a constant that no type has as a method or forbids as an attribute */
     struct vbuf *buf; /* NULL = none */
 };
 struct vlist {
@@ -201,6 +204,8 @@ bool vdict_set(struct render *r, struct vdict *d, struct value key, struct value
 /* *out stays as it is when the key is absent; false only after render_fail (unhashable key). */
 bool vdict_get(struct render *r, const struct vdict *d, struct value key, struct value *out);
 struct value *vdict_find_str(const struct vdict *d, const char *name, size_t len);
+struct value *vdict_find(const struct vdict *d, const struct vstr *name);
+uint64_t vstr_hash(const struct vstr *s);
 bool value_hashable(struct value v);
 
 /* --- print.c: Python's str() and repr() --- */
