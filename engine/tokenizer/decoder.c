@@ -1,153 +1,213 @@
-#include "engine/tokenizer/internal.h"
-#include "engine/tokenizer/unicode.h"
+#include "engine/tokenizer/decoder.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What each decoder of the chain does to a token's text by itself is done here, once per token of
- * the vocabulary; detok.c does the rest (byte runs, joining, stripping) as tokens arrive.  A chain
- * whose order does not allow that is refused by name. */
+/* Parsing the chain and cutting it in two. */
 
-struct decoder_kind {
-    const char *type;
-    /* Reads the component into a fresh stage; a type without `run` changes d itself. */
-    enum status (*parse)(const cJSON *json, struct decoder *d, struct decoder_stage *s,
-                         struct error *err);
-    bool (*run)(const struct decoder_stage *s, struct regex_scratch *scratch, struct str in,
-                bool first, struct strbuf *out);
-};
+/* --- the components' keys ---------------------------------------------------------------------- */
 
-/* --- per token ------------------------------------------------------------------------------------- */
-
-static enum status parse_replace(const cJSON *json, struct decoder *d, struct decoder_stage *s,
-                                 struct error *err)
+static enum status copy_string(const cJSON *json, const char *key, char **out, struct error *err)
 {
-    (void)d;
     const char *text = NULL;
-    enum status st = component_string(json, "content", &text, err);
+    enum status st = component_string(json, key, &text, err);
     if (st != STATUS_OK) return st;
-    s->text = strdup(text);
-    if (!s->text) return error_set(err, STATUS_NO_MEMORY, "out of memory for a decoder");
+    *out = strdup(text);
+    return *out ? st : error_set(err, STATUS_NO_MEMORY, "out of memory for a decoder");
+}
+
+static enum status required_bool(const cJSON *json, const char *key, bool *out, struct error *err)
+{
+    if (!cJSON_IsBool(json_get(json, key)))
+        return error_set(err, STATUS_CORRUPT, "\"%s\" must be true or false", key);
+    return component_bool(json, key, false, out, err);
+}
+
+static enum status parse_nothing(const cJSON *json, struct decoder_stage *s, struct error *err)
+{
+    (void)json, (void)s, (void)err;
+    return STATUS_OK;
+}
+
+static enum status parse_replace(const cJSON *json, struct decoder_stage *s, struct error *err)
+{
+    enum status st = copy_string(json, "content", &s->to, err);
+    if (st != STATUS_OK) return st;
+    const cJSON *pattern = json_get(json, "pattern");
+    const cJSON *text = json_get(pattern, "String");
+    if (cJSON_IsString(text) && text->valuestring[0])
+        return copy_string(pattern, "String", &s->from, err);
     return component_pattern(json, &s->pattern, err);
 }
 
-static bool run_replace(const struct decoder_stage *s, struct regex_scratch *scratch, struct str in,
-                        bool first, struct strbuf *out)
+static enum status parse_metaspace(const cJSON *json, struct decoder_stage *s, struct error *err)
 {
-    (void)first;
-    struct regex_cursor cursor = {0};
-    size_t done = 0, start = 0, end = 0;
-    enum regex_result found = REGEX_END;
-    while (in.len > 0 &&
-           (found = regex_next(s->pattern, scratch, in, &cursor, &start, &end)) == REGEX_MATCH) {
-        strbuf_add(out, in.data + done, start - done);
-        strbuf_add_str(out, s->text);
-        done = end;
-    }
-    strbuf_add(out, in.data + done, in.len - done);
-    return found == REGEX_END;
-}
-
-static enum status parse_metaspace(const cJSON *json, struct decoder *d, struct decoder_stage *s,
-                                   struct error *err)
-{
+    char character[5] = "";
+    enum prepend_scheme prepend = PREPEND_ALWAYS;
     bool split = false;
-    d->changes_first = true;
-    return metaspace_parse(json, s->character, &s->prepend, &split, err);
-}
-
-static bool run_metaspace(const struct decoder_stage *s, struct regex_scratch *scratch,
-                          struct str in, bool first, struct strbuf *out)
-{
-    (void)scratch;
-    size_t len = strlen(s->character);
-    bool drop = first && s->prepend != PREPEND_NEVER;
-    for (size_t at = 0; at < in.len;) {
-        const char *mark = memmem(in.data + at, in.len - at, s->character, len);
-        size_t until = mark ? (size_t)(mark - in.data) : in.len;
-        strbuf_add(out, in.data + at, until - at);
-        if (mark && !drop) strbuf_add_char(out, ' ');
-        at = mark ? until + len : until;
-    }
-    return true;
-}
-
-static enum status parse_strip(const cJSON *json, struct decoder *d, struct decoder_stage *s,
-                               struct error *err)
-{
-    const char *content = NULL;
-    uint32_t cp = 0;
-    enum status st = component_string(json, "content", &content, err);
+    enum status st = metaspace_parse(json, character, &prepend, &split, err);
     if (st != STATUS_OK) return st;
-    size_t len = strlen(content);
-    if (len == 0 || utf8_decode(content, len, &cp) != (int)len)
+    s->keeps_blank = prepend == PREPEND_NEVER;
+    s->from = strdup(character);
+    return s->from ? st : error_set(err, STATUS_NO_MEMORY, "out of memory for a decoder");
+}
+
+static enum status parse_strip(const cJSON *json, struct decoder_stage *s, struct error *err)
+{
+    uint32_t cp = 0;
+    int64_t start = 0, stop = 0;
+    enum status st = copy_string(json, "content", &s->from, err);
+    if (st != STATUS_OK) return st;
+    size_t len = strlen(s->from);
+    if (len == 0 || utf8_decode(s->from, len, &cp) != (int)len)
         return error_set(err, STATUS_CORRUPT, "\"content\" must be one character");
-    memcpy(s->character, content, len + 1);
-    if (!json_as_i64(json_get(json, "start"), 0, INT32_MAX, &s->start) ||
-        !json_as_i64(json_get(json, "stop"), 0, INT32_MAX, &s->stop))
+    if (!json_as_i64(json_get(json, "start"), 0, INT32_MAX, &start) ||
+        !json_as_i64(json_get(json, "stop"), 0, INT32_MAX, &stop))
         return error_set(err, STATUS_CORRUPT, "\"start\" and \"stop\" must be counts");
-    if (!d->joined) return STATUS_OK;
-    if (d->strip_character[0])
-        return error_set(err, STATUS_UNSUPPORTED, "a second Strip after Fuse is not supported");
-    memcpy(d->strip_character, s->character, sizeof(d->strip_character));
-    d->strip_start = (int32_t)s->start;
-    d->strip_stop = (int32_t)s->stop;
+    s->start = (int32_t)start;
+    s->stop = (int32_t)stop;
     return STATUS_OK;
 }
 
-static bool run_strip(const struct decoder_stage *s, struct regex_scratch *scratch, struct str in,
-                      bool first, struct strbuf *out)
+static enum status parse_wordpiece(const cJSON *json, struct decoder_stage *s, struct error *err)
 {
-    (void)scratch, (void)first;
-    size_t len = strlen(s->character);
-    for (int64_t i = 0; i < s->start && in.len >= len && !memcmp(in.data, s->character, len); i++)
-        in = (struct str){in.data + len, in.len - len};
-    for (int64_t i = 0; i < s->stop && in.len >= len; i++) {
-        if (memcmp(in.data + in.len - len, s->character, len) != 0) break;
-        in.len -= len;
+    enum status st = copy_string(json, "prefix", &s->from, err);
+    return st == STATUS_OK ? required_bool(json, "cleanup", &s->cleanup, err) : st;
+}
+
+static enum status parse_bpe(const cJSON *json, struct decoder_stage *s, struct error *err)
+{
+    return copy_string(json, "suffix", &s->from, err);
+}
+
+static enum status parse_ctc(const cJSON *json, struct decoder_stage *s, struct error *err)
+{
+    enum status st = copy_string(json, "pad_token", &s->from, err);
+    if (st == STATUS_OK) st = copy_string(json, "word_delimiter_token", &s->to, err);
+    return st == STATUS_OK ? required_bool(json, "cleanup", &s->cleanup, err) : st;
+}
+
+/* --- behind the front part: steps -------------------------------------------------------------- */
+
+/* `why` a stage has no form with a fixed state where it stands. */
+static enum status refuse(const struct decoder *d, const char *why, struct error *err);
+
+static enum status ops_replace(struct decoder *d, const struct decoder_stage *s, struct error *err)
+{
+    if (s->pattern) return refuse(d, "what a Regex matches depends on the whole text", err);
+    return decoder_add_replace(d, str_from(s->from), str_from(s->to), str_from(s->to), err);
+}
+
+static enum status ops_metaspace(struct decoder *d, const struct decoder_stage *s,
+                                 struct error *err)
+{
+    struct str first = s->keeps_blank ? STR(" ") : STR("");
+    return decoder_add_replace(d, str_from(s->from), STR(" "), first, err);
+}
+
+static enum status ops_strip(struct decoder *d, const struct decoder_stage *s, struct error *err)
+{
+    struct decoder_op op = {.type = OP_STRIP, .from = str_from(s->from)};
+    op.start = s->start;
+    op.stop = s->stop;
+    return decoder_add_op(d, op, err);
+}
+
+static enum status ops_wordpiece(struct decoder *d, const struct decoder_stage *s,
+                                 struct error *err)
+{
+    enum status st = STATUS_OK;
+    if (!d->joined_of) /* a single token is the first one */
+        st = decoder_add_op(d, (struct decoder_op){.type = OP_WORDPIECE, .from = str_from(s->from)},
+                            err);
+    return st == STATUS_OK && s->cleanup ? decoder_add_cleanup(d, err) : st;
+}
+
+static enum status ops_bpe(struct decoder *d, const struct decoder_stage *s, struct error *err)
+{
+    if (!d->joined_of) return refuse(d, "whether a token is the last one is known too late", err);
+    if (!s->from[0]) return STATUS_OK;
+    return decoder_add_replace(d, str_from(s->from), STR(""), STR(""), err); /* it is the last */
+}
+
+static enum status ops_ctc(struct decoder *d, const struct decoder_stage *s, struct error *err)
+{
+    enum status st = STATUS_OK;
+    if (!d->joined_of) { /* a single token repeats nothing */
+        if (d->tokens_of)
+            return refuse(d, "tokens that were changed as they came cannot be compared", err);
+        d->merges_repeats = true;
+        d->tokens_of = s->kind->type;
     }
-    strbuf_add(out, in.data, in.len);
-    return true;
+    if (s->from[0]) st = decoder_add_replace(d, str_from(s->from), STR(""), STR(""), err);
+    if (st == STATUS_OK && s->cleanup) st = decoder_add_cleanup(d, err);
+    if (st == STATUS_OK && s->cleanup)
+        st = decoder_add_replace(d, str_from(s->to), STR(" "), STR(" "), err);
+    if (st != STATUS_OK) return st;
+    return decoder_add_op(d, (struct decoder_op){.type = OP_DROP_EMPTY}, err);
 }
 
-/* --- for all tokens together ------------------------------------------------------------------------- */
-
-static enum status parse_fuse(const cJSON *json, struct decoder *d, struct decoder_stage *s,
-                              struct error *err)
+static enum status ops_fallback(struct decoder *d, const struct decoder_stage *s, struct error *err)
 {
-    (void)json, (void)s, (void)err;
-    d->joined = true;
-    return STATUS_OK;
+    for (int i = 0; !d->joined_of && i < d->n_ops; i++)
+        if (d->ops[i].type == OP_FALLBACK)
+            return refuse(d, "one run of bytes at a time can be held back", err);
+    d->tokens_of = s->kind->type;
+    return decoder_add_op(d, (struct decoder_op){.type = OP_FALLBACK}, err);
 }
 
-static enum status parse_byte_fallback(const cJSON *json, struct decoder *d,
-                                       struct decoder_stage *s, struct error *err)
+static enum status ops_fuse(struct decoder *d, const struct decoder_stage *s, struct error *err)
 {
-    (void)json, (void)s;
-    if (d->joined) return error_set(err, STATUS_UNSUPPORTED, "after Fuse it is not supported");
-    d->byte_fallback = true;
-    return STATUS_OK;
+    if (d->joined_of) return STATUS_OK;
+    enum status st = decoder_add_op(d, (struct decoder_op){.type = OP_FUSE}, err);
+    d->joined_of = d->tokens_of = s->kind->type;
+    return st;
 }
 
-static enum status parse_byte_level(const cJSON *json, struct decoder *d, struct decoder_stage *s,
-                                    struct error *err)
+static enum status ops_byte_level(struct decoder *d, const struct decoder_stage *s,
+                                  struct error *err)
 {
-    (void)json, (void)s;
-    if (d->joined || d->byte_fallback)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "after Fuse, ByteLevel or ByteFallback it is not supported");
-    d->byte_level = d->joined = true;
-    return STATUS_OK;
+    if (d->tokens_of)
+        return refuse(d, "whether all characters of a token are bytes is known too late", err);
+    enum status st = decoder_add_op(d, (struct decoder_op){.type = OP_LOSSY}, err);
+    d->joined_of = d->tokens_of = s->kind->type;
+    return st;
 }
 
+/* --- the chain ----------------------------------------------------------------------------------- */
+
+/* With both a `run` and `add_ops`, a stage is in the tables as long as all before it are; ByteLevel
+ * is on both sides: characters to bytes in the tables, bytes to text as they arrive. */
 static const struct decoder_kind kinds[] = {
-    {"ByteLevel", parse_byte_level, NULL},
-    {"ByteFallback", parse_byte_fallback, NULL},
-    {"Fuse", parse_fuse, NULL},
-    {"Replace", parse_replace, run_replace},
-    {"Metaspace", parse_metaspace, run_metaspace},
-    {"Strip", parse_strip, run_strip},
+    {"ByteLevel", parse_nothing, decoder_run_byte_level, 0, ops_byte_level},
+    {"ByteFallback", parse_nothing, NULL, 0, ops_fallback},
+    {"Fuse", parse_nothing, NULL, 0, ops_fuse},
+    {"Replace", parse_replace, decoder_run_replace, 0, ops_replace},
+    {"Metaspace", parse_metaspace, decoder_run_metaspace, POSITION_FIRST, ops_metaspace},
+    {"Strip", parse_strip, decoder_run_strip, 0, ops_strip},
+    {"WordPiece", parse_wordpiece, decoder_run_wordpiece, POSITION_FIRST, ops_wordpiece},
+    {"BPEDecoder", parse_bpe, decoder_run_bpe, POSITION_LAST, ops_bpe},
+    {"CTC", parse_ctc, NULL, 0, ops_ctc},
 };
+/* Without a decoder tokens are joined by blanks. */
+static const struct decoder_kind no_decoder = {"(none)", parse_nothing, decoder_run_blank,
+                                               POSITION_FIRST, NULL};
+
+static enum status refuse(const struct decoder *d, const char *why, struct error *err)
+{
+    return error_set(err, STATUS_UNSUPPORTED,
+                     "not supported after %s: %s, and text is sent as it arrives",
+                     d->joined_of ? d->joined_of : d->tokens_of, why);
+}
+
+static enum status place(struct decoder *d, struct decoder_stage *s, struct error *err)
+{
+    if (d->tokens_of || !s->kind->run) return s->kind->add_ops(d, s, err);
+    d->n_prefix++;
+    d->by_first |= (s->kind->positions & POSITION_FIRST) != 0;
+    d->by_last |= (s->kind->positions & POSITION_LAST) != 0;
+    return s->kind->run == decoder_run_byte_level ? s->kind->add_ops(d, s, err) : STATUS_OK;
+}
 
 static enum status parse_one(const cJSON *json, void *user, struct error *err)
 {
@@ -159,124 +219,58 @@ static enum status parse_one(const cJSON *json, void *user, struct error *err)
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (!strcmp(kinds[i].type, type)) kind = &kinds[i];
     if (!kind)
-        return component_unsupported(
-            "decoder", type, "ByteLevel, ByteFallback, Fuse, Replace, Metaspace, Strip, Sequence",
-            err);
+        return component_unsupported("decoder", type,
+                                     "ByteLevel, ByteFallback, Fuse, Replace, Metaspace, Strip, "
+                                     "WordPiece, BPEDecoder, CTC, Sequence",
+                                     err);
     if (d->n_stages == STAGES_MAX)
         return error_set(err, STATUS_UNSUPPORTED, "more than %d decoders", STAGES_MAX);
-    bool strips_joined = kind->run == run_strip && d->joined;
-    if (kind->run && !strips_joined && (d->joined || d->byte_fallback))
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "the decoder %s after Fuse, ByteLevel or ByteFallback is not supported",
-                         type);
-    struct decoder_stage *s = &d->stages[d->n_stages];
+    struct decoder_stage *s = &d->stages[d->n_stages++]; /* freed with the rest on failure */
     s->kind = kind;
-    if (kind->run && !strips_joined) d->n_stages++; /* kept, and freed with the rest on failure */
-    st = kind->parse(json, d, s, err);
+    st = kind->parse(json, s, err);
+    if (st == STATUS_OK) st = place(d, s, err);
     return st == STATUS_OK ? st : error_prepend(err, "decoder %s", type);
+}
+
+/* Chains whose steps let most tokens through as they are once nothing is held back. */
+static bool can_be_quiet(const struct decoder *d)
+{
+    if (d->by_last || d->merges_repeats) return false;
+    for (int i = 0; i < d->n_ops; i++) {
+        const struct decoder_op *op = &d->ops[i];
+        bool quiet = op->type == OP_FUSE || op->type == OP_LOSSY ||
+                     (op->type == OP_FALLBACK && i == 0) ||
+                     (op->type == OP_STRIP && op->joined && op->stop == 0);
+        if (!quiet) return false;
+    }
+    return true;
 }
 
 enum status decoder_parse(const cJSON *json, struct decoder *d, struct error *err)
 {
-    d->present = json && !cJSON_IsNull(json);
-    return component_each(json, "decoder", "decoders", parse_one, d, err);
+    d->growth = 1;
+    if (!json || cJSON_IsNull(json)) {
+        d->stages[d->n_stages++].kind = &no_decoder;
+        d->can_be_quiet = true;
+        return place(d, &d->stages[0], err);
+    }
+    enum status st = component_each(json, "decoder", "decoders", parse_one, d, err);
+    d->can_be_quiet = can_be_quiet(d);
+    return st;
 }
 
 void decoder_free(struct decoder *d)
 {
     for (int i = 0; i < d->n_stages; i++) {
         regex_free(d->stages[i].pattern);
-        free(d->stages[i].text);
+        free(d->stages[i].from);
+        free(d->stages[i].to);
     }
-    strbuf_free(&d->text.bytes);
-    strbuf_free(&d->first.bytes);
-    free(d->text.offsets);
-    free(d->first.offsets);
+    decoder_ops_free(d);
+    for (int i = 0; i < POSITION_COUNT; i++) {
+        strbuf_free(&d->tables[i].bytes);
+        free(d->tables[i].offsets);
+    }
+    free(d->flags);
     *d = (struct decoder){0};
-}
-
-/* --- the tables ---------------------------------------------------------------------------------------- */
-
-/* The bytes that the characters of a token stand for; the token's own bytes when one of them
- * stands for none. */
-static void add_byte_level(struct str in, struct strbuf *out)
-{
-    size_t before = out->len;
-    for (const char *p = in.data, *end = p + in.len; p < end;) {
-        int byte = byte_level_byte(unicode_next(&p));
-        if (byte < 0) {
-            out->len = before;
-            strbuf_add(out, in.data, in.len);
-            return;
-        }
-        strbuf_add_char(out, (char)byte);
-    }
-}
-
-static enum status build_table(const struct tokenizer *t, bool first, struct text_table *table,
-                               struct error *err)
-{
-    const struct decoder *d = &t->decoder;
-    struct regex_scratch scratch = {0};
-    struct strbuf buffers[2];
-    strbuf_init(&table->bytes, 0);
-    strbuf_init(&buffers[0], 0);
-    strbuf_init(&buffers[1], 0);
-    table->offsets = malloc((t->n_ids + 1) * sizeof(*table->offsets));
-    bool good = table->offsets != NULL;
-    for (size_t id = 0; good && id < t->n_ids; id++) {
-        table->offsets[id] = (uint32_t)table->bytes.len;
-        const char *token = tokenizer_id_to_token(t, (int32_t)id);
-        struct str text = str_from(token);
-        for (int i = 0; token && good && i < d->n_stages; i++) {
-            struct strbuf *out = &buffers[i & 1];
-            strbuf_clear(out);
-            good = d->stages[i].kind->run(&d->stages[i], &scratch, text, first, out);
-            good = good && !out->failed;
-            text = (struct str){out->data ? out->data : "", out->len};
-        }
-        if (d->byte_level)
-            add_byte_level(text, &table->bytes);
-        else
-            strbuf_add(&table->bytes, text.data, text.len);
-        good = good && !table->bytes.failed && table->bytes.len < UINT32_MAX;
-    }
-    if (good) table->offsets[t->n_ids] = (uint32_t)table->bytes.len;
-    regex_scratch_free(&scratch);
-    strbuf_free(&buffers[0]);
-    strbuf_free(&buffers[1]);
-    return good ? STATUS_OK
-                : error_set(err, STATUS_NO_MEMORY, "the decoder's table of texts cannot be built");
-}
-
-enum status decoder_build(struct tokenizer *t, struct error *err)
-{
-    struct decoder *d = &t->decoder;
-    enum status st = build_table(t, false, &d->text, err);
-    if (st == STATUS_OK && d->changes_first) st = build_table(t, true, &d->first, err);
-    return st;
-}
-
-struct str decoder_text(const struct tokenizer *t, int64_t id, bool first)
-{
-    const struct decoder *d = &t->decoder;
-    const struct text_table *table = first && d->changes_first ? &d->first : &d->text;
-    if (id < 0 || (uint64_t)id >= t->n_ids || !table->bytes.data) return (struct str){"", 0};
-    uint32_t from = table->offsets[id];
-    return (struct str){table->bytes.data + from, table->offsets[id + 1] - from};
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-int decoder_fallback_byte(struct str text)
-{
-    if (text.len != 6 || memcmp(text.data, "<0x", 3) != 0 || text.data[5] != '>') return -1;
-    int high = text.data[3] == '+' ? 0 : hex_digit(text.data[3]); /* Rust's parser takes a sign */
-    int low = hex_digit(text.data[4]);
-    return high < 0 || low < 0 ? -1 : high * 16 + low;
 }

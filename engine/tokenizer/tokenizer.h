@@ -55,15 +55,26 @@ void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, b
 
 /* Incremental decode: whatever the split, the concatenated deltas equal tokenizer_decode of all
  * ids.  Held back until decided or detok_finish: incomplete UTF-8, a run of <0xNN> tokens (what
- * follows may make it invalid as a whole), blanks that a decoder strips at the end.  No allocation
- * after init except in `out`; copyable by assignment. */
+ * follows may make it invalid as a whole), what a decoder changes only at the end (blanks it strips,
+ * the suffix of the last token) and the beginnings of what a decoder replaces.  No allocation after
+ * init except in `out`; copyable by assignment. */
+#define DETOK_OPS_MAX 32
 struct detok {
     const struct tokenizer *tok;
     bool skip_special;
-    bool started;        /* the decoder's leading-space strip was done */
-    uint8_t pending[64]; /* bytes held back */
+    bool raw;            /* one token by itself, as bytes (tokenizer_token_bytes) */
+    bool started;        /* a token was there */
+    bool quiet;          /* nothing is held back: a plain token goes straight out */
+    bool run_bad;        /* the current run of byte tokens is not UTF-8 */
+    uint8_t plain_test;  /* the flags of a token that decide on the quick way */
+    uint8_t pending[64]; /* the bytes of a run, held back */
     int n_pending;
-    int32_t state[4]; /* the decoder's own */
+    uint8_t cut[4]; /* the beginning of a character */
+    int n_cut;
+    int32_t held, held_sent; /* a token that may be the last one; bytes given out */
+    int32_t previous;        /* token, where repeated ones are merged */
+    uint8_t held_position, previous_position;
+    int32_t state[DETOK_OPS_MAX][2]; /* of each step (decoder.h) */
 };
 void detok_init(struct detok *d, const struct tokenizer *t, bool skip_special);
 void detok_push(struct detok *d, int32_t id, struct strbuf *out);
