@@ -274,7 +274,14 @@ static void end_run(struct detok *d, int k, struct strbuf *out)
     d->n_pending = 0;
 }
 
-/* The first `n` bytes of a token that could be <0xNN>. */
+/* A token that is no byte has come.  Before the single one of a joined text there is no run, and
+ * the one held back may belong to a step in front of this one. */
+static void end_run_before(struct detok *d, int k, struct strbuf *out)
+{
+    if (!op_of(d, k)->joined) end_run(d, k, out);
+}
+
+/* The token of which HELD bytes were held back because it could be <0xNN>. */
 static void fallback_held(const struct detok *d, int k, char text[6])
 {
     memcpy(text, "<0x00>", 6);
@@ -302,7 +309,7 @@ static void fallback_put(struct detok *d, int k, const char *s, size_t len, stru
     }
     char text[6];
     fallback_held(d, k, text);
-    end_run(d, k, out);
+    end_run_before(d, k, out);
     if (n > 0) detok_op_put(d, k + 1, text, n, out);
     detok_op_put(d, k + 1, s, len, out);
     *held = DECIDED;
@@ -320,7 +327,7 @@ static void fallback_end(struct detok *d, int k, struct strbuf *out)
         return;
     }
     if (held != DECIDED) {
-        end_run(d, k, out);
+        end_run_before(d, k, out);
         if (held > 0) detok_op_put(d, k + 1, text, (size_t)held, out);
     }
     detok_op_end(d, k + 1, out);
