@@ -1,5 +1,5 @@
 #include "engine/tokenizer/internal.h"
-#include "engine/tokenizer/unicode.h"
+#include "engine/tokenizer/normalizer_kinds.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,22 +31,31 @@ static enum status run_prepend(struct stage_io *io)
 static enum status parse_replace(const cJSON *json, struct normalizer_stage *s, struct error *err)
 {
     enum status st = copy_text(json, "content", s, err);
-    return st == STATUS_OK ? component_pattern(json, &s->pattern, err) : st;
+    if (st != STATUS_OK) return st;
+    const char *literal = cJSON_GetStringValue(json_get(json_get(json, "pattern"), "String"));
+    if (literal && literal[0] == '\0') /* matches between any two characters */
+        return regex_compile("(?:)", &s->pattern, err);
+    return component_pattern(json, &s->pattern, err);
 }
 
+/* The reference aligns the content with the last character that it replaces. */
 static enum status run_replace(struct stage_io *io)
 {
     struct regex_cursor cursor = {0};
-    size_t done = 0, start = 0, end = 0, content_len = io->stage->text_len;
+    size_t done = 0, start = 0, end = 0, head = io->head_len, head_out = 0;
     enum regex_result found;
     while ((found = regex_next(io->stage->pattern, io->scratch, io->in, &cursor, &start, &end)) ==
            REGEX_MATCH) {
         strbuf_add(io->out, io->in.data + done, start - done);
-        strbuf_add(io->out, io->stage->text, content_len);
-        if (start == 0 && end > 0 && content_len == 0) io->head_len = 0;
+        if (done < head) head_out += (start < head ? start : head) - done;
+        strbuf_add(io->out, io->stage->text, io->stage->text_len);
+        if (end <= head) head_out += io->stage->text_len;
         done = end;
     }
-    strbuf_add(io->out, io->in.data + done, io->in.len - done);
+    io->same = done == 0 && end == 0 && io->out->len == 0;
+    if (!io->same) strbuf_add(io->out, io->in.data + done, io->in.len - done);
+    if (done < head) head_out += head - done;
+    io->head_len = head_out;
     return found == REGEX_END         ? STATUS_OK
            : found == REGEX_NO_MEMORY ? STATUS_NO_MEMORY
                                       : STATUS_INVALID;
@@ -60,31 +69,21 @@ static enum status parse_strip(const cJSON *json, struct normalizer_stage *s, st
 
 static enum status run_strip(struct stage_io *io)
 {
-    const char *start = io->in.data, *end = start + io->in.len;
+    const char *data = io->in.data, *start = data, *end = start + io->in.len;
     while (io->stage->strip_left && start < end) {
         const char *next = start;
         if (!unicode_is_space(unicode_next(&next))) break;
         start = next;
-        io->head_len = 0;
     }
     while (io->stage->strip_right && start < end) {
         if (!unicode_is_space(unicode_previous(start, end))) break;
         do end--;
         while (end > start && ((uint8_t)*end & 0xC0) == 0x80);
     }
-    strbuf_add(io->out, start, (size_t)(end - start));
-    return STATUS_OK;
-}
-
-static enum status run_lowercase(struct stage_io *io)
-{
-    unicode_lowercase(io->in.data, io->in.len, io->out);
-    return STATUS_OK;
-}
-
-static enum status run_form(struct stage_io *io)
-{
-    unicode_normalize(io->stage->kind->form, io->in.data, io->in.len, io->out);
+    size_t len = (size_t)(end - start), stripped = (size_t)(start - data);
+    io->same = len == io->in.len;
+    if (!io->same) strbuf_add(io->out, start, len);
+    io->head_len = io->head_len > stripped ? io->head_len - stripped : 0;
     return STATUS_OK;
 }
 
@@ -92,11 +91,17 @@ static const struct normalizer_kind kinds[] = {
     {"Prepend", parse_prepend, run_prepend, UNICODE_NFC},
     {"Replace", parse_replace, run_replace, UNICODE_NFC},
     {"Strip", parse_strip, run_strip, UNICODE_NFC},
-    {"Lowercase", NULL, run_lowercase, UNICODE_NFC},
-    {"NFC", NULL, run_form, UNICODE_NFC},
-    {"NFD", NULL, run_form, UNICODE_NFD},
-    {"NFKC", NULL, run_form, UNICODE_NFKC},
-    {"NFKD", NULL, run_form, UNICODE_NFKD},
+    {"StripAccents", NULL, normalizer_run_strip_accents, UNICODE_NFC},
+    {"Lowercase", NULL, normalizer_run_lowercase, UNICODE_NFC},
+    {"NFC", NULL, normalizer_run_form, UNICODE_NFC},
+    {"NFD", NULL, normalizer_run_form, UNICODE_NFD},
+    {"NFKC", NULL, normalizer_run_form, UNICODE_NFKC},
+    {"NFKD", NULL, normalizer_run_form, UNICODE_NFKD},
+    {"Nmt", NULL, normalizer_run_nmt, UNICODE_NFC},
+    {"Precompiled", normalizer_parse_precompiled, normalizer_run_precompiled, UNICODE_NFC},
+    {"BertNormalizer", normalizer_parse_bert, normalizer_run_bert, UNICODE_NFC},
+    {"Bert", normalizer_parse_bert, normalizer_run_bert, UNICODE_NFC},
+    {"ByteLevel", NULL, normalizer_run_byte_level, UNICODE_NFC},
 };
 
 static enum status parse_stage(const cJSON *json, void *user, struct error *err)
@@ -115,7 +120,9 @@ static enum status parse_stage(const cJSON *json, void *user, struct error *err)
         return st == STATUS_OK ? st : error_prepend(err, "normalizer %s", type);
     }
     return component_unsupported(
-        "normalizer", type, "Prepend, Replace, Strip, Lowercase, NFC, NFD, NFKC, NFKD, Sequence",
+        "normalizer", type,
+        "Prepend, Replace, Strip, StripAccents, Lowercase, NFC, NFD, NFKC, "
+        "NFKD, Nmt, Precompiled, BertNormalizer, ByteLevel, Sequence",
         err);
 }
 
@@ -151,7 +158,12 @@ void normalizer_free(struct normalizer *n)
 enum status normalizer_run(const struct normalizer *n, struct regex_scratch *scratch,
                            struct strbuf buffers[2], struct str in, struct str *out, bool *moved)
 {
-    struct stage_io io = {.scratch = scratch, .in = in, .head_len = 1};
+    struct stage_io io = {.scratch = scratch, .in = in};
+    if (in.len > 0) {
+        const char *second = in.data;
+        (void)unicode_next(&second);
+        io.head_len = (size_t)(second - in.data);
+    }
     int free_buffer = 0;
     for (int i = 0; i < n->n_stages && io.in.len > 0; i++) {
         io.out = &buffers[free_buffer];
