@@ -280,7 +280,7 @@ static enum status prepare(struct tokenizer *t, struct error *err)
     struct bpe *b = t->model_data;
     bool affixes = b->prefix || b->suffix;
     b->takes_bytes = !affixes && pretokenizer_ends_in_bytes(&t->pretokenizer) && find_bytes(t);
-    t->pretokenizer.leaves_bytes = b->takes_bytes;
+    if (b->takes_bytes) pretokenizer_leave_bytes(&t->pretokenizer);
     /* Neighbours that are unknown become one unk: a cut would part them. */
     bool fallback = !b->takes_bytes && find_byte_tokens(t) && b->options.byte_fallback;
     b->may_cut = !affixes && (b->takes_bytes || fallback || b->options.unk_id < 0);
@@ -385,6 +385,9 @@ static bool encode_parts(struct encoder *e, struct str text)
 static bool encode_piece(struct encoder *e, struct str text)
 {
     const struct bpe *b = e->t->model_data;
+    /* What can be cut is no token: neighbours in a token are never parted. */
+    if (text.len > WORD_INLINE_MAX && b->may_cut && bpe_cuts_first(&b->cuts, text) < text.len)
+        return encode_parts(e, text);
     const struct word *token = word_map_find(&b->words, text);
     if (token && (b->options.ignore_merges ||
                   atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_YES))

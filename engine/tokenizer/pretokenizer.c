@@ -82,10 +82,27 @@ static bool take(struct cutter *c, size_t from, size_t to, bool match)
     return false;
 }
 
+/* The common case by itself: every match is a piece for the model, and nothing lies between. */
+static bool cut_for_model(struct cutter *c, scan_fn *scan)
+{
+    struct str text = c->piece.text;
+    for (size_t at = 0; at < text.len;) {
+        size_t end = scan(text.data, text.len, at);
+        if (!c->e->t->model->encode(c->e, (struct str){text.data + at, end - at})) return false;
+        at = end;
+    }
+    return true;
+}
+
 static bool cut_by_regex(struct cutter *c, const struct regex *pattern)
 {
     struct regex_cursor cursor = {0};
     struct str text = c->piece.text;
+    bool matches_stay =
+        c->behavior == SPLIT_ISOLATED || (c->behavior == SPLIT_REMOVED && c->invert);
+    if (regex_scanner(pattern) && matches_stay && !c->sink &&
+        c->next_stage >= c->e->t->pretokenizer.n_run)
+        return cut_for_model(c, regex_scanner(pattern));
     size_t done = 0, start = 0, end = 0;
     enum regex_result found;
     while ((found = regex_next(pattern, &c->e->regex, text, &cursor, &start, &end)) ==
@@ -230,9 +247,6 @@ static enum status parse_byte_level(const cJSON *json, struct pretokenizer_stage
 
 static bool send_mapped(struct cutter *c, struct piece part)
 {
-    const struct pretokenizer *p = &c->e->t->pretokenizer;
-    if (p->leaves_bytes && c->next_stage == p->n_stages)
-        return pretokenizer_run(c->e, c->next_stage, part);
     struct strbuf *mapped = &c->e->stage[c->next_stage - 1];
     strbuf_clear(mapped);
     byte_level_add(mapped, part.text.data, part.text.len);
@@ -252,9 +266,12 @@ static bool run_byte_level(struct encoder *e, int stage, struct piece piece)
         if (prefixed->failed) return encoder_fail(e, STATUS_NO_MEMORY);
         piece.text = (struct str){prefixed->data, prefixed->len};
     }
-    struct cutter c = {.e = e, .next_stage = stage + 1, .piece = piece, .sink = send_mapped};
+    struct cutter c = {.e = e, .next_stage = stage + 1, .piece = piece};
+    bool leaves_bytes =
+        e->t->pretokenizer.leaves_bytes && c.next_stage == e->t->pretokenizer.n_stages;
+    c.sink = leaves_bytes ? NULL : send_mapped;
     c.behavior = SPLIT_ISOLATED;
-    return s->use_regex ? cut_by_regex(&c, s->pattern) : send_mapped(&c, piece);
+    return s->use_regex ? cut_by_regex(&c, s->pattern) : send(&c, 0, piece.text.len);
 }
 
 /* --- Metaspace -------------------------------------------------------------------------------------------- */
@@ -361,12 +378,21 @@ static enum status parse_stage(const cJSON *json, void *user, struct error *err)
 
 enum status pretokenizer_parse(const cJSON *json, struct pretokenizer *p, struct error *err)
 {
-    return component_each(json, "pre_tokenizer", "pretokenizers", parse_stage, p, err);
+    enum status st = component_each(json, "pre_tokenizer", "pretokenizers", parse_stage, p, err);
+    p->n_run = p->n_stages;
+    return st;
 }
 
 bool pretokenizer_ends_in_bytes(const struct pretokenizer *p)
 {
     return p->n_stages > 0 && p->stages[p->n_stages - 1].kind->run == run_byte_level;
+}
+
+void pretokenizer_leave_bytes(struct pretokenizer *p)
+{
+    const struct pretokenizer_stage *last = &p->stages[p->n_stages - 1];
+    p->leaves_bytes = true;
+    p->n_run = p->n_stages - (!last->use_regex && !last->add_prefix_space);
 }
 
 void pretokenizer_free(struct pretokenizer *p)
@@ -378,6 +404,6 @@ void pretokenizer_free(struct pretokenizer *p)
 bool pretokenizer_run(struct encoder *e, int stage, struct piece piece)
 {
     if (piece.text.len == 0) return true;
-    if (stage == e->t->pretokenizer.n_stages) return e->t->model->encode(e, piece.text);
+    if (stage >= e->t->pretokenizer.n_run) return e->t->model->encode(e, piece.text);
     return e->t->pretokenizer.stages[stage].kind->run(e, stage, piece);
 }

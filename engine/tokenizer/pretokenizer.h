@@ -28,7 +28,8 @@ struct pretokenizer_stage {
 struct pretokenizer {
     struct pretokenizer_stage stages[STAGES_MAX];
     int n_stages;
-    bool leaves_bytes; /* the last stage, ByteLevel, leaves the bytes to the model (set by it) */
+    int n_run;         /* stages that do something: a last ByteLevel may have nothing to do */
+    bool leaves_bytes; /* the last stage, ByteLevel, leaves the bytes to the model */
 };
 /* A part of the text; `first`: it starts where the original text starts. */
 struct piece {
@@ -38,6 +39,8 @@ struct piece {
 enum status pretokenizer_parse(const cJSON *json, struct pretokenizer *p, struct error *err);
 /* The last stage makes characters of bytes. */
 bool pretokenizer_ends_in_bytes(const struct pretokenizer *p);
+/* From now on it leaves them to the model. */
+void pretokenizer_leave_bytes(struct pretokenizer *p);
 void pretokenizer_free(struct pretokenizer *p);
 /* Sends the piece through the stages from `stage` on and what comes out to the model; false:
  * stop, e->status says why. */
