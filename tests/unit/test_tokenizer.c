@@ -9,6 +9,7 @@
 #include "config/base/file.h"
 #include "config/base/json.h"
 #include "config/base/rng.h"
+#include "engine/tokenizer/bpe.h"
 #include "engine/tokenizer/internal.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -308,7 +309,7 @@ static void test_heap_equals_scan(void **state)
                         merged = true;
                     }
         }
-        assert_true(bpe_merge_word(&t->bpe, &t->vocab, &scratch, (struct str){word, len}, &n));
+        assert_true(bpe_merge_word(t->model_data, &scratch, (struct str){word, len}, &n));
         assert_int_equal(n, n_want);
         assert_memory_equal(scratch.ids, want, n * sizeof(want[0]));
     }
@@ -407,11 +408,11 @@ static void test_refusals(void **state)
     } cases[] = {
         {"[]", NULL, "must hold an object"},
         {"{}", NULL, "\"model\""},
-        {"{\"model\":{\"type\":\"Unigram\"}}", NULL, "Unigram"},
+        {"{\"model\":{\"type\":\"Trigram\"}}", NULL, "Trigram"},
         {BPE("\"vocab\":[]," MERGES), NULL, "\"vocab\""},
         {BPE(VOCAB), NULL, "\"merges\""},
         {BPE("\"dropout\":0.1," VOCAB "," MERGES), NULL, "dropout"},
-        {BPE("\"end_of_word_suffix\":\"</w>\"," VOCAB "," MERGES), NULL, "end_of_word_suffix"},
+        {BPE("\"end_of_word_suffix\":7," VOCAB "," MERGES), NULL, "end_of_word_suffix"},
         {BPE("\"unk_token\":\"nope\"," VOCAB "," MERGES), NULL, "nope"},
         {BPE("\"fuse_unk\":1," VOCAB "," MERGES), NULL, "fuse_unk"},
         {BPE("\"vocab\":{\"a\":-1},\"merges\":[]"), NULL, "integer from 0"},
@@ -429,10 +430,10 @@ static void test_refusals(void **state)
         {BPE("\"vocab\":{\"a\":0},\"merges\":[[\"a\",\"a\",\"a\"]]"), NULL, "two tokens"},
         {BPE("\"vocab\":{\"a\":0},\"merges\":[7]"), NULL, "two tokens"},
         {PART("version", "\"2.0\""), NULL, "version"},
-        {PART("normalizer", "{\"type\":\"Nmt\"}"), NULL, "Nmt"},
+        {PART("normalizer", "{\"type\":\"NFX\"}"), NULL, "NFX"},
         {PART("normalizer", "{\"type\":\"Replace\",\"content\":\"\"}"), NULL, "pattern"},
         {PART("normalizer", "\"NFC\""), NULL, "type"},
-        {PART("pre_tokenizer", "{\"type\":\"UnicodeScripts\"}"), NULL, "UnicodeScripts"},
+        {PART("pre_tokenizer", "{\"type\":\"Scripts\"}"), NULL, "Scripts"},
         {PART("pre_tokenizer", "{\"type\":\"Sequence\"}"), NULL, "pretokenizers"},
         {PART("pre_tokenizer",
               "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}"),
@@ -453,10 +454,10 @@ static void test_refusals(void **state)
         {PART("post_processor",
               "{\"type\":\"BertProcessing\",\"cls\":[\"[CLS]\",700],\"sep\":[\"[SEP]\",1]}"),
          NULL, "700"},
-        {PART("decoder", "{\"type\":\"CTC\"}"), NULL, "CTC"},
+        {PART("decoder", "{\"type\":\"CTX\"}"), NULL, "CTX"},
         {PART("decoder", "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},{\"type\":"
-                         "\"ByteFallback\"}]}"),
-         NULL, "ByteFallback"},
+                         "\"Replace\",\"pattern\":{\"Regex\":\"a+\"},\"content\":\"\"}]}"),
+         NULL, "Replace"},
         {PART("added_tokens", "{}"), NULL, "array"},
         {PART("added_tokens", "[{\"id\":1,\"content\":\"zz\"}]"), NULL, "\"zz\""},
         {PART("added_tokens", "[{\"id\":2,\"content\":\"a\"}]"), NULL, "\"a\""},
