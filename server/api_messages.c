@@ -333,7 +333,8 @@ static enum status find_role(const struct convert *c, const cJSON *v, enum role 
 }
 
 /* What the model thought has three names among clients and templates.  As transformers does it: the
- * first one given is "reasoning_content" as well, and "thinking" where that is not given. */
+ * first one given is "reasoning_content" as well, and "thinking", which comes first among the
+ * members, where that is not given. */
 static const cJSON *find_reasoning(const cJSON *message)
 {
     static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
@@ -363,14 +364,16 @@ static enum status convert_one(struct convert *c, const cJSON *message)
     st = find_role(c, json_get(message, "role"), &role);
     if (st != STATUS_OK) return st;
     reasoning = role == ROLE_ASSISTANT ? find_reasoning(message) : NULL;
-    if (reasoning && !cJSON_IsString(json_get(message, "thinking")) &&
-        !add_alias(c, reasoning, "thinking"))
-        return no_memory(c);
+    if (reasoning) {
+        const cJSON *thinking = json_get(message, "thinking");
+        if (!add_alias(c, cJSON_IsString(thinking) ? thinking : reasoning, "thinking"))
+            return no_memory(c);
+    }
     cJSON_ArrayForEach(item, message)
     {
         const struct message_field *f = find_field(item->string, role);
         if (!f) return bad_field(c, item->string, "is not a field of a message with this role");
-        if (cJSON_IsNull(item)) continue;
+        if (cJSON_IsNull(item) || json_get(c->to, item->string)) continue;
         st = f->read(c, f, item);
         if (st != STATUS_OK) return st;
     }

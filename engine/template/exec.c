@@ -77,7 +77,8 @@ bool assign_target(struct render *r, const struct node *target, struct value v)
     }
     if (slot->type != VALUE_NAMESPACE)
         return render_fail(r, "cannot assign attribute on non-namespace object");
-    return vdict_set(r, slot->dict, value_from_str(target->attr), v);
+    struct value name = value_from_str(target->attr);
+    return check_namespace_name(r, name) && vdict_set(r, slot->dict, name, v);
 }
 
 static enum flow flow_of(bool ok)

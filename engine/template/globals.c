@@ -95,6 +95,20 @@ FUNCTION(view_isdisjoint)
     return true;
 }
 
+/* dict.fromkeys(keys, value=None), of a dict or of `dict` itself. */
+FUNCTION(dict_fromkeys)
+{
+    (void)v;
+    struct vdict *d = vdict_new(r);
+    struct vlist *keys;
+    struct value val = a->pos[1].type == VALUE_MISSING ? value_none() : a->pos[1];
+    if (!d || !iter_collect(r, a->pos[0], &keys)) return false;
+    for (size_t i = 0; i < keys->n; i++)
+        if (!vdict_set(r, d, keys->items[i], val)) return false;
+    *out = VALUE_OF(VALUE_DICT, dict, d);
+    return true;
+}
+
 bool method_unsupported(struct render *r, struct value self, const struct args *a,
                         struct value *out)
 {
@@ -161,10 +175,12 @@ FUNCTION(cycler_reset)
     return true;
 }
 
+FUNCTION(global_dict);
+
 static const struct method_def dict_methods[] = {
     {"get", "/key default", 1, dict_get}, {"keys", "/", 0, dict_keys},
     {"values", "/", 0, dict_values},      {"items", "/", 0, dict_items},
-    {"copy", "/", 0, copy_self},          {"fromkeys", NULL, 0, method_unsupported},
+    {"copy", "/", 0, copy_self},          {"fromkeys", "/iterable value", 1, dict_fromkeys},
 };
 static const struct method_def list_methods[] = {
     {"count", "/value", 1, list_count},
@@ -217,6 +233,8 @@ const struct method_def *method_find(struct value obj, struct str name)
         {VALUE_LOOP, loop_methods, ARRAY_LEN(loop_methods)},
         {VALUE_CYCLER, cycler_methods, ARRAY_LEN(cycler_methods)},
     };
+    if (obj.type == VALUE_FUNC && obj.func->def->fn == global_dict && str_eq(name, STR("fromkeys")))
+        return &dict_methods[ARRAY_LEN(dict_methods) - 1];
     const struct method_def *defs = obj.type == VALUE_STR ? str_methods : NULL;
     size_t n = obj.type == VALUE_STR ? n_str_methods : 0;
     for (size_t i = 0; i < ARRAY_LEN(tables); i++)
@@ -291,11 +309,22 @@ FUNCTION(global_dict)
     *out = VALUE_OF(VALUE_DICT, dict, d);
     return true;
 }
+bool check_namespace_name(struct render *r, struct value name)
+{
+    if (name.type != VALUE_STR || name.str->len == 0 || name.str->data[0] != '_') return true;
+    return render_fail(r,
+                       "a namespace of a chat template cannot have an attribute that starts with "
+                       "an underscore: '%.*s'",
+                       (int)(name.str->len < 64 ? name.str->len : 64), name.str->data);
+}
+
 FUNCTION(global_namespace)
 {
     (void)v;
     struct vdict *d;
     if (!build_dict(r, a, &d)) return false;
+    for (size_t i = 0; i < d->n; i++)
+        if (!check_namespace_name(r, d->entries[i].key)) return false;
     *out = VALUE_OF(VALUE_NAMESPACE, dict, d);
     return true;
 }
@@ -370,7 +399,7 @@ FUNCTION(global_strftime_now)
     if (!arg_str(r, a->pos[0], "the format of strftime_now", &f)) return false;
     time_t t = (time_t)r->now;
     struct tm tm;
-    if (!gmtime_r(&t, &tm)) return render_fail(r, "the time is out of range");
+    if (!localtime_r(&t, &tm)) return render_fail(r, "the time is out of range");
     struct strbuf b;
     strbuf_init(&b, 0);
     bool ok = render_charge(r, f->len);

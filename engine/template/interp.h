@@ -92,6 +92,7 @@ bool exec_capture(struct render *r, struct node *const *body, size_t n, enum flo
 bool assign_target(struct render *r, const struct node *target, struct value v);
 bool scope_enter(struct render *r, const struct scope *s);
 void scope_leave(struct render *r, const struct scope *s);
+bool check_namespace_name(struct render *r, struct value name); /* globals.c */
 struct value *slot_of(struct render *r, struct ref ref);
 /* --- loop.c --- */
 struct vloop {

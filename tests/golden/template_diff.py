@@ -9,6 +9,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import jinja2
 import jinja2.ext
@@ -19,6 +20,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import template_cases as cases  # noqa: E402
 
 NOW = 1753707045  # 2025-07-28 12:50:45 UTC
+os.environ["TZ"] = "CET-1"  # strftime_now is local time
+time.tzset()
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SHARED = ROOT / os.environ.get("INFERD_SHARED", "../shared")
 TPLCAT = ROOT / os.environ.get("INFERD_BUILD", "build/release") / "tests/golden/tplcat"
@@ -42,6 +45,35 @@ class Raised(jinja2.exceptions.TemplateError):
     pass
 
 
+class TemplateDict:
+    """What transformers puts in place of `dict`."""
+
+    def __call__(self, *args, **kwargs):
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, *args, **kwargs):
+        return dict.fromkeys(*args, **kwargs)
+
+
+class TemplateNamespace(jinja2.utils.Namespace):
+    """... and in place of `namespace`: no name with a leading underscore."""
+
+    def __init__(*args, **kwargs):
+        self, attrs = args[0], dict(*args[1:], **kwargs)
+        for name in attrs:
+            TemplateNamespace.check(name)
+        jinja2.utils.Namespace.__init__(self, attrs)
+
+    def __setitem__(self, name, value):
+        TemplateNamespace.check(name)
+        jinja2.utils.Namespace.__setitem__(self, name, value)
+
+    @staticmethod
+    def check(name):
+        if isinstance(name, str) and name.startswith("_"):
+            raise jinja2.exceptions.SecurityError(name)
+
+
 def environment():
     def raise_exception(message):
         raise Raised(message)
@@ -51,14 +83,15 @@ def environment():
                           sort_keys=sort_keys)
 
     def strftime_now(format):
-        now = datetime.datetime.fromtimestamp(NOW, datetime.timezone.utc).replace(tzinfo=None)
-        return now.strftime(format)
+        return datetime.datetime.fromtimestamp(NOW).strftime(format)
 
     env = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = strftime_now
+    env.globals["dict"] = TemplateDict()
+    env.globals["namespace"] = TemplateNamespace
     return env
 
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -269,6 +270,8 @@ static void test_prefixes(void **state)
 
 int main(void)
 {
+    setenv("TZ", "UTC", 1); /* strftime_now gives local time */
+    tzset();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_constructs),
         cmocka_unit_test(test_error_positions),
