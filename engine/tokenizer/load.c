@@ -1,32 +1,28 @@
+#include "engine/tokenizer/load.h"
+
 #include "config/base/file.h"
 #include "engine/tokenizer/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* From a directory or a text to a tokenizer. */
+/* From a directory or a text to a tokenizer: tokenizer.json here, other files in native.c. */
 
-/* "truncation" and "padding" are for batches of training and play no part. */
-static enum status parse_parts(const cJSON *json, struct tokenizer *t, struct error *err)
+void token_files_free(struct token_files *f)
 {
-    if (!cJSON_IsObject(json))
-        return error_set(err, STATUS_CORRUPT, "the file must hold an object");
-    const cJSON *version = json_get(json, "version");
-    if (version && !(cJSON_IsString(version) && !strcmp(version->valuestring, "1.0")))
-        return error_set(err, STATUS_UNSUPPORTED, "\"version\" must be \"1.0\"");
-    enum status st = model_parse(json_get(json, "model"), t, err);
-    if (st == STATUS_OK) st = normalizer_parse(json_get(json, "normalizer"), &t->normalizer, err);
-    if (st == STATUS_OK)
-        st = pretokenizer_parse(json_get(json, "pre_tokenizer"), &t->pretokenizer, err);
-    if (st == STATUS_OK)
-        st = postprocessor_parse(json_get(json, "post_processor"), &t->postprocessor, err);
-    if (st == STATUS_OK) st = decoder_parse(json_get(json, "decoder"), &t->decoder, err);
-    if (st != STATUS_OK) return st;
+    cJSON_Delete(f->config);
+    cJSON_Delete(f->map);
+    cJSON_Delete(f->added);
+    *f = (struct token_files){0};
+}
+
+enum status tokenizer_reserve_ids(struct tokenizer *t, struct error *err)
+{
     t->n_ids = t->added_of_id_cap = t->vocab.n_ids;
     t->added_of_id = malloc((t->n_ids + 1) * sizeof(*t->added_of_id));
     if (!t->added_of_id) return error_set(err, STATUS_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < t->n_ids; i++) t->added_of_id[i] = -1;
-    return added_tokens_parse(json_get(json, "added_tokens"), t, err);
+    return STATUS_OK;
 }
 
 static enum status check_postprocessor(const struct tokenizer *t, struct error *err)
@@ -43,6 +39,39 @@ static enum status check_postprocessor(const struct tokenizer *t, struct error *
     return STATUS_OK;
 }
 
+enum status tokenizer_finish(struct tokenizer *t, const char *name, cJSON *config,
+                             struct error *err)
+{
+    enum status st = added_tokens_build(t, err);
+    if (st == STATUS_OK) st = special_tokens_apply(t, config, err);
+    if (st != STATUS_OK) return error_prepend(err, "tokenizer_config.json");
+    st = t->model->prepare ? t->model->prepare(t, err) : STATUS_OK;
+    if (st == STATUS_OK) st = check_postprocessor(t, err);
+    if (st == STATUS_OK) st = decoder_build(t, err);
+    return st == STATUS_OK ? st : error_prepend(err, "%s", name);
+}
+
+/* --- tokenizer.json ------------------------------------------------------------------------------ */
+
+/* "truncation" and "padding" are for batches of training and play no part. */
+static enum status parse_parts(const cJSON *json, struct tokenizer *t, struct error *err)
+{
+    if (!cJSON_IsObject(json))
+        return error_set(err, STATUS_CORRUPT, "the file must hold an object");
+    const cJSON *version = json_get(json, "version");
+    if (version && !(cJSON_IsString(version) && !strcmp(version->valuestring, "1.0")))
+        return error_set(err, STATUS_UNSUPPORTED, "\"version\" must be \"1.0\"");
+    enum status st = model_parse(json_get(json, "model"), t, err);
+    if (st == STATUS_OK) st = normalizer_parse(json_get(json, "normalizer"), &t->normalizer, err);
+    if (st == STATUS_OK)
+        st = pretokenizer_parse(json_get(json, "pre_tokenizer"), &t->pretokenizer, err);
+    if (st == STATUS_OK)
+        st = postprocessor_parse(json_get(json, "post_processor"), &t->postprocessor, err);
+    if (st == STATUS_OK) st = decoder_parse(json_get(json, "decoder"), &t->decoder, err);
+    if (st == STATUS_OK) st = tokenizer_reserve_ids(t, err);
+    return st == STATUS_OK ? added_tokens_parse(json_get(json, "added_tokens"), t, err) : st;
+}
+
 static enum status build(const cJSON *json, cJSON *config, const cJSON *map, struct tokenizer **out,
                          struct error *err)
 {
@@ -55,19 +84,12 @@ static enum status build(const cJSON *json, cJSON *config, const cJSON *map, str
         goto out;
     }
     st = special_tokens_add(t, config, map, err);
-    if (st == STATUS_OK) st = added_tokens_build(t, err);
-    if (st == STATUS_OK) st = special_tokens_apply(t, config, err);
     if (st != STATUS_OK) {
         st = error_prepend(err, "tokenizer_config.json");
         goto out;
     }
-    st = t->model->prepare ? t->model->prepare(t, err) : STATUS_OK;
-    if (st == STATUS_OK) st = check_postprocessor(t, err);
-    if (st == STATUS_OK) st = decoder_build(t, err);
-    if (st != STATUS_OK) {
-        st = error_prepend(err, "tokenizer.json");
-        goto out;
-    }
+    st = tokenizer_finish(t, "tokenizer.json", config, err);
+    if (st != STATUS_OK) goto out;
     *out = t;
     t = NULL;
 out:
@@ -95,23 +117,7 @@ enum status tokenizer_parse(const char *json, size_t json_len, const char *confi
     return st;
 }
 
-/* What stands in the directory instead of tokenizer.json, for the message. */
-static enum status refuse_missing(const char *dir, struct error *err)
-{
-    static const char *const others[] = {"tokenizer.model", "tiktoken.model", "vocab.json",
-                                         "spiece.model", "vocab.txt"};
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        char path[4096];
-        if (path_join(path, sizeof(path), dir, others[i], NULL) == STATUS_OK && file_exists(path))
-            return error_set(err, STATUS_NOT_FOUND,
-                             "%s has no tokenizer.json, only %s: save it once with transformers' "
-                             "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)",
-                             dir, others[i]);
-    }
-    return error_set(err, STATUS_NOT_FOUND,
-                     "%s has no tokenizer.json; name a directory that has one with --tokenizer",
-                     dir);
-}
+/* --- a directory ---------------------------------------------------------------------------------- */
 
 /* The file's tree, NULL when the file is absent. */
 static enum status read_optional(const char *dir, const char *name, cJSON **out, struct error *err)
@@ -126,17 +132,21 @@ static enum status read_optional(const char *dir, const char *name, cJSON **out,
 
 enum status tokenizer_load(const char *dir, struct tokenizer **out, struct error *err)
 {
-    cJSON *json = NULL, *config = NULL, *map = NULL;
+    struct token_files files = {0};
+    cJSON *json = NULL;
     struct error own = {0};
     if (!err) err = &own;
     *out = NULL;
     enum status st = read_optional(dir, "tokenizer.json", &json, err);
-    if (st == STATUS_OK && !json) st = refuse_missing(dir, err);
-    if (st == STATUS_OK) st = read_optional(dir, "tokenizer_config.json", &config, err);
-    if (st == STATUS_OK) st = read_optional(dir, "special_tokens_map.json", &map, err);
-    if (st == STATUS_OK) st = build(json, config, map, out, err);
+    if (st == STATUS_OK) st = read_optional(dir, "tokenizer_config.json", &files.config, err);
+    if (st == STATUS_OK) st = read_optional(dir, "special_tokens_map.json", &files.map, err);
+    if (st == STATUS_OK && json) {
+        st = build(json, files.config, files.map, out, err);
+    } else if (st == STATUS_OK) {
+        st = read_optional(dir, "added_tokens.json", &files.added, err);
+        if (st == STATUS_OK) st = tokenizer_load_native(dir, &files, out, err);
+    }
     cJSON_Delete(json);
-    cJSON_Delete(config);
-    cJSON_Delete(map);
+    token_files_free(&files);
     return st;
 }
