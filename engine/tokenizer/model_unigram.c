@@ -5,7 +5,9 @@
 #include "engine/tokenizer/internal.h"
 #include "engine/tokenizer/piece_trie.h"
 #include "engine/tokenizer/read_score.h"
+#include "engine/tokenizer/word_map.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +19,22 @@
 
 #define UNK_PENALTY 10.0 /* of a character without a piece, below the lowest score */
 #define UNSET       UINT32_MAX
+#define NO_PIECE    (-INFINITY) /* the score where no piece ends */
+#define REBASE_AT   100000.0    /* SentencePiece's bound on sums in single precision */
+/* Slots of the cache of words, by the length of the text: a short text repeats little. */
+#define CACHE_SLOTS_MAX 8192
+#define CACHE_TEXT_MIN  2048
 
+/* Of a piece_trie, with the score at hand: most steps miss the processor's caches, so one line has
+ * to do. */
+struct unigram_node {
+    uint32_t base, parent;
+    double score;
+};
 struct unigram {
-    struct piece_trie trie;
-    double *scores; /* [n_ids] */
+    struct unigram_node *nodes;
+    int32_t *ids;   /* [nodes] */
+    double *scores; /* [n_ids] while building */
     double unk_score;
     int32_t unk_id; /* -1 = none */
     bool byte_fallback, sentencepiece;
@@ -31,9 +45,16 @@ struct unigram {
 struct best {
     double score;
     uint32_t start; /* of its last piece; UNSET: nothing leads here */
-    int32_t id;
+    uint32_t node;  /* the root: an unknown character */
+};
+struct cached { /* a word of at most WORD_INLINE_MAX bytes */
+    struct word_key key;
+    uint8_t len, n_ids; /* len 0 = an empty slot */
+    int32_t ids[7];
 };
 struct unigram_scratch {
+    struct cached *cache; /* NULL: it would not pay */
+    size_t cache_mask;
     struct best *best; /* from the last place that every way leads through */
     size_t cap;
     struct token_vec path;
@@ -80,14 +101,14 @@ static bool flush(struct lattice *l, size_t end)
     path->len = 0;
     for (size_t at = end; at > l->origin;) {
         const struct best *b = &l->s->best[at - l->origin];
-        if (!token_vec_push(path, (int32_t)b->start) || !token_vec_push(path, b->id))
+        if (!token_vec_push(path, (int32_t)b->start) || !token_vec_push(path, (int32_t)b->node))
             return encoder_fail(l->e, STATUS_NO_MEMORY);
         at = b->start;
     }
     for (size_t i = path->len; i > 0; i -= 2) {
         size_t start = (size_t)path->ids[i - 2];
         size_t stop = i > 2 ? (size_t)path->ids[i - 4] : end;
-        int32_t id = path->ids[i - 1];
+        int32_t id = l->u->ids[path->ids[i - 1]];
         if (id == l->u->unk_id) {
             if (l->unk_start == l->unk_end) l->unk_start = start;
             l->unk_end = stop;
@@ -115,35 +136,52 @@ static bool reserve(struct lattice *l, size_t at)
     return true;
 }
 
-static inline bool relax(struct lattice *l, size_t start, size_t end, double score, int32_t id)
+static inline bool relax(struct lattice *l, size_t start, size_t end, double score, uint32_t node)
 {
     struct best *best = l->s->best;
     while (l->reach < end) best[++l->reach - l->origin].start = UNSET;
     struct best *b = &best[end - l->origin];
     if (b->start != UNSET && !(score > b->score)) return false;
-    *b = (struct best){l->u->sentencepiece ? (float)score : score, (uint32_t)start, id};
+    *b = (struct best){score, (uint32_t)start, node};
     return true;
+}
+
+/* A sum as the model's library has it: of two floats the double is exact enough to round once. */
+static inline double add(const struct unigram *u, double a, double b)
+{
+    return u->sentencepiece ? (float)(a + b) : a + b;
+}
+
+/* The sum at `at`, which SentencePiece makes 0 when it is so far from it that single precision gets
+ * coarse; what lies beyond `at` moves with it. */
+static double sum_at(struct lattice *l, size_t at)
+{
+    struct best *best = l->s->best + (at - l->origin);
+    const double sum = best->score;
+    if (!l->u->sentencepiece || fabs(sum) <= REBASE_AT) return sum;
+    for (size_t i = 0; i <= l->reach - at; i++)
+        if (i == 0 || best[i].start != UNSET) best[i].score = add(l->u, best[i].score, -sum);
+    return 0;
 }
 
 /* All pieces that begin at `at`, where a character of char_len bytes begins. */
 static bool extend(struct lattice *l, size_t at, size_t char_len)
 {
     const struct unigram *u = l->u;
-    const double here = l->s->best[at - l->origin].score;
+    const double here = sum_at(l, at);
     bool has_single = false;
     uint32_t node = PIECE_TRIE_ROOT;
     for (size_t i = at; i < l->text.len;) {
-        node = piece_trie_step(&u->trie, node, l->text.data[i++]);
-        if (node == PIECE_TRIE_NONE) break;
-        int32_t id = u->trie.nodes[node].id;
-        if (id < 0) continue;
-        relax(l, at, i, u->scores[id] + here, id);
+        uint32_t next = u->nodes[node].base + (uint8_t)l->text.data[i++];
+        if (u->nodes[next].parent != node) break;
+        node = next;
+        double score = u->nodes[node].score;
+        if (score == NO_PIECE) continue;
+        relax(l, at, i, add(u, score, here), node);
         has_single |= i - at == char_len;
     }
     if (has_single) return true;
-    double score = u->unk_score + here;
-    if (u->sentencepiece) score = (float)score; /* there this sum alone is not a double */
-    if (relax(l, at, at + char_len, score, u->unk_id) && u->unk_id < 0)
+    if (relax(l, at, at + char_len, add(u, u->unk_score, here), PIECE_TRIE_ROOT) && u->unk_id < 0)
         return encoder_fail(l->e, STATUS_UNSUPPORTED);
     return true;
 }
@@ -154,14 +192,12 @@ static size_t char_length(char lead)
     return c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
 }
 
-static bool encode(struct encoder *e, struct str text)
+static bool encode_anew(struct encoder *e, struct unigram_scratch *s, struct str text)
 {
-    if (!e->model_scratch) e->model_scratch = calloc(1, sizeof(struct unigram_scratch));
-    if (!e->model_scratch) return encoder_fail(e, STATUS_NO_MEMORY);
-    struct lattice l = {.e = e, .u = e->t->model_data, .s = e->model_scratch, .text = text};
+    struct lattice l = {.e = e, .u = e->t->model_data, .s = s, .text = text};
     size_t char_len = 0;
     if (!reserve(&l, 0)) return false;
-    l.s->best[0] = (struct best){0, 0, 0};
+    s->best[0] = (struct best){0, 0, 0};
     for (size_t at = 0; at < text.len; at += char_len) {
         if (at == l.reach && at > l.origin && !flush(&l, at)) return false;
         char_len = char_length(text.data[at]);
@@ -171,54 +207,99 @@ static bool encode(struct encoder *e, struct str text)
     return flush(&l, text.len) && finish_run(&l);
 }
 
+static struct unigram_scratch *scratch_of(struct encoder *e)
+{
+    if (e->model_scratch) return e->model_scratch;
+    struct unigram_scratch *s = e->model_scratch = calloc(1, sizeof(*s));
+    if (!s || e->text_len < CACHE_TEXT_MIN) return s;
+    size_t n_slots = 64;
+    while (n_slots < CACHE_SLOTS_MAX && n_slots < e->text_len / 16) n_slots *= 2;
+    s->cache = calloc(n_slots, sizeof(*s->cache));
+    s->cache_mask = n_slots - 1;
+    return s;
+}
+
+static bool encode(struct encoder *e, struct str text)
+{
+    struct unigram_scratch *s = scratch_of(e);
+    if (!s) return encoder_fail(e, STATUS_NO_MEMORY);
+    if (!s->cache || text.len > WORD_INLINE_MAX) return encode_anew(e, s, text);
+    struct word_key key = word_key_of(text);
+    uint64_t hash = word_hash(key, text.len, e->t->vocab.seed);
+    struct cached *c = &s->cache[hash & s->cache_mask];
+    if (c->len == text.len && c->key.a == key.a && c->key.b == key.b) {
+        for (int i = 0; i < c->n_ids; i++)
+            if (!encoder_push(e, c->ids[i])) return false;
+        return true;
+    }
+    size_t before = e->out->len;
+    if (!encode_anew(e, s, text)) return false;
+    size_t n = e->out->len - before;
+    if (n > ARRAY_LEN(c->ids)) return true;
+    *c = (struct cached){.key = key, .len = (uint8_t)text.len, .n_ids = (uint8_t)n};
+    memcpy(c->ids, e->out->ids + before, n * sizeof(*c->ids));
+    return true;
+}
+
 static void free_scratch(void *scratch)
 {
     struct unigram_scratch *s = scratch;
     if (!s) return;
     free(s->best);
+    free(s->cache);
     token_vec_free(&s->path);
     free(s);
 }
 
 /* --- building ------------------------------------------------------------------------------------------ */
 
-static bool is_normal(const struct unigram_options *options, size_t id)
-{
-    return !options->kinds || options->kinds[id] == UNIGRAM_NORMAL;
-}
-
 static enum status fill_scores(struct unigram *u, const struct vocab *v, const double *scores,
                                const struct unigram_options *options, struct error *err)
 {
-    double lowest = options->sentencepiece ? (double)__FLT_MAX__ : INFINITY;
-    float highest = __FLT_MIN__; /* what SentencePiece begins with */
+    double lowest = u->sentencepiece ? (double)FLT_MAX : INFINITY;
     u->scores = calloc(v->n_ids + 1, sizeof(*u->scores));
     if (!u->scores) return error_set(err, STATUS_NO_MEMORY, "out of memory for the scores");
     for (size_t id = 0; id < v->n_ids; id++) {
-        if (!vocab_has(v, (int64_t)id) || !is_normal(options, id)) continue;
-        if (!isfinite(scores[id]))
-            return error_set(err, STATUS_CORRUPT, "the score of token \"%.80s\" is not finite",
-                             vocab_text(v, (int64_t)id).data);
-        u->scores[id] = scores[id];
-        if (scores[id] < lowest) lowest = scores[id];
-        if ((float)scores[id] > highest) highest = (float)scores[id];
+        int kind = options->kinds ? options->kinds[id] : UNIGRAM_NORMAL;
+        if (kind == UNIGRAM_USER_DEFINED) u->scores[id] = 0.1 * ((double)v->lens[id] - 1);
+        if (kind == UNIGRAM_NORMAL && vocab_has(v, (int64_t)id)) {
+            if (!isfinite(scores[id]))
+                return error_set(err, STATUS_CORRUPT, "the score of token \"%.80s\" is not finite",
+                                 vocab_text(v, (int64_t)id).data);
+            u->scores[id] = scores[id];
+            if (scores[id] < lowest) lowest = scores[id];
+        }
+        if (u->sentencepiece) u->scores[id] = (float)u->scores[id];
     }
-    u->unk_score = lowest - UNK_PENALTY;
-    if (options->sentencepiece) u->unk_score = (float)u->unk_score;
-    for (size_t id = 0; id < v->n_ids; id++)
-        if (options->kinds && options->kinds[id] == UNIGRAM_USER_DEFINED)
-            u->scores[id] = (double)((float)v->lens[id] * highest) - 0.1;
+    u->unk_score = add(u, lowest, -UNK_PENALTY);
     return STATUS_OK;
 }
 
-static enum status build_trie(struct unigram *u, const struct vocab *v, const uint8_t *kinds,
-                              struct error *err)
+/* The trie with its scores. */
+static enum status build_nodes(struct unigram *u, const struct vocab *v, const uint8_t *kinds,
+                               struct error *err)
 {
-    if (!kinds) return piece_trie_build(&u->trie, v, NULL, err);
-    uint8_t *left_out = malloc(v->n_ids + 1);
-    if (!left_out) return error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
-    for (size_t id = 0; id < v->n_ids; id++) left_out[id] = kinds[id] == UNIGRAM_NEVER;
-    enum status st = piece_trie_build(&u->trie, v, left_out, err);
+    struct piece_trie trie = {0};
+    uint8_t *left_out = kinds ? malloc(v->n_ids + 1) : NULL;
+    if (kinds && !left_out) return error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
+    for (size_t id = 0; kinds && id < v->n_ids; id++) left_out[id] = kinds[id] == UNIGRAM_NEVER;
+    enum status st = piece_trie_build(&trie, v, left_out, err);
+    if (st != STATUS_OK) goto out;
+    u->nodes = malloc(trie.n_nodes * sizeof(*u->nodes));
+    u->ids = malloc(trie.n_nodes * sizeof(*u->ids));
+    if (!u->nodes || !u->ids) {
+        st = error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
+        goto out;
+    }
+    for (size_t i = 0; i < trie.n_nodes; i++) {
+        const struct piece_node *n = &trie.nodes[i];
+        double score = n->id >= 0 ? u->scores[n->id] : NO_PIECE;
+        u->nodes[i] = (struct unigram_node){n->base, n->parent, score};
+        u->ids[i] = n->id;
+    }
+    u->ids[PIECE_TRIE_ROOT] = u->unk_id;
+out:
+    piece_trie_free(&trie);
     free(left_out);
     return st;
 }
@@ -242,14 +323,18 @@ enum status unigram_create(struct tokenizer *t, const double *scores,
         u->byte_ids[i] = vocab_find(&t->vocab, byte, sizeof(byte));
     }
     enum status st = fill_scores(u, &t->vocab, scores, options, err);
-    return st == STATUS_OK ? build_trie(u, &t->vocab, options->kinds, err) : st;
+    if (st == STATUS_OK) st = build_nodes(u, &t->vocab, options->kinds, err);
+    free(u->scores);
+    u->scores = NULL;
+    return st;
 }
 
 static void free_model(void *model_data)
 {
     struct unigram *u = model_data;
     if (!u) return;
-    piece_trie_free(&u->trie);
+    free(u->nodes);
+    free(u->ids);
     free(u->scores);
     free(u);
 }

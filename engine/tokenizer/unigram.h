@@ -13,17 +13,16 @@ struct tokenizer;
 
 enum unigram_piece {
     UNIGRAM_NORMAL,
-    UNIGRAM_USER_DEFINED, /* a bonus for its length makes it win against all others */
+    UNIGRAM_USER_DEFINED, /* scores 0.1 for every byte but the first */
     UNIGRAM_NEVER,        /* control, byte, unused, unknown: text never becomes it by itself */
 };
 struct unigram_options {
     int32_t unk_id; /* -1 = none: a text with a character that no piece covers is refused */
     /* What no piece covers becomes <0xNN> tokens where the vocabulary has all that it takes. */
     bool byte_fallback;
-    /* Adds up in single precision as the SentencePiece library does; the score of an unknown
-     * character is then 10 below the lowest UNIGRAM_NORMAL one, and a text equal to several
-     * unknown characters is not looked up.  Without it: double precision and everything else as
-     * Hugging Face's tokenizers. */
+    /* Sums as the SentencePiece library (0.2.3) has them: in single precision, and moved to 0 when
+     * beyond 100,000; a text equal to several unknown characters is not looked up.  Without it:
+     * double precision and everything else as Hugging Face's tokenizers. */
     bool sentencepiece;
     const uint8_t *kinds; /* [n_ids] of enum unigram_piece; NULL = all are normal */
 };
