@@ -262,6 +262,7 @@ static enum status add_decoder(const struct sentencepiece *m, struct tokenizer *
     if (m->byte_fallback) strbuf_add_str(&text, ",{\"type\":\"ByteFallback\"}");
     strbuf_add_str(&text, ",{\"type\":\"Fuse\"}");
     int64_t strip = m->remove_blanks ? INT32_MAX : m->dummy_prefix ? 1 : 0;
+    if (!m->escape_blanks) strip = 0; /* only blanks that were escaped are dropped */
     if (strip > 0)
         strbuf_addf(&text, ",{\"type\":\"Strip\",\"content\":\" \",\"start\":%lld,\"stop\":0}",
                     (long long)strip);

@@ -119,7 +119,7 @@ def strings(rng, count, words):
 
 def library_decode(model, pieces, ids):
     """Byte runs by ByteFallback, the rest by the library."""
-    text, run, at_start = "", [], True
+    text, run = "", []
 
     def flush():
         nonlocal run
@@ -136,8 +136,9 @@ def library_decode(model, pieces, ids):
         if piece.type == BYTE:
             run.append(piece.piece)
             continue
-        text += flush()
-        text += "" if piece.type == CONTROL else piece.piece.replace("▁", " ")
+        if piece.type == CONTROL:  # skipped before anything is joined
+            continue
+        text += flush() + piece.piece.replace("▁", " ")
     text += flush()
     if strip == "all":
         return text.lstrip(" ")
