@@ -1,6 +1,7 @@
 #include "engine/tokenizer/unigram.h"
 
 #include "config/base/check.h"
+#include "config/base/hash.h"
 #include "config/limits.h"
 #include "engine/tokenizer/internal.h"
 #include "engine/tokenizer/piece_trie.h"
@@ -39,6 +40,7 @@ struct unigram {
     int32_t unk_id; /* -1 = none */
     bool byte_fallback, sentencepiece;
     int32_t byte_ids[256]; /* <0xNN> */
+    uint64_t seed;         /* of the words' hash: a text cannot aim for collisions */
 };
 
 /* The best way to one place. */
@@ -225,7 +227,7 @@ static bool encode(struct encoder *e, struct str text)
     if (!s) return encoder_fail(e, STATUS_NO_MEMORY);
     if (!s->cache || text.len > WORD_INLINE_MAX) return encode_anew(e, s, text);
     struct word_key key = word_key_of(text);
-    uint64_t hash = word_hash(key, text.len, e->t->vocab.seed);
+    uint64_t hash = word_hash(key, text.len, ((const struct unigram *)e->t->model_data)->seed);
     struct cached *c = &s->cache[hash & s->cache_mask];
     if (c->len == text.len && c->key.a == key.a && c->key.b == key.b) {
         for (int i = 0; i < c->n_ids; i++)
@@ -314,6 +316,7 @@ enum status unigram_create(struct tokenizer *t, const double *scores,
     t->model_data = u;
     u->unk_id = options->unk_id;
     u->byte_fallback = options->byte_fallback;
+    u->seed = hash_process_seed();
     u->sentencepiece = options->sentencepiece;
     if (u->unk_id < -1 || (u->unk_id >= 0 && (size_t)u->unk_id >= t->vocab.n_ids))
         return error_set(err, STATUS_CORRUPT, "\"unk_id\" is %d, but there are %zu pieces",
