@@ -2,6 +2,7 @@
 
 #include "config/base/file.h"
 #include "config/base/hash.h"
+#include "config/base/json_reader.h"
 #include "config/limits.h"
 
 #include <math.h>
@@ -308,12 +309,16 @@ static bool count_keys_before(const cJSON *item, const cJSON *target, size_t *n)
     return false;
 }
 
-static enum status check_duplicates(struct scanner *s, const cJSON *root, struct error *err)
+static enum status check_duplicates(struct scanner *s, const cJSON *root, bool has_raw,
+                                    struct error *err)
 {
     bool no_memory = false;
     const cJSON *found = find_duplicate(root, &no_memory);
     if (no_memory) return error_set(err, STATUS_NO_MEMORY, "out of memory reading JSON");
     if (!found) return STATUS_OK;
+    if (has_raw) /* keys of the text that are not in the tree: the place cannot be counted out */
+        return error_set(err, STATUS_INVALID, "invalid JSON: duplicate key \"%.80s\"",
+                         found->string);
     s->at = s->n_keys = s->key_target = s->n_values = 0;
     s->depth = 0;
     count_keys_before(root, found, &s->key_target);
@@ -321,6 +326,113 @@ static enum status check_duplicates(struct scanner *s, const cJSON *root, struct
     char what[128];
     snprintf(what, sizeof(what), "duplicate key \"%.80s\"", found->string);
     return report(s->text, s->key_at, what, err);
+}
+
+/* --- parts that stay text --------------------------------------------------------------------- */
+
+#define RAW_PARTS_MAX 8
+
+struct raw_part {
+    char keys[2][64];
+    struct str text;
+};
+
+static bool is_wanted(const char *const *wanted, struct str outer, struct str inner)
+{
+    for (; *wanted; wanted++) {
+        struct str path = str_from(*wanted);
+        if (path.len == outer.len + 1 + inner.len && path.data[outer.len] == '.' &&
+            memcmp(path.data, outer.data, outer.len) == 0 &&
+            memcmp(path.data + outer.len + 1, inner.data, inner.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static size_t find_raw(struct str text, const char *const *wanted, struct raw_part *parts)
+{
+    size_t n = 0;
+    struct str outer, inner;
+    struct json_reader r;
+    json_reader_init(&r, text);
+    for (bool more = json_enter(&r, '{'); more && json_next_member(&r, &outer);) {
+        char name[64]; /* the key's bytes last until the next key only */
+        bool fits = outer.len < sizeof(name);
+        if (fits) memcpy(name, outer.data, outer.len);
+        if (!fits || !json_enter(&r, '{')) {
+            json_value(&r);
+            continue;
+        }
+        outer.data = name;
+        while (json_next_member(&r, &inner)) {
+            bool want = n < RAW_PARTS_MAX && is_wanted(wanted, outer, inner);
+            struct raw_part *part = &parts[n];
+            if (want) *part = (struct raw_part){0};
+            if (want) memcpy(part->keys[0], outer.data, outer.len);
+            if (want) memcpy(part->keys[1], inner.data, inner.len);
+            struct str value = json_value(&r);
+            if (want) parts[n++].text = value;
+        }
+    }
+    json_reader_free(&r);
+    return n;
+}
+
+/* The tree of the text without the parts, and these as raw items in their places. */
+static cJSON *parse_with_raw(const char *text, size_t len, const char *const *wanted)
+{
+    struct raw_part parts[RAW_PARTS_MAX];
+    size_t n = find_raw((struct str){text, len}, wanted, parts);
+    struct strbuf rest;
+    strbuf_init(&rest, 0);
+    const char *from = text;
+    for (size_t i = 0; i < n; i++) {
+        strbuf_add(&rest, from, (size_t)(parts[i].text.data - from));
+        strbuf_add_str(&rest, "null");
+        from = parts[i].text.data + parts[i].text.len;
+    }
+    strbuf_add(&rest, from, (size_t)(text + len - from));
+    cJSON *root = rest.failed ? NULL : cJSON_ParseWithLengthOpts(rest.data, rest.len, NULL, 0);
+    strbuf_free(&rest);
+    for (size_t i = 0; root && i < n; i++) {
+        cJSON *item = cJSON_GetObjectItemCaseSensitive(
+            cJSON_GetObjectItemCaseSensitive(root, parts[i].keys[0]), parts[i].keys[1]);
+        char *copy = malloc(parts[i].text.len + 1);
+        if (item && copy && cJSON_IsNull(item)) { /* of duplicates the first: they are refused */
+            memcpy(copy, parts[i].text.data, parts[i].text.len);
+            copy[parts[i].text.len] = '\0';
+            item->type = cJSON_Raw;
+            item->valuestring = copy;
+            continue;
+        }
+        free(copy);
+        if (copy) continue;
+        cJSON_Delete(root);
+        root = NULL;
+    }
+    return root;
+}
+
+struct str json_raw_text(const cJSON *item)
+{
+    return cJSON_IsRaw(item) ? str_from(item->valuestring) : (struct str){"", 0};
+}
+
+bool json_unraw(cJSON *item)
+{
+    if (!cJSON_IsRaw(item)) return true;
+    cJSON *tree = cJSON_Parse(item->valuestring);
+    if (!tree) return false;
+    free(item->valuestring);
+    item->valuestring = tree->valuestring;
+    item->child = tree->child;
+    item->type = tree->type;
+    item->valueint = tree->valueint;
+    item->valuedouble = tree->valuedouble;
+    tree->child = NULL;
+    tree->valuestring = NULL;
+    cJSON_Delete(tree);
+    return true;
 }
 
 /* --- the door -------------------------------------------------------------------------------- */
@@ -341,10 +453,11 @@ enum status json_parse(const char *text, size_t len, const struct json_limits *l
     s.allow_nul = limits->allow_nul;
     s.max_values = limits->max_values;
     if (!scan_document(&s)) return report(text, s.at, s.wrong, err);
-    cJSON *root = cJSON_ParseWithLengthOpts(text, len, NULL, 0);
+    cJSON *root = limits->raw_parts ? parse_with_raw(text, len, limits->raw_parts)
+                                    : cJSON_ParseWithLengthOpts(text, len, NULL, 0);
     if (!root) return error_set(err, STATUS_NO_MEMORY, "out of memory reading JSON");
     if (!limits->allow_duplicates) {
-        enum status st = check_duplicates(&s, root, err);
+        enum status st = check_duplicates(&s, root, limits->raw_parts != NULL, err);
         if (st != STATUS_OK) {
             cJSON_Delete(root);
             return st;

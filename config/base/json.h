@@ -17,6 +17,10 @@ struct json_limits {
     size_t max_values;     /* 0 = none; each takes some 80 bytes of memory, but 2 of text */
     bool allow_nul;        /* accept \u0000 in strings of *files* (cJSON cuts the string there) */
     bool allow_duplicates; /* first wins, as cJSON has it */
+    /* NULL-terminated paths of two keys, "model.vocab": what stands there becomes a cJSON_Raw item
+     * that holds its text, for json_reader.h.  Checked like the rest, but not for duplicate keys.
+     * A key that is spelled with escapes is not found. */
+    const char *const *raw_parts;
 };
 
 /* The caller owns *out (cJSON_Delete). */
@@ -30,6 +34,10 @@ enum status json_parse_file(const char *path, const struct json_limits *limits, 
 const cJSON *json_get(const cJSON *object, const char *key);
 /* True and *out when `item` is a number with no fraction inside [min, max] and |v| <= 2^53. */
 bool json_as_i64(const cJSON *item, int64_t min, int64_t max, int64_t *out);
+/* The text of a raw part; empty for any other item.  json_unraw makes it an item like others; false:
+ * out of memory. */
+struct str json_raw_text(const cJSON *item);
+bool json_unraw(cJSON *item);
 /* Appends compact JSON text: key order kept, non-ASCII as is, integers without exponent. */
 void json_print(struct strbuf *out, const cJSON *item);
 /* "a string", "an object", ...: for messages. */

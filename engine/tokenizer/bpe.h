@@ -47,7 +47,8 @@ struct bpe {
     size_t merge_mask;
     /* What stands in the text -> id.  With `takes_bytes` the ByteLevel pre-tokenizer leaves the
      * bytes as they are, and these are the bytes that the tokens stand for. */
-    struct word_map words;
+    const struct word_map *words; /* &own_words or the vocabulary's */
+    struct word_map own_words;
     bool takes_bytes;
     int32_t byte_ids[256]; /* takes_bytes: of each byte; else of the tokens <0xNN>, -1 = none */
     char *prefix, *suffix; /* of all but the first, of the last character; NULL = none */

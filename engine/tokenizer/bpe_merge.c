@@ -82,7 +82,7 @@ static bool first_ids(const struct bpe *b, struct bpe_scratch *s, struct str wor
         struct str c = {from, (size_t)(p - from)};
         c = symbol_text(b, s, c, from == word.data, p == end);
         if (!c.data) return false;
-        const struct word *known = word_map_find(&b->words, c);
+        const struct word *known = word_map_find(b->words, c);
         if (known) {
             if (unk_pending) ids[n++] = b->options.unk_id;
             unk_pending = false;

@@ -72,6 +72,10 @@ static enum status parse_parts(const cJSON *json, struct tokenizer *t, struct er
     return st == STATUS_OK ? added_tokens_parse(json_get(json, "added_tokens"), t, err) : st;
 }
 
+/* The large parts are read from the text itself. */
+static const char *const raw_parts[] = {"model.vocab", "model.merges", NULL};
+static const struct json_limits tokenizer_json = {.raw_parts = raw_parts};
+
 static enum status build(const cJSON *json, cJSON *config, const cJSON *map, struct tokenizer **out,
                          struct error *err)
 {
@@ -104,7 +108,7 @@ enum status tokenizer_parse(const char *json, size_t json_len, const char *confi
     struct error own = {0}; /* messages are prefixed on the way up, so one must exist */
     if (!err) err = &own;
     *out = NULL;
-    enum status st = json_parse(json, json_len, NULL, &tree, err);
+    enum status st = json_parse(json, json_len, &tokenizer_json, &tree, err);
     if (st != STATUS_OK) {
         st = error_prepend(err, "tokenizer.json");
     } else if (config) {
@@ -120,12 +124,13 @@ enum status tokenizer_parse(const char *json, size_t json_len, const char *confi
 /* --- a directory ---------------------------------------------------------------------------------- */
 
 /* The file's tree, NULL when the file is absent. */
-static enum status read_optional(const char *dir, const char *name, cJSON **out, struct error *err)
+static enum status read_optional(const char *dir, const char *name,
+                                 const struct json_limits *limits, cJSON **out, struct error *err)
 {
     char path[4096];
     enum status st = path_join(path, sizeof(path), dir, name, err);
     if (st != STATUS_OK || !file_exists(path)) return st;
-    st = json_parse_file(path, NULL, out, err);
+    st = json_parse_file(path, limits, out, err);
     if (st != STATUS_OK) return error_prepend(err, "%s", name);
     return STATUS_OK;
 }
@@ -137,13 +142,13 @@ enum status tokenizer_load(const char *dir, struct tokenizer **out, struct error
     struct error own = {0};
     if (!err) err = &own;
     *out = NULL;
-    enum status st = read_optional(dir, "tokenizer.json", &json, err);
-    if (st == STATUS_OK) st = read_optional(dir, "tokenizer_config.json", &files.config, err);
-    if (st == STATUS_OK) st = read_optional(dir, "special_tokens_map.json", &files.map, err);
+    enum status st = read_optional(dir, "tokenizer.json", &tokenizer_json, &json, err);
+    if (st == STATUS_OK) st = read_optional(dir, "tokenizer_config.json", NULL, &files.config, err);
+    if (st == STATUS_OK) st = read_optional(dir, "special_tokens_map.json", NULL, &files.map, err);
     if (st == STATUS_OK && json) {
         st = build(json, files.config, files.map, out, err);
     } else if (st == STATUS_OK) {
-        st = read_optional(dir, "added_tokens.json", &files.added, err);
+        st = read_optional(dir, "added_tokens.json", NULL, &files.added, err);
         if (st == STATUS_OK) st = tokenizer_load_native(dir, &files, out, err);
     }
     cJSON_Delete(json);

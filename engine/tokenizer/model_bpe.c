@@ -1,6 +1,7 @@
 #include "engine/tokenizer/bpe.h"
 
 #include "config/base/check.h"
+#include "config/base/json_reader.h"
 #include "config/limits.h"
 #include "engine/tokenizer/internal.h"
 #include "engine/tokenizer/unicode.h"
@@ -54,69 +55,105 @@ static void put_merge(struct bpe *b, struct bpe_merge m)
 
 /* --- reading the file ------------------------------------------------------------------------- */
 
-/* The two sides of a merge: "a b" or ["a", "b"]. */
-static bool merge_sides(const cJSON *item, struct str *left, struct str *right)
+/* One merge as text: "a b" or ["a", "b"]. */
+struct merge_reader {
+    struct strbuf strings[2], joined;
+    int32_t guess;
+};
+
+/* The two sides of a merge. */
+static bool merge_sides(struct merge_reader *m, struct str value, struct str *left,
+                        struct str *right)
 {
-    if (cJSON_IsString(item)) {
-        const char *text = item->valuestring, *blank = strchr(text, ' ');
-        if (!blank || strchr(blank + 1, ' ')) return false;
-        *left = (struct str){text, (size_t)(blank - text)};
-        *right = str_from(blank + 1);
-    } else {
-        const cJSON *a = cJSON_IsArray(item) ? item->child : NULL, *b = a ? a->next : NULL;
-        if (!a || !b || !cJSON_IsString(a) || !cJSON_IsString(b) || b->next) return false;
-        *left = str_from(a->valuestring);
-        *right = str_from(b->valuestring);
+    struct json_reader r;
+    json_reader_init(&r, value);
+    if (json_enter(&r, '[')) {
+        bool pair = json_next_item(&r) && json_value_string(json_value(&r), &m->strings[0], left) &&
+                    json_next_item(&r) &&
+                    json_value_string(json_value(&r), &m->strings[1], right) && !json_next_item(&r);
+        json_reader_free(&r);
+        return pair && left->len > 0 && right->len > 0;
     }
+    struct str text;
+    if (!json_value_string(value, &m->strings[0], &text)) return false;
+    const char *blank = memchr(text.data, ' ', text.len), *end = text.data + text.len;
+    if (!blank || memchr(blank + 1, ' ', (size_t)(end - blank - 1))) return false;
+    *left = (struct str){text.data, (size_t)(blank - text.data)};
+    *right = (struct str){blank + 1, (size_t)(end - blank - 1)};
     return left->len > 0 && right->len > 0;
 }
 
-static enum status add_merge(struct tokenizer *t, const cJSON *item, uint32_t rank,
-                             struct strbuf *joined, struct error *err)
+/* Merges mostly stand in the order of the tokens that they make: the guess or the one after it. */
+static int32_t find_near(const struct vocab *v, int32_t guess, struct str text)
+{
+    for (int32_t id = guess; id <= guess + 1; id++)
+        if (str_eq(vocab_text(v, id), text)) return id;
+    return vocab_find(v, text.data, text.len);
+}
+
+static enum status missing(uint32_t rank, struct str token, struct error *err)
+{
+    return error_set(err, STATUS_CORRUPT, "merge %u names \"%.*s\", not in the vocabulary", rank,
+                     (int)(token.len < 80 ? token.len : 80), token.data);
+}
+
+static enum status add_merge(struct tokenizer *t, struct str value, uint32_t rank,
+                             struct merge_reader *m, struct error *err)
 {
     struct bpe *bpe = t->model_data;
     struct str left = {0}, right = {0};
-    if (!merge_sides(item, &left, &right))
+    if (!merge_sides(m, value, &left, &right))
         return error_set(err, STATUS_CORRUPT, "merge %u is not two tokens", rank);
     int32_t a = vocab_find(&t->vocab, left.data, left.len);
+    if (a < 0) return missing(rank, left, err);
     int32_t b = vocab_find(&t->vocab, right.data, right.len);
+    if (b < 0) return missing(rank, right, err);
     /* The reference cuts as many bytes off the right side as the prefix has, whatever they are. */
     size_t cut = bpe->prefix ? strlen(bpe->prefix) : 0;
     if (cut > right.len || (cut < right.len && ((uint8_t)right.data[cut] & 0xC0) == 0x80))
         return error_set(err, STATUS_CORRUPT,
-                         "the right side of merge %u, \"%.80s\", lacks "
-                         "the continuing_subword_prefix",
-                         rank, right.data);
-    strbuf_clear(joined);
-    strbuf_add(joined, left.data, left.len);
-    strbuf_add(joined, right.data + cut, right.len - cut);
-    if (joined->failed) return error_set(err, STATUS_NO_MEMORY, "out of memory for the merges");
-    int32_t id = vocab_find(&t->vocab, joined->data, joined->len);
-    if (a < 0 || b < 0 || id < 0)
-        return error_set(err, STATUS_CORRUPT, "merge %u names \"%.80s\", not in the vocabulary",
-                         rank,
-                         a < 0   ? left.data
-                         : b < 0 ? right.data
-                                 : joined->data);
+                         "the right side of merge %u lacks the continuing_subword_prefix", rank);
+    strbuf_clear(&m->joined);
+    strbuf_add(&m->joined, left.data, left.len);
+    strbuf_add(&m->joined, right.data + cut, right.len - cut);
+    if (m->joined.failed) return error_set(err, STATUS_NO_MEMORY, "out of memory for the merges");
+    struct str joined = {m->joined.data, m->joined.len};
+    int32_t id = find_near(&t->vocab, m->guess, joined);
+    if (id < 0) return missing(rank, joined, err);
     put_merge(bpe, (struct bpe_merge){a, b, rank, id});
+    m->guess = id;
     return STATUS_OK;
+}
+
+static size_t count_items(struct str text)
+{
+    size_t n = 0;
+    struct json_reader r;
+    json_reader_init(&r, text);
+    if (json_enter(&r, '['))
+        for (; json_next_item(&r); n++) (void)json_value(&r);
+    json_reader_free(&r);
+    return n;
 }
 
 static enum status parse_merges(const cJSON *json, struct tokenizer *t, struct error *err)
 {
-    if (!cJSON_IsArray(json)) return error_set(err, STATUS_CORRUPT, "\"merges\" must be an array");
-    enum status st = make_merge_table(t->model_data, (size_t)cJSON_GetArraySize(json), err);
-    struct strbuf joined;
-    strbuf_init(&joined, 0);
+    struct str text = json_raw_text(json);
+    struct json_reader r;
+    struct merge_reader m = {0};
     uint32_t rank = 0;
-    const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, json)
-    {
-        if (st != STATUS_OK) break;
-        if (cJSON_IsString(item) && !strncmp(item->valuestring, "#version", 8)) continue;
-        st = add_merge(t, item, rank++, &joined, err);
+    enum status st = make_merge_table(t->model_data, count_items(text), err);
+    json_reader_init(&r, text);
+    if (!json_enter(&r, '[')) st = error_set(err, STATUS_CORRUPT, "\"merges\" must be an array");
+    while (st == STATUS_OK && json_next_item(&r)) {
+        struct str value = json_value(&r);
+        if (str_starts_with(value, STR("\"#version"))) continue;
+        st = add_merge(t, value, rank++, &m, err);
     }
-    strbuf_free(&joined);
+    json_reader_free(&r);
+    strbuf_free(&m.strings[0]);
+    strbuf_free(&m.strings[1]);
+    strbuf_free(&m.joined);
     return st;
 }
 
@@ -211,7 +248,7 @@ static void free_model(void *model_data)
     free(b->merges);
     free(b->prefix);
     free(b->suffix);
-    word_map_free(&b->words);
+    word_map_free(&b->own_words);
     bpe_cuts_free(&b->cuts);
     free(b);
 }
@@ -262,7 +299,9 @@ static bool learn_words(struct tokenizer *t)
             if (!byte_level_text(text, &bytes)) continue;
             text = (struct str){bytes.data, bytes.len};
         }
-        good = word_map_add(&b->words, text, (int32_t)id) && !bytes.failed;
+        bool added;
+        if (b->takes_bytes)
+            good = word_map_add(&b->own_words, text, (int32_t)id, &added) && !bytes.failed;
         if (b->may_cut) bpe_cuts_learn(&b->cuts, text);
         size_t at = 0;
         while (text.len - at >= BLANK_LEN && !memcmp(text.data + at, BLANK, BLANK_LEN))
@@ -284,7 +323,9 @@ static enum status prepare(struct tokenizer *t, struct error *err)
     /* Neighbours that are unknown become one unk: a cut would part them. */
     bool fallback = !b->takes_bytes && find_byte_tokens(t) && b->options.byte_fallback;
     b->may_cut = !affixes && (b->takes_bytes || fallback || b->options.unk_id < 0);
-    enum status st = word_map_init(&b->words, t->vocab.n_tokens, err);
+    b->words = b->takes_bytes ? &b->own_words : &t->vocab.words;
+    enum status st = STATUS_OK;
+    if (b->takes_bytes) st = word_map_init(&b->own_words, t->vocab.n_tokens, err);
     if (st == STATUS_OK && b->may_cut) st = bpe_cuts_init(&b->cuts, err);
     if (st != STATUS_OK) return st;
     return learn_words(t) ? STATUS_OK
@@ -346,14 +387,14 @@ static bool encode_word(struct encoder *e, struct str text)
 {
     const struct bpe *b = e->t->model_data;
     if (text.len > WORD_INLINE_MAX) {
-        struct word *token = word_map_find_long(&b->words, text);
+        struct word *token = word_map_find_long(b->words, text);
         if (token && atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_YES)
             return encoder_push(e, token->id);
         return encode_by_merging(e, text, token);
     }
     struct word_key key = word_key_of(text);
-    uint64_t hash = word_hash(key, text.len, b->words.seed);
-    struct word *token = word_map_find_key(&b->words, key, text.len, hash);
+    uint64_t hash = word_hash(key, text.len, b->words->seed);
+    struct word *token = word_map_find_key(b->words, key, text.len, hash);
     if (token && atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_YES)
         return encoder_push(e, token->id);
     struct bpe_scratch *s = scratch_of(e);
@@ -388,7 +429,7 @@ static bool encode_piece(struct encoder *e, struct str text)
     /* What can be cut is no token: neighbours in a token are never parted. */
     if (text.len > WORD_INLINE_MAX && b->may_cut && bpe_cuts_first(&b->cuts, text) < text.len)
         return encode_parts(e, text);
-    const struct word *token = word_map_find(&b->words, text);
+    const struct word *token = word_map_find(b->words, text);
     if (token && (b->options.ignore_merges ||
                   atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_YES))
         return encoder_push(e, token->id);

@@ -1,4 +1,5 @@
 #include "config/base/check.h"
+#include "config/base/json_reader.h"
 #include "config/limits.h"
 #include "engine/tokenizer/internal.h"
 
@@ -19,22 +20,29 @@ bool model_as_limit(const cJSON *item, size_t *out)
     return true;
 }
 
+/* What a part that is kept as text begins with; '\0': it is absent. */
+static char opening(const cJSON *item)
+{
+    struct str text = json_raw_text(item);
+    return text.len > 0 ? text.data[0] : '\0';
+}
+
 /* Files of the first versions have no "type": Hugging Face's reader takes the first model that the
  * members fit.  NULL: they fit none. */
 static const char *type_by_shape(const cJSON *json)
 {
-    const cJSON *vocab = json_get(json, "vocab");
-    if (cJSON_IsArray(vocab)) return "Unigram";
+    char vocab = opening(json_get(json, "vocab"));
+    if (vocab == '[') return "Unigram";
     size_t limit = 0;
-    if (!cJSON_IsObject(vocab)) return NULL;
-    if (cJSON_IsArray(json_get(json, "merges"))) return "BPE";
+    if (vocab != '{') return NULL;
+    if (opening(json_get(json, "merges")) == '[') return "BPE";
     if (!cJSON_IsString(json_get(json, "unk_token"))) return NULL;
     bool is_wordpiece = cJSON_IsString(json_get(json, "continuing_subword_prefix")) &&
                         model_as_limit(json_get(json, "max_input_chars_per_word"), &limit);
     return is_wordpiece ? "WordPiece" : "WordLevel";
 }
 
-enum status model_parse(const cJSON *json, struct tokenizer *t, struct error *err)
+enum status model_parse(cJSON *json, struct tokenizer *t, struct error *err)
 {
     if (!cJSON_IsObject(json)) return error_set(err, STATUS_CORRUPT, "\"model\" must be an object");
     const char *type = NULL;
@@ -48,6 +56,9 @@ enum status model_parse(const cJSON *json, struct tokenizer *t, struct error *er
     if (st != STATUS_OK) return st;
     for (size_t i = 0; i < ARRAY_LEN(models); i++) {
         if (strcmp(models[i]->type, type) != 0) continue;
+        cJSON *vocab = cJSON_GetObjectItemCaseSensitive(json, "vocab");
+        if (opening(vocab) == '[' && !json_unraw(vocab)) /* a list of pieces: a tree of them */
+            return error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
         t->model = models[i];
         st = t->model->parse(json, t, err);
         return st == STATUS_OK ? st : error_prepend(err, "model");
@@ -55,30 +66,46 @@ enum status model_parse(const cJSON *json, struct tokenizer *t, struct error *er
     return component_unsupported("model", type, "BPE, WordPiece, WordLevel, Unigram", err);
 }
 
+/* The ids, before the tokens can be kept: how many there are and the highest. */
+static enum status count_ids(struct str text, size_t *n_tokens, int64_t *highest, struct error *err)
+{
+    struct json_reader r;
+    struct str key;
+    enum status st = STATUS_OK;
+    int64_t id = 0;
+    *n_tokens = 0;
+    *highest = -1;
+    json_reader_init(&r, text);
+    if (!json_enter(&r, '{')) st = error_set(err, STATUS_CORRUPT, "\"vocab\" must be an object");
+    while (st == STATUS_OK && json_next_member(&r, &key)) {
+        if (!json_value_i64(json_value(&r), 0, LIMIT_VOCAB - 1, &id))
+            st = error_set(err, STATUS_CORRUPT,
+                           "the id of token \"%.*s\" must be an integer from 0 to %d",
+                           (int)(key.len < 80 ? key.len : 80), key.data, LIMIT_VOCAB - 1);
+        if (id > *highest) *highest = id;
+        ++*n_tokens;
+    }
+    json_reader_free(&r);
+    return st;
+}
+
 enum status model_parse_vocab(const cJSON *json, struct vocab *v, struct error *err)
 {
-    if (!cJSON_IsObject(json)) return error_set(err, STATUS_CORRUPT, "\"vocab\" must be an object");
     size_t n_tokens = 0;
-    int64_t id = 0, highest = -1;
-    const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, json)
-    {
-        if (!json_as_i64(item, 0, LIMIT_VOCAB - 1, &id))
-            return error_set(err, STATUS_CORRUPT,
-                             "the id of token \"%.80s\" must be an integer from 0 to %d",
-                             item->string, LIMIT_VOCAB - 1);
-        if (id > highest) highest = id;
-        n_tokens++;
-    }
+    int64_t highest = -1, id = 0;
+    struct str text = json_raw_text(json), key;
+    enum status st = count_ids(text, &n_tokens, &highest, err);
+    if (st != STATUS_OK) return st;
     size_t n_ids = (size_t)(highest + 1);
     if (n_tokens > n_ids)
         return error_set(err, STATUS_CORRUPT, "\"vocab\" gives one id to two tokens");
-    enum status st = vocab_init(v, n_ids, n_tokens, err);
-    if (st != STATUS_OK) return st;
-    cJSON_ArrayForEach(item, json)
-    {
-        st = vocab_add(v, (int64_t)item->valuedouble, item->string, strlen(item->string), err);
-        if (st != STATUS_OK) return st;
-    }
-    return STATUS_OK;
+    st = vocab_init(v, n_ids, n_tokens, err);
+    struct json_reader r;
+    json_reader_init(&r, text);
+    (void)json_enter(&r, '{');
+    while (st == STATUS_OK && json_next_member(&r, &key))
+        if (json_value_i64(json_value(&r), 0, LIMIT_VOCAB - 1, &id))
+            st = vocab_add(v, id, key.data, key.len, err);
+    json_reader_free(&r);
+    return st;
 }

@@ -5,6 +5,7 @@
 
 #include "config/base/status.h"
 #include "config/base/str.h"
+#include "engine/tokenizer/word_map.h"
 
 #include <stdint.h>
 
@@ -16,16 +17,16 @@ struct vocab {
     uint32_t *lens;          /* [n_ids] */
     size_t n_ids;            /* highest id + 1 */
     size_t n_tokens;         /* ids that have a text */
-    uint32_t *slots;         /* open addressing: id + 1, 0 = empty */
-    size_t slot_mask;        /* slots - 1 */
-    uint64_t seed;           /* of the hash: a file cannot aim for collisions */
+    struct word_map words;   /* text -> id; the empty text has an id of its own */
+    int32_t empty_id;        /* -1 = none */
     size_t longest_text_len; /* bytes */
 };
 
 /* Room for n_ids ids and n_tokens tokens. */
 enum status vocab_init(struct vocab *v, size_t n_ids, size_t n_tokens, struct error *err);
 void vocab_free(struct vocab *v);
-/* CORRUPT: the id or the text is there already, or the id is out of range. */
+/* CORRUPT: the id or the text is there already, the id is out of range, or the text is longer than
+ * WORD_SIZE_MAX. */
 enum status vocab_add(struct vocab *v, int64_t id, const char *text, size_t len, struct error *err);
 int32_t vocab_find(const struct vocab *v, const char *text, size_t len); /* -1 = none */
 bool vocab_has(const struct vocab *v, int64_t id);

@@ -34,25 +34,32 @@ static size_t long_slot(const struct word_map *m, struct str text, uint64_t hash
     return i;
 }
 
-bool word_map_add(struct word_map *m, struct str text, int32_t id)
+bool word_map_add(struct word_map *m, struct str text, int32_t id, bool *added)
 {
-    if (text.len == 0 || text.len > WORD_SIZE_MAX || word_map_find(m, text)) return true;
     struct word_key key;
     size_t i;
+    *added = false;
     if (text.len > WORD_INLINE_MAX) {
         key = (struct word_key){hash_bytes(text.data, text.len, m->seed), m->bytes.len};
         i = long_slot(m, text, key.a);
+        if (m->slots[i].len != 0) return true;
         strbuf_add(&m->bytes, text.data, text.len);
         if (m->bytes.failed) return false;
     } else {
         key = word_key_of(text);
         i = word_hash(key, text.len, m->seed) & m->slot_mask;
-        while (m->slots[i].len != 0) i = (i + 1) & m->slot_mask;
+        for (; m->slots[i].len != 0; i = (i + 1) & m->slot_mask) {
+            const struct word *w = &m->slots[i];
+            if (w->len == text.len && w->key.a == key.a && w->key.b == key.b) return true;
+        }
     }
+    if (m->n_words == m->slot_mask) return false; /* one slot stays empty: it ends a search */
+    m->n_words++;
     m->slots[i].key = key;
     m->slots[i].id = id;
     m->slots[i].len = (uint16_t)text.len;
     if (text.len > m->longest) m->longest = text.len;
+    *added = true;
     return true;
 }
 

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define WORD_INLINE_MAX 16
-#define WORD_SIZE_MAX   UINT16_MAX /* longer ones are not kept */
+#define WORD_SIZE_MAX   UINT16_MAX
 
 /* A word of at most 16 bytes as two numbers: with the length they tell it exactly. */
 struct word_key {
@@ -30,7 +30,7 @@ struct word {
 };
 struct word_map {
     struct word *slots;
-    size_t slot_mask;
+    size_t slot_mask, n_words;
     uint64_t seed;
     size_t longest; /* bytes */
     struct strbuf bytes;
@@ -38,9 +38,9 @@ struct word_map {
 
 enum status word_map_init(struct word_map *m, size_t n_words, struct error *err);
 void word_map_free(struct word_map *m);
-/* Words of no or more than WORD_SIZE_MAX bytes are left out; of equal ones the first stays.  False: out of
- * memory. */
-bool word_map_add(struct word_map *m, struct str text, int32_t id);
+/* Of equal words the first stays (*added false).  len: 1 to WORD_SIZE_MAX.  False: out of memory,
+ * or more words than the map was made for. */
+bool word_map_add(struct word_map *m, struct str text, int32_t id, bool *added);
 struct word *word_map_find_long(const struct word_map *m, struct str text);
 
 static inline uint64_t word_read(const char *p, size_t n)
