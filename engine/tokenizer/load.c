@@ -54,14 +54,14 @@ enum status tokenizer_finish(struct tokenizer *t, const char *name, cJSON *confi
 /* --- tokenizer.json ------------------------------------------------------------------------------ */
 
 /* "truncation" and "padding" are for batches of training and play no part. */
-static enum status parse_parts(const cJSON *json, struct tokenizer *t, struct error *err)
+static enum status parse_parts(cJSON *json, struct tokenizer *t, struct error *err)
 {
     if (!cJSON_IsObject(json))
         return error_set(err, STATUS_CORRUPT, "the file must hold an object");
     const cJSON *version = json_get(json, "version");
     if (version && !(cJSON_IsString(version) && !strcmp(version->valuestring, "1.0")))
         return error_set(err, STATUS_UNSUPPORTED, "\"version\" must be \"1.0\"");
-    enum status st = model_parse(json_get(json, "model"), t, err);
+    enum status st = model_parse(cJSON_GetObjectItemCaseSensitive(json, "model"), t, err);
     if (st == STATUS_OK) st = normalizer_parse(json_get(json, "normalizer"), &t->normalizer, err);
     if (st == STATUS_OK)
         st = pretokenizer_parse(json_get(json, "pre_tokenizer"), &t->pretokenizer, err);
@@ -76,7 +76,7 @@ static enum status parse_parts(const cJSON *json, struct tokenizer *t, struct er
 static const char *const raw_parts[] = {"model.vocab", "model.merges", NULL};
 static const struct json_limits tokenizer_json = {.raw_parts = raw_parts};
 
-static enum status build(const cJSON *json, cJSON *config, const cJSON *map, struct tokenizer **out,
+static enum status build(cJSON *json, cJSON *config, const cJSON *map, struct tokenizer **out,
                          struct error *err)
 {
     *out = NULL;
