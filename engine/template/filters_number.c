@@ -121,7 +121,8 @@ static bool filter_round(struct render *r, struct value v, const struct args *a,
     }
     double unit = pow(10, (double)precision), scaled = value_as_float(v) * unit;
     if (!isfinite(scaled) || unit == 0) return render_fail(r, "the number cannot be rounded so");
-    *out = value_float((is_ceil ? ceil(scaled) : floor(scaled)) / unit);
+    double whole = is_ceil ? ceil(scaled) : floor(scaled);
+    *out = value_float((whole == 0 ? 0 : whole) / unit); /* Python's floor is an int: no -0 */
     return true;
 }
 

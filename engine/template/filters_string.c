@@ -39,6 +39,14 @@ static bool filter_capitalize(struct render *r, struct value v, const struct arg
 }
 
 /* Words begin behind spaces, '-' and opening brackets; unlike str.title, not behind quotes. */
+static void add_title_word(struct strbuf *b, struct str word)
+{
+    uint32_t cp;
+    size_t n = word.len ? text_next(word.data, word.len, &cp) : 0;
+    text_case(b, (struct str){word.data, n}, CASE_UPPER);
+    text_case(b, (struct str){word.data + n, word.len - n}, CASE_LOWER);
+}
+
 static bool filter_title(struct render *r, struct value v, const struct args *a, struct value *out)
 {
     (void)a;
@@ -46,13 +54,15 @@ static bool filter_title(struct render *r, struct value v, const struct args *a,
     if (!value_to_str(r, v, &s)) return false;
     struct strbuf b;
     strbuf_init(&b, LIMIT_TEMPLATE_OUTPUT);
-    bool start = true;
-    for (size_t i = 0; i < s->len;) {
-        uint32_t cp;
-        size_t n = text_next(s->data + i, s->len - i, &cp);
-        bool breaks = text_is_space(cp) || (cp < 128 && cp && strchr("-({[<", (int)cp));
-        text_case(&b, (struct str){s->data + i, n}, start ? CASE_UPPER : CASE_LOWER);
-        start = breaks;
+    size_t word = 0; /* where the word begins */
+    for (size_t i = 0; i <= s->len;) {
+        uint32_t cp = ' ';
+        size_t n = i < s->len ? text_next(s->data + i, s->len - i, &cp) : 1;
+        if (text_is_space(cp) || (cp < 128 && cp && strchr("-({[<", (int)cp))) {
+            add_title_word(&b, (struct str){s->data + word, i - word});
+            if (i < s->len) strbuf_add(&b, s->data + i, n);
+            word = i + n;
+        }
         i += n;
     }
     bool ok = render_charge(r, s->len) && value_take(r, &b, out);
@@ -192,16 +202,17 @@ static bool filter_truncate(struct render *r, struct value v, const struct args 
     const struct vstr *s, *end = &dots;
     int64_t length, leeway = 5;
     if (v.type == VALUE_UNDEFINED) return undef_fail(r, v);
-    if (!arg_str(r, v, "the subject of truncate", &s) || !arg_int(r, a->pos[0], 255, &length))
-        return false;
+    if (!arg_int(r, a->pos[0], 255, &length)) return false;
     if (a->pos[2].type != VALUE_MISSING && !arg_str(r, a->pos[2], "end", &end)) return false;
     if (a->pos[3].type != VALUE_NONE && !arg_int(r, a->pos[3], 5, &leeway)) return false;
     if (length < (int64_t)end->n_chars || leeway < 0)
         return render_fail(r, "truncate: the length is below that of the end");
-    if ((int64_t)s->n_chars <= length + leeway) {
+    int64_t has = value_len(v);
+    if (has >= 0 && has - leeway <= length) { /* of any type */
         *out = v;
         return true;
     }
+    if (!arg_str(r, v, "the subject of truncate", &s)) return false;
     size_t cut = text_offset(s, (size_t)length - end->n_chars);
     if (!arg_bool(a->pos[1], false)) {
         const char *space = memrchr(s->data, ' ', cut);

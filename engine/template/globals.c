@@ -282,6 +282,7 @@ static bool build_dict(struct render *r, const struct args *a, struct vdict **ou
     struct vlist *pairs, *pair;
     if (!d) return false;
     if (a->n_pos > 1) return render_fail(r, "at most one positional argument is expected");
+    if (a->n_pos == 1 && a->pos[0].type == VALUE_UNDEFINED) return undef_fail(r, a->pos[0]);
     if (a->n_pos == 1 && a->pos[0].type == VALUE_DICT) {
         if (!render_charge(r, a->pos[0].dict->n * sizeof(struct ventry))) return false;
         for (size_t i = 0; i < a->pos[0].dict->n; i++)

@@ -107,6 +107,7 @@ struct vloop {
 };
 enum flow exec_for(struct render *r, const struct node *n);
 bool call_loop(struct render *r, struct vloop *loop, struct value iterable, struct value *out);
+bool loop_length(struct render *r, struct vloop *loop, int64_t *out);
 bool loop_attr(struct render *r, struct vloop *loop, const struct vstr *name, struct value *out);
 /* --- macro.c --- */
 struct vmacro {

@@ -155,7 +155,7 @@ bool call_loop(struct render *r, struct vloop *loop, struct value iterable, stru
 
 /* --- loop.attributes ------------------------------------------------------------------------------ */
 
-static bool loop_length(struct render *r, struct vloop *loop, int64_t *out)
+bool loop_length(struct render *r, struct vloop *loop, int64_t *out)
 {
     if (loop->length < 0) loop->length = value_len(loop->iterable);
     if (loop->length < 0) { /* a generator: read the rest */

@@ -147,6 +147,14 @@ static bool repr_macro(struct strbuf *b, const struct vmacro *m)
     return true;
 }
 
+static bool repr_loop(struct render *r, struct strbuf *b, struct vloop *loop)
+{
+    int64_t length;
+    if (!loop_length(r, loop, &length)) return false;
+    strbuf_addf(b, "<LoopContext %lld/%lld>", (long long)loop->index0 + 1, (long long)length);
+    return true;
+}
+
 static bool repr_inner(struct render *r, struct strbuf *b, struct value v)
 {
     char number[40];
@@ -189,6 +197,8 @@ static bool repr_inner(struct render *r, struct strbuf *b, struct value v)
         return true;
     case VALUE_MACRO:
         return repr_macro(b, v.macro);
+    case VALUE_LOOP:
+        return repr_loop(r, b, v.loop);
     default:
         strbuf_addf(b, "<%s object>", value_type_name(v));
         return true;

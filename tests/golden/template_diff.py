@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""template_diff.py [TPLCAT]: renders chat templates with Jinja2, set up as transformers does, and
-with inferd's interpreter (tests/golden/tplcat.c), and compares text by text.  Where Jinja2 raises,
-inferd must report an error; the message of raise_exception must be the same."""
+"""template_diff.py [--random N] [--seed S] [TPLCAT]: renders chat templates, snippets and N random
+programs with Jinja2, set up as transformers does, and with inferd's interpreter
+(tests/golden/tplcat.c), and compares text by text.  Where Jinja2 raises, inferd must report an error;
+the message of raise_exception must be the same."""
 
+import argparse
 import datetime
 import json
 import os
@@ -18,6 +20,7 @@ import jinja2.sandbox
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import template_cases as cases  # noqa: E402
+import template_random  # noqa: E402
 
 NOW = 1753707045  # 2025-07-28 12:50:45 UTC
 os.environ["TZ"] = "CET-1"  # strftime_now is local time
@@ -139,6 +142,13 @@ def snippet_jobs():
         yield f"statement {s!r}", s, cases.CONTEXT
 
 
+def is_beyond(kind, want, answer):
+    """What docs/chat-templates.md lists as different: such a rendering says nothing here."""
+    words = answer.get("error", "")
+    return (any(w in words for w in ("64-bit", "64 bits", "is not supported"))
+            or (kind == "text" and (" at 0x" in want or "cannot be sliced" in words)))
+
+
 def run(tplcat, jobs):
     lines = [json.dumps({"template": t, "context": c, "now": NOW}) for _, t, c in jobs]
     done = subprocess.run([tplcat], input="\n".join(lines) + "\n", capture_output=True, text=True,
@@ -147,15 +157,24 @@ def run(tplcat, jobs):
 
 
 def main():
-    tplcat = sys.argv[1] if len(sys.argv) > 1 else TPLCAT
+    args = argparse.ArgumentParser()
+    args.add_argument("--random", type=int, default=4000, metavar="N")
+    args.add_argument("--seed", default="1")
+    args.add_argument("tplcat", nargs="?", default=TPLCAT)
+    args = args.parse_args()
     env, compiled = environment(), {}
     jobs = list(snippet_jobs()) + list(chat_jobs())
-    answers = run(tplcat, jobs)
+    n_fixed = len(jobs)
+    jobs += template_random.programs(args.seed, args.random)
+    answers = run(args.tplcat, jobs)
     if len(answers) != len(jobs):
         sys.exit(f"{len(answers)} answers to {len(jobs)} jobs")
-    bad = errors = 0
-    for (name, template, context), answer in zip(jobs, answers):
+    bad = errors = beyond = 0
+    for number, ((name, template, context), answer) in enumerate(zip(jobs, answers)):
         kind, want = expected(env, compiled, template, context)
+        if number >= n_fixed and is_beyond(kind, want, answer):
+            beyond += 1
+            continue
         same = answer.get("text") == want if kind == "text" else "error" in answer
         if kind == "raised":
             same = answer.get("error") == want
@@ -165,9 +184,11 @@ def main():
         bad += 1
         if bad <= 40:
             print(f"MISMATCH {name}\n  jinja2: {kind} {want!r}\n  inferd: {answer}")
-    print(f"{errors} of {len(jobs)} renderings are errors in Jinja2")
-    print(f"{len(jobs) - bad} renderings passed, {bad} failed")
-    sys.exit(1 if bad else 0)
+            if number >= n_fixed:
+                print(f"  template: {template!r}\n  context: {context}")
+    print(f"{errors} of {len(jobs)} renderings are errors in Jinja2, {beyond} are beyond what is supported")
+    print(f"{len(jobs) - bad - beyond} renderings passed, {bad} failed")
+    sys.exit(1 if bad or beyond > len(jobs) / 20 else 0)
 
 
 if __name__ == "__main__":

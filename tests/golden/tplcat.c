@@ -2,6 +2,7 @@
  * stdin: one JSON object a line, {"template": text, "context": object, "now": seconds};
  * stdout: one line each, {"text": ...} or {"error": message}. */
 
+#include "config/base/check.h"
 #include "config/base/json.h"
 #include "engine/template/template.h"
 
@@ -36,6 +37,7 @@ static void answer(struct cache *cache, const char *line, size_t len)
     strbuf_init(&reply, 0);
     enum status s = json_parse(line, len, &limits, &job, &err);
     if (s == STATUS_OK) {
+        CHECK(template_keep_numbers(job, line, len));
         const cJSON *now = json_get(job, "now");
         compile_cached(cache, json_get(job, "template")->valuestring);
         s = cache->status;
