@@ -155,8 +155,9 @@ void normalizer_free(struct normalizer *n)
     n->n_stages = 0;
 }
 
-enum status normalizer_run(const struct normalizer *n, struct regex_scratch *scratch,
-                           struct strbuf buffers[2], struct str in, struct str *out, bool *moved)
+enum status normalizer_apply(const struct normalizer *n, struct regex_scratch *scratch,
+                             struct strbuf buffers[2], struct str in, struct str *out,
+                             size_t *head_len)
 {
     struct stage_io io = {.scratch = scratch, .in = in};
     if (in.len > 0) {
@@ -178,6 +179,6 @@ enum status normalizer_run(const struct normalizer *n, struct regex_scratch *scr
         free_buffer = 1 - free_buffer;
     }
     *out = io.in;
-    *moved = io.head_len == 0;
+    *head_len = io.head_len;
     return STATUS_OK;
 }

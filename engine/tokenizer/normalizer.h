@@ -46,9 +46,20 @@ enum status normalizer_parse(const cJSON *json, struct normalizer *n, struct err
 enum status normalizer_append(struct normalizer *n, const struct normalizer_stage *stage,
                               struct error *err);
 void normalizer_free(struct normalizer *n);
-/* The normalised text, in one of the two buffers or the input itself.  *moved: the text's first
- * character is no longer the original's first. */
-enum status normalizer_run(const struct normalizer *n, struct regex_scratch *scratch,
-                           struct strbuf buffers[2], struct str in, struct str *out, bool *moved);
+/* The normalised text, in one of the two buffers or the input itself.  *head_len: as in struct
+ * piece (pretokenizer.h), for a text that is the original's start. */
+enum status normalizer_apply(const struct normalizer *n, struct regex_scratch *scratch,
+                             struct strbuf buffers[2], struct str in, struct str *out,
+                             size_t *head_len);
+/* The same for callers that only ask whether the first character is still the original's. */
+static inline enum status normalizer_run(const struct normalizer *n, struct regex_scratch *scratch,
+                                         struct strbuf buffers[2], struct str in, struct str *out,
+                                         bool *moved)
+{
+    size_t head_len = 0;
+    enum status st = normalizer_apply(n, scratch, buffers, in, out, &head_len);
+    *moved = head_len == 0;
+    return st;
+}
 
 #endif

@@ -27,13 +27,38 @@ enum status normalizer_parse_precompiled(const cJSON *json, struct normalizer_st
     return st;
 }
 
-/* The stretch of the text that the map leaves alone is copied in one piece. */
+/* The stretch of the text that the map leaves alone is copied in one piece.  The reference aligns
+ * the characters of a replacement with those that they replace, one by one, further ones with the
+ * last; where nothing replaces them, what follows is aligned with them.  So the head of the result
+ * is counted in characters. */
 struct run {
     struct stage_io *io;
     const struct charsmap *map;
     const char *pending;
+    size_t head_chars; /* of the head, still to be aligned with something */
     size_t head_out;
 };
+
+static size_t count_chars(const char *s, const char *end)
+{
+    size_t n = 0;
+    for (; s < end; s++) n += ((uint8_t)*s & 0xC0) != 0x80;
+    return n;
+}
+
+/* `text` stands in the result for the next n_old characters. */
+static void align(struct run *r, size_t n_old, struct str text)
+{
+    if (r->head_chars == 0 || text.len == 0) return;
+    const char *p = text.data, *end = p + text.len;
+    if (r->head_chars >= n_old) {
+        p = end;
+    } else {
+        for (size_t i = 0; i < r->head_chars && p < end; i++) (void)unicode_next(&p);
+    }
+    r->head_out += (size_t)(p - text.data);
+    r->head_chars -= r->head_chars < n_old ? r->head_chars : n_old;
+}
 
 static bool replace(struct run *r, const char *from, const char *to)
 {
@@ -44,6 +69,7 @@ static bool replace(struct run *r, const char *from, const char *to)
     strbuf_add(r->io->out, r->pending, (size_t)(from - r->pending));
     strbuf_add(r->io->out, text.data, text.len);
     r->pending = to;
+    if (r->head_chars > 0) align(r, count_chars(from, to), text);
     return true;
 }
 
@@ -53,7 +79,7 @@ static void take_cluster(struct run *r, const char *from, const char *to)
     for (const char *p = from; p < to;) {
         const char *next = p;
         (void)unicode_next(&next);
-        (void)replace(r, p, next);
+        if (!replace(r, p, next)) align(r, 1, (struct str){p, (size_t)(next - p)});
         p = next;
     }
 }
@@ -61,22 +87,17 @@ static void take_cluster(struct run *r, const char *from, const char *to)
 enum status normalizer_run_precompiled(struct stage_io *io)
 {
     const char *data = io->in.data, *end = data + io->in.len;
-    struct run r = {io, io->stage->data, data, 0};
-    /* The head is known once its clusters are through and something stands in the result: what is
-     * replaced by nothing leaves its place to what follows. */
-    bool head_open = io->head_len > 0;
+    size_t head = io->head_len < io->in.len ? io->head_len : io->in.len;
+    struct run r = {io, io->stage->data, data, count_chars(data, data + head), 0};
     for (const char *p = data; p < end;) {
         const char *next = p + 1;
         /* Printable ASCII before ASCII is a cluster of its own. */
         bool single =
             (uint8_t)*p >= 0x20 && (uint8_t)*p < 0x7F && (next == end || (uint8_t)*next < 0x80);
         if (!single) next = p + unicode_grapheme(p, (size_t)(end - p));
-        if (!single || charsmap_begins(r.map, (unsigned char)*p)) take_cluster(&r, p, next);
+        if (!single || r.head_chars > 0 || charsmap_begins(r.map, (unsigned char)*p))
+            take_cluster(&r, p, next);
         p = next;
-        size_t len = io->out->len + (size_t)(p - r.pending);
-        if (!head_open || (size_t)(p - data) < io->head_len || len == 0) continue;
-        head_open = false;
-        r.head_out = len;
     }
     io->same = r.pending == data;
     io->head_len = r.head_out;

@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-/* The normal form or lower case of the head alone says how long the result's head is: what stands
- * behind it only moves a mark or composes with it. */
-static size_t head_after(const struct stage_io *io, size_t result_len)
+/* How much of the result's start comes from the head: as far as it is what the head gives alone (a
+ * mark behind the head may have moved before one of its own), the first character in any case. */
+static size_t head_after(const struct stage_io *io)
 {
-    size_t len = io->head_len < io->in.len ? io->head_len : io->in.len;
+    size_t len = io->head_len < io->in.len ? io->head_len : io->in.len, n = 0;
     struct strbuf head;
     strbuf_init(&head, 0);
     if (io->stage->kind->run == normalizer_run_lowercase)
@@ -15,7 +15,14 @@ static size_t head_after(const struct stage_io *io, size_t result_len)
     else
         unicode_normalize(io->stage->kind->form, io->in.data, len, &head);
     if (head.failed) io->out->failed = true;
-    size_t n = head.len < result_len ? head.len : result_len;
+    while (n < head.len && n < io->out->len) {
+        const char *next = io->out->data + n;
+        (void)unicode_next(&next);
+        size_t end = (size_t)(next - io->out->data);
+        if (n > 0 && (end > head.len || memcmp(head.data + n, io->out->data + n, end - n) != 0))
+            break;
+        n = end;
+    }
     strbuf_free(&head);
     return n;
 }
@@ -30,7 +37,7 @@ enum status normalizer_run_form(struct stage_io *io)
     }
     strbuf_add(io->out, io->in.data, prefix);
     unicode_normalize(form, io->in.data + prefix, io->in.len - prefix, io->out);
-    if (prefix < io->head_len) io->head_len = head_after(io, io->out->len);
+    if (prefix < io->head_len) io->head_len = head_after(io);
     return STATUS_OK;
 }
 
@@ -43,7 +50,7 @@ enum status normalizer_run_lowercase(struct stage_io *io)
     }
     strbuf_add(io->out, io->in.data, prefix);
     unicode_lowercase(io->in.data + prefix, io->in.len - prefix, io->out);
-    if (prefix < io->head_len) io->head_len = head_after(io, io->out->len);
+    if (prefix < io->head_len) io->head_len = head_after(io);
     return STATUS_OK;
 }
 

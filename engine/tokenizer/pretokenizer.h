@@ -18,11 +18,12 @@ enum split_behavior {
 enum prepend_scheme { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER };
 struct pretokenizer_stage {
     const struct pretokenizer_kind *kind;
-    struct regex *pattern;             /* Split, ByteLevel */
-    bool (*is_delimiter)(uint32_t cp); /* Digits, Punctuation, WhitespaceSplit */
+    struct regex *pattern; /* Split, ByteLevel */
+    unsigned flag;         /* Digits, Punctuation, WhitespaceSplit: enum unicode_flag */
+    int64_t length;        /* FixedLength: characters */
     enum split_behavior behavior;
     bool invert, use_regex, add_prefix_space, split;
-    char replacement[5]; /* Metaspace */
+    char replacement[5]; /* Metaspace, CharDelimiterSplit: one character */
     enum prepend_scheme prepend;
 };
 struct pretokenizer {
@@ -31,10 +32,12 @@ struct pretokenizer {
     int n_run;         /* stages that do something: a last ByteLevel may have nothing to do */
     bool leaves_bytes; /* the last stage, ByteLevel, leaves the bytes to the model */
 };
-/* A part of the text; `first`: it starts where the original text starts. */
+/* A part of the text.  head_len: how many bytes at its start come from the first character of the
+ * original text; 0: it starts behind that.  (A normalizer can make several characters of the first
+ * one, so that more than one piece has a head.) */
 struct piece {
     struct str text;
-    bool first;
+    size_t head_len;
 };
 enum status pretokenizer_parse(const cJSON *json, struct pretokenizer *p, struct error *err);
 /* The last stage makes characters of bytes. */
