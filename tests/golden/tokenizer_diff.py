@@ -28,7 +28,7 @@ os.environ.setdefault("RAYON_NUM_THREADS", "1")
 
 import numpy as np
 
-from tokdiff import compare, components, families, regexfuzz, texts
+from tokdiff import compare, components, families, reference, regexfuzz, texts
 
 # Half of the random strings go to the tokenizers of real models, the rest to all others.
 SHARE_OF_REAL = 0.52
@@ -72,6 +72,13 @@ def inputs_of(job, seed):
     return strings, strings + chosen + texts.tokenizer_cases()
 
 
+def be_quiet():
+    """The reference prints a backtrace for each text that it gives up on."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+
+
 def run_job(job, tokcat, seed):
     """(outcome, line, hashes of the random strings)"""
     strings, inputs = inputs_of(job, seed)
@@ -81,7 +88,7 @@ def run_job(job, tokcat, seed):
         return "ok", compare.Comparison(tokcat, job.path, inputs, seed, **sizes).run(), hashes
     except compare.Refused as refused:
         return "refused", str(refused), hashes
-    except compare.ReferenceError_ as problem:
+    except reference.ReferenceFailed as problem:
         return "no reference", str(problem), hashes[:0]
     except compare.Mismatch as mismatch:
         kept = compare.keep_failed(job.path, job.name)
@@ -94,7 +101,8 @@ def run_all(jobs, args):
     words = {"ok": "ok", "mismatch": "MISMATCH", "refused": "NOT YET" if args.allow_unsupported else "REFUSED", "no reference": "no reference"}
     hashes = []
     jobs = sorted(jobs, key=lambda j: -j.n_strings)
-    with concurrent.futures.ProcessPoolExecutor(args.jobs, multiprocessing.get_context("fork")) as pool:
+    context = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(args.jobs, context, initializer=be_quiet) as pool:
         waiting = {pool.submit(run_job, j, args.tokcat, args.seed): j for j in jobs}
         for done in concurrent.futures.as_completed(waiting):
             outcome, line, strings = done.result()
@@ -120,6 +128,7 @@ def main():
     if not (texts.SHARED / "data/tokenizers").is_dir():
         print(f"1 skipped: {texts.SHARED / 'data/tokenizers'} is absent")
         return
+    os.environ["RUST_BACKTRACE"] = "0"
     start = time.monotonic()
     real_texts.extend(texts.real_texts())
     with tempfile.TemporaryDirectory() as scratch:
@@ -132,7 +141,7 @@ def main():
     print(f"{distinct} distinct random strings, {len(real_texts)} real texts, {time.monotonic() - start:.0f} s")
     failed = counts["mismatch"] + (0 if args.allow_unsupported else counts["refused"])
     if not args.only or args.only in "regex":
-        failed += regexfuzz.run(args)
+        failed += regexfuzz.run(args, be_quiet)
     print(f"not supported by inferd: {counts['refused']}; not loaded by the reference: {counts['no reference']}")
     print(f"{counts['ok']} passed, {failed} failed")
     sys.exit(failed > 0)

@@ -10,6 +10,7 @@ import tempfile
 from tokenizers import Tokenizer
 
 from . import texts
+from .reference import ReferenceFailed, guarded
 
 EXIT_REFUSED = 3
 
@@ -20,20 +21,6 @@ class Mismatch(Exception):
 
 class Refused(Exception):
     """inferd does not load this tokenizer; the message is its own."""
-
-
-class ReferenceError_(Exception):
-    """The reference itself cannot load it or gives up."""
-
-
-def guarded(function, *args, **kwargs):
-    """Calls the reference, whose panics are not Exceptions."""
-    try:
-        return function(*args, **kwargs)
-    except BaseException as problem:
-        if isinstance(problem, (KeyboardInterrupt, SystemExit, MemoryError)):
-            raise
-        raise ReferenceError_(f"{type(problem).__name__}: {problem}") from None
 
 
 class Tokcat:
@@ -96,14 +83,10 @@ def answer_text(answer):
     return bytes(payload).decode("utf-8", "backslashreplace") if done else "refused"
 
 
-def require_equal(what, inputs, ours, theirs):
+def shortest_difference(inputs, ours, theirs):
+    """(how many differ, the shortest input that does), None when all are equal."""
     wrong = [i for i in range(len(theirs)) if ours[i] != theirs[i]]
-    if wrong:
-        i = min(wrong, key=lambda k: len(inputs[k]))
-        raise Mismatch(
-            f"{what}: {len(wrong)} of {len(theirs)} differ, the shortest:\n"
-            f"    input  {ascii(inputs[i])}\n    ours   {ascii(ours[i])}\n    theirs {ascii(theirs[i])}"
-        )
+    return (len(wrong), min(wrong, key=lambda k: len(inputs[k]))) if wrong else None
 
 
 def reference_ids(reference, inputs, special=False):
@@ -112,12 +95,12 @@ def reference_ids(reference, inputs, special=False):
     def one(text):
         try:
             return guarded(reference.encode, text, add_special_tokens=special).ids
-        except ReferenceError_:
+        except ReferenceFailed:
             return None
 
     try:
         return [e.ids for e in guarded(reference.encode_batch_fast, inputs, add_special_tokens=special)]
-    except ReferenceError_:
+    except ReferenceFailed:
         return [one(text) for text in inputs]
 
 
@@ -163,7 +146,7 @@ class Comparison:
         self.reference.no_padding()
         self.cat = Tokcat(tokcat, path)
         self.n_decodes, self.n_random_ids = n_decodes, n_random_ids
-        self.checks = []  # (what, inputs, theirs, how to read our answer)
+        self.checks = []  # (what, request, inputs, theirs, how to read our answer)
         self.n_tokens = self.n_gave_up = 0
 
     def ask(self, what, op, inputs, theirs, payload, read):
@@ -171,7 +154,7 @@ class Comparison:
         self.n_gave_up += len(theirs) - len(keep)
         for i in keep:
             self.cat.ask(op, payload(inputs[i]))
-        self.checks.append((what, [inputs[i] for i in keep], [theirs[i] for i in keep], read))
+        self.checks.append((what, op, [inputs[i] for i in keep], [theirs[i] for i in keep], read))
 
     def ask_encodes(self):
         encode = lambda text: text.encode()
@@ -197,7 +180,7 @@ class Comparison:
         for skip in (False, True):
             try:
                 want = guarded(self.reference.decode_batch, ids, skip_special_tokens=skip)
-            except ReferenceError_:
+            except ReferenceFailed:
                 want = [self.decode_one(x, skip) for x in ids]
             for what, op in (("decode", "d"), ("incremental decode", "s"), ("incremental decode, state moved", "c")):
                 chosen = sample(list(range(len(ids))), 500) if op == "c" else range(len(ids))
@@ -214,22 +197,57 @@ class Comparison:
     def decode_one(self, ids, skip):
         try:
             return guarded(self.reference.decode, ids, skip_special_tokens=skip)
-        except ReferenceError_:
+        except ReferenceFailed:
             return None
 
+    def shrunk(self, op, text):
+        """A shorter text that the two still encode differently, by leaving parts out."""
+        size = max(1, len(text) // 2)
+        for _ in range(60):
+            tries = [text[:at] + text[at + size :] for at in range(0, len(text), size)]
+            tries = [t for t in tries if t]
+            theirs = reference_ids(self.reference, tries, special=op == b"E")
+            cat = Tokcat(self.cat.program, self.path)
+            for t in tries:
+                cat.ask(op, t.encode())
+            cat.start()
+            ours = [answer_ids(a) for a in cat.finish()]
+            good = [t for t, a, b in zip(tries, ours, theirs) if b is not None and a != b]
+            if good:
+                text = good[0]
+                size = max(1, min(size, len(text) // 2))
+            elif size == 1:
+                break
+            else:
+                size = (size + 1) // 2
+        return text
+
+    def describe(self, what, op, inputs, ours, theirs):
+        n, i = shortest_difference(inputs, ours, theirs)
+        shown, our, their = inputs[i], ours[i], theirs[i]
+        if op in (b"e", b"E") and isinstance(shown, str):
+            shown = self.shrunk(op, shown)
+            their = reference_ids(self.reference, [shown], special=op == b"E")[0]
+            cat = Tokcat(self.cat.program, self.path)
+            cat.ask(op, shown.encode())
+            cat.start()
+            our = answer_ids(cat.finish()[0])
+        return (
+            f"{what}: {n} of {len(theirs)} differ, the shortest:\n"
+            f"    input  {ascii(shown)}\n    ours   {ascii(our)}\n    theirs {ascii(their)}"
+        )
+
     def run(self):
-        """Raises Mismatch, Refused or ReferenceError_; returns a line of what was compared."""
+        """Raises Mismatch, Refused or ReferenceFailed; returns a line of what was compared."""
         n_ids = self.ask_decodes(self.ask_encodes())
         self.ask_refusals()
         self.cat.start()
         answers, at, problems = self.cat.finish(), 0, []
-        for what, inputs, theirs, read in self.checks:
+        for what, op, inputs, theirs, read in self.checks:
             ours = [read(a) for a in answers[at : at + len(theirs)]]
             at += len(theirs)
-            try:
-                require_equal(what, inputs, ours, theirs)
-            except Mismatch as mismatch:
-                problems.append(str(mismatch))
+            if shortest_difference(inputs, ours, theirs):
+                problems.append(self.describe(what, op, inputs, ours, theirs))
         if problems:
             raise Mismatch("\n  ".join(problems))
         gave_up = f", the reference gave up on {self.n_gave_up}" if self.n_gave_up else ""

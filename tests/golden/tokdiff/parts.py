@@ -1,4 +1,10 @@
 """Pieces of tokenizer.json, and the pre-tokenizer patterns that models were published with."""
+import functools
+import json
+
+from tokenizers import Tokenizer
+
+from .reference import ReferenceFailed, guarded
 
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -151,6 +157,23 @@ FLAGGED = [
 ]
 
 
+@functools.cache
+def normalizer_of(text):
+    """The reference's normalizer from its JSON."""
+    model = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
+    return Tokenizer.from_str(json.dumps({"version": "1.0", "added_tokens": [], "normalizer": json.loads(text), "model": model})).normalizer
+
+
+def vanishes(content, flags, normalizer):
+    """A token that normalises to nothing: the reference panics on most texts then."""
+    if not flags.get("normalized") or normalizer is None:
+        return False
+    try:
+        return guarded(normalizer_of(json.dumps(normalizer)).normalize_str, content) == ""
+    except ReferenceFailed:
+        return True
+
+
 def tokenizer(model, normalizer=None, pre_tokenizer=None, post=None, decoder=None, tokens=(), flagged=True):
     """A whole tokenizer.json; `tokens`: (content, flags) that take the ids after the model's."""
     vocab = model["vocab"]
@@ -158,7 +181,7 @@ def tokenizer(model, normalizer=None, pre_tokenizer=None, post=None, decoder=Non
     known, next_id, added_tokens = set(texts), len(texts), []
     ids = {t: i for i, t in enumerate(texts)} if isinstance(vocab, list) else vocab
     for content, flags in [*tokens, *(FLAGGED if flagged else ())]:
-        if any(a["content"] == content for a in added_tokens):
+        if any(a["content"] == content for a in added_tokens) or vanishes(content, flags, normalizer):
             continue
         token_id = ids[content] if content in known else next_id
         next_id += content not in known
