@@ -11,7 +11,7 @@
 /* --- the pool -------------------------------------------------------------------------------- */
 
 enum {
-    POOL_NICE = 19,
+    POOL_NICE = 5,
     POOL_MAX = 16, /* beyond that, memory bandwidth and not cores is what is short */
 };
 

@@ -47,8 +47,8 @@ def check_schema(method, path, status, content_type, data):
 class Server:
     """`with Server("--max-num-seqs", "8") as s:`; the log is in s.log once stopped."""
 
-    def __init__(self, *args, model=STORIES, env=None, wait=True):
-        self.args = [BINARY, "serve", str(model), "--port", "0", *map(str, args)]
+    def __init__(self, *args, model=STORIES, env=None, wait=True, command="serve"):
+        self.args = [BINARY, command, str(model), "--port", "0", *map(str, args)]
         self.started = time.monotonic()
         self.process = subprocess.Popen(self.args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         text=True, errors="replace", env={**os.environ, **(env or {})})
