@@ -55,7 +55,7 @@ static void what_is_refused(void **state)
 {
     (void)state;
     refused(STR(""), "no opening quote", 0);
-    refused(STR("  "), "no opening quote", 0);
+    refused(STR("  "), "no opening quote", 2);
     refused(STR(" a\""), "no opening quote", 1);
     refused(STR("\""), "no closing quote", 1);
     refused(STR("\"abc"), "no closing quote", 4);
