@@ -28,9 +28,9 @@ struct model_kind {
 };
 extern const struct model_kind model_bpe, model_wordpiece, model_wordlevel, model_unigram;
 
-/* models.c: "model" of tokenizer.json into t->model, t->model_data and t->vocab.  "vocab" (unless it
- * is a list) and "merges" are raw parts (json.h): text for a json_reader. */
-enum status model_parse(cJSON *json, struct tokenizer *t, struct error *err);
+/* models.c: "model" of tokenizer.json into t->model, t->model_data and t->vocab.  "vocab" and
+ * "merges" are raw parts (json.h): text for a json_reader. */
+enum status model_parse(const cJSON *json, struct tokenizer *t, struct error *err);
 /* {"token": id}, a raw part, into t->vocab; ids may have holes. */
 enum status model_parse_vocab(const cJSON *json, struct vocab *v, struct error *err);
 /* An integer from 0 on; those that a double cannot tell apart are SIZE_MAX. */

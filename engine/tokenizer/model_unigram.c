@@ -2,6 +2,7 @@
 
 #include "config/base/check.h"
 #include "config/base/hash.h"
+#include "config/base/json_reader.h"
 #include "config/limits.h"
 #include "engine/tokenizer/internal.h"
 #include "engine/tokenizer/piece_trie.h"
@@ -344,44 +345,70 @@ static void free_model(void *model_data)
 
 /* --- reading tokenizer.json ------------------------------------------------------------------------------ */
 
-/* Adds the piece `item`, ["piece", score].  Pieces come from the last to the first: of equal ones
- * the last is what a text becomes, the others only have their text in common with it. */
-static enum status add_piece(struct vocab *v, size_t id, const cJSON *item, double *score,
-                             struct error *err)
+/* ["piece", score] */
+static bool read_piece(struct str value, struct strbuf *buffer, struct str *text, double *score)
 {
-    const cJSON *piece = cJSON_IsArray(item) ? item->child : NULL;
-    const cJSON *number = piece ? piece->next : NULL;
-    if (!cJSON_IsString(piece) || !cJSON_IsNumber(number) || number->next)
-        return error_set(err, STATUS_CORRUPT, "piece %zu is not [text, score]", id);
-    *score = read_score(number->valuedouble);
-    size_t len = strlen(piece->valuestring);
-    enum status st = vocab_add(v, (int64_t)id, piece->valuestring, len, err);
-    int32_t same = st == STATUS_CORRUPT ? vocab_find(v, piece->valuestring, len) : -1;
+    struct json_reader r;
+    json_reader_init(&r, value);
+    bool good = json_enter(&r, '[') && json_next_item(&r) &&
+                json_value_string(json_value(&r), buffer, text) && json_next_item(&r) &&
+                read_score(json_value(&r), score) && !json_next_item(&r);
+    json_reader_free(&r);
+    return good;
+}
+
+/* Pieces come from the last to the first: of equal ones the last is what a text becomes, the others
+ * only have their text in common with it. */
+static enum status add_piece(struct vocab *v, size_t id, struct str text, struct error *err)
+{
+    enum status st = vocab_add(v, (int64_t)id, text.data, text.len, err);
+    int32_t same = st == STATUS_CORRUPT ? vocab_find(v, text.data, text.len) : -1;
     if (same < 0) return st;
     v->offsets[id] = v->offsets[same];
     v->lens[id] = v->lens[same];
     return STATUS_OK;
 }
 
-static enum status parse_pieces(const cJSON *json, struct vocab *v, double **scores,
+/* The items' texts into items[n], unless it is NULL: how many there are. */
+static size_t list_items(struct str list, struct str *items)
+{
+    struct json_reader r;
+    size_t n = 0;
+    json_reader_init(&r, list);
+    if (json_enter(&r, '['))
+        for (; json_next_item(&r); n++) {
+            struct str item = json_value(&r);
+            if (items) items[n] = item;
+        }
+    json_reader_free(&r);
+    return n;
+}
+
+static enum status parse_pieces(struct str list, struct vocab *v, double **scores,
                                 struct error *err)
 {
-    if (!cJSON_IsArray(json))
+    if (list.len == 0 || list.data[0] != '[')
         return error_set(err, STATUS_CORRUPT, "\"vocab\" must be a list of [text, score]");
-    size_t n = (size_t)cJSON_GetArraySize(json), i = 0;
+    size_t n = list_items(list, NULL);
     enum status st = vocab_init(v, n, n, err);
     if (st != STATUS_OK) return st;
-    const cJSON **items = malloc((n + 1) * sizeof(const cJSON *)), *item = NULL;
+    struct str *items = malloc((n + 1) * sizeof(*items)), text = {0};
+    struct strbuf buffer;
+    strbuf_init(&buffer, 0);
     *scores = malloc((n + 1) * sizeof(**scores));
     if (!items || !*scores) {
-        free(items);
-        return error_set(err, STATUS_NO_MEMORY, "out of memory for %zu pieces", n);
+        st = error_set(err, STATUS_NO_MEMORY, "out of memory for %zu pieces", n);
+        goto out;
     }
-    cJSON_ArrayForEach(item, json) items[i++] = item;
-    while (i > 0 && st == STATUS_OK) {
-        i--;
-        st = add_piece(v, i, items[i], &(*scores)[i], err);
+    (void)list_items(list, items);
+    for (size_t id = n; id-- > 0 && st == STATUS_OK;) {
+        if (read_piece(items[id], &buffer, &text, &(*scores)[id]))
+            st = add_piece(v, id, text, err);
+        else
+            st = error_set(err, STATUS_CORRUPT, "piece %zu is not [text, score]", id);
     }
+out:
+    strbuf_free(&buffer);
     free(items);
     return st;
 }
@@ -397,7 +424,8 @@ static enum status parse(const cJSON *json, struct tokenizer *t, struct error *e
                          LIMIT_VOCAB - 1);
     options.unk_id = (int32_t)unk_id;
     enum status st = component_bool(json, "byte_fallback", false, &options.byte_fallback, err);
-    if (st == STATUS_OK) st = parse_pieces(json_get(json, "vocab"), &t->vocab, &scores, err);
+    if (st == STATUS_OK)
+        st = parse_pieces(json_raw_text(json_get(json, "vocab")), &t->vocab, &scores, err);
     if (st == STATUS_OK) st = unigram_create(t, scores, &options, err);
     free(scores);
     return st;

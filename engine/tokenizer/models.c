@@ -42,7 +42,7 @@ static const char *type_by_shape(const cJSON *json)
     return is_wordpiece ? "WordPiece" : "WordLevel";
 }
 
-enum status model_parse(cJSON *json, struct tokenizer *t, struct error *err)
+enum status model_parse(const cJSON *json, struct tokenizer *t, struct error *err)
 {
     if (!cJSON_IsObject(json)) return error_set(err, STATUS_CORRUPT, "\"model\" must be an object");
     const char *type = NULL;
@@ -56,9 +56,6 @@ enum status model_parse(cJSON *json, struct tokenizer *t, struct error *err)
     if (st != STATUS_OK) return st;
     for (size_t i = 0; i < ARRAY_LEN(models); i++) {
         if (strcmp(models[i]->type, type) != 0) continue;
-        cJSON *vocab = cJSON_GetObjectItemCaseSensitive(json, "vocab");
-        if (opening(vocab) == '[' && !json_unraw(vocab)) /* a list of pieces: a tree of them */
-            return error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
         t->model = models[i];
         st = t->model->parse(json, t, err);
         return st == STATUS_OK ? st : error_prepend(err, "model");

@@ -293,6 +293,9 @@ static void test_refused_models(void **state)
         {"{'type':'Unigram','vocab':[['a',-1]],'byte_fallback':1}", STATUS_CORRUPT,
          "byte_fallback"},
         {"{'type':'Unigram','vocab':[['a',-1e999]]}", STATUS_INVALID, "tokenizer.json"},
+        {"{'type':'Unigram','vocab':[['a',null]]}", STATUS_CORRUPT, "piece 0"},
+        {"{'type':'Unigram','vocab':{'a':0}}", STATUS_CORRUPT, "\"vocab\" must be a list"},
+        {"{'type':'BPE','merges':[],'vocab':[['a',0]]}", STATUS_CORRUPT, "\"vocab\" must be"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         expect_refused(cases[i].model, "null", cases[i].status, cases[i].why);
@@ -330,29 +333,55 @@ static void test_wordpiece_long_word(void **state)
 
 /* --- unigram ---------------------------------------------------------------------------------------- */
 
-/* Scores as the reference has them once loaded, beside the file's. */
+/* Scores of a file and what the reference has once it is loaded. */
 static void test_scores(void **state)
 {
     (void)state;
-    static const double cases[][2] = {
-        {-2.0154635906219482, -2.015463590621948},
-        {-9.773894309997559, -9.77389430999756},
-        {-11.830850601196289, -11.830850601196287},
-        {-1.4078937768936157, -1.4078937768936155},
-        {-13.521411895751953, -13.521411895751951},
-        {-3.2788925170898438, -3.2788925170898442},
-        {-173.82992553710938, -173.82992553710938},
-        {-14.546859741210938, -14.546859741210938},
-        {-9.8829193115234375, -9.8829193115234375},
-        {-8.5, -8.5},
-        {-0.1, -0.1},
-        {0, 0},
-        {1024, 1024},
-        {-1e-7, -1e-7},
+    static const struct {
+        const char *text;
+        double value;
+    } cases[] = {
+        {"-2.0154635906219482", -2.015463590621948},
+        {"-9.773894309997559", -9.77389430999756},
+        {"-11.830850601196289", -11.830850601196287},
+        {"-3.2788925170898438", -3.278892517089844},
+        {"-173.82992553710938", -173.82992553710938},
+        {"-14.546859741210938", -14.546859741210938},
+        {"-8.5", -8.5},
+        {"-8", -8.0},
+        {"-0.1", -0.1},
+        {"0", 0.0},
+        {"-0.0", -0.0},
+        {"1024", 1024.0},
+        {"1E3", 1000.0},
+        {"-1e-7", -1e-07},
+        {"-1.5e+2", -150.0},
+        {"-0.00012345678901234567", -0.00012345678901234567},
+        {"-3.46354269981384277343750000", -3.4635426998138428},
+        {"-12345678901234567890123.5", -1.2345678901234568e+22},
+        {"-18446744073709551615.3", -1.8446744073709552e+19},
+        {"-18446744073709551619.3", -1.8446744073709552e+19},
+        {"18446744073709551616", 1.8446744073709552e+19},
+        {"-2059495883483527.0", -2059495883483527.2},
+        {"-9007199254740993", -9007199254740992.0},
+        {"-1e-320", -1e-320},
+        {"-4.9406564584124654e-324", -5e-324},
+        {"-1.7976931348623157e308", -1.7976931348623157e+308},
+        {"1e-400", 0.0},
+        {"0e999", 0.0},
+        {"-123456789012345678901234567890e-25", -12345.678901234567},
+        {"-0.000000000000000000000000000000123456789012345678901", -1.2345678901234566e-31},
     };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        assert_true(read_score(cases[i][0]) == cases[i][1]);
-    assert_true(isinf(read_score(INFINITY)));
+    static const char *const refused[] = {"",    "-",     "\"1\"",  "null",
+                                          "[1]", "1e309", "-2e308", "1e99999999999"};
+    double value = 0;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_true(read_score(str_from(cases[i].text), &value));
+        if (value != cases[i].value)
+            fail_msg("%s gives %.17g, not %.17g", cases[i].text, value, cases[i].value);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        assert_false(read_score(str_from(refused[i]), &value));
 }
 
 /* The cache of words and the text's length change nothing: every word of a long text alone. */
