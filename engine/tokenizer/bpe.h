@@ -44,7 +44,7 @@ size_t bpe_cuts_first(const struct bpe_cuts *c, struct str text);
 struct bpe {
     struct bpe_options options;
     struct bpe_merge *merges; /* open addressing */
-    size_t merge_mask;
+    size_t n_merge_slots;
     /* What stands in the text -> id.  With `takes_bytes` the ByteLevel pre-tokenizer leaves the
      * bytes as they are, and these are the bytes that the tokens stand for. */
     const struct word_map *words; /* &own_words or the vocabulary's */

@@ -18,13 +18,18 @@
 
 /* --- the table of merges ---------------------------------------------------------------------- */
 
-static size_t merge_slot(const struct bpe *b, int32_t left, int32_t right)
+static size_t first_merge_slot(const struct bpe *b, int32_t left, int32_t right)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     key = (key ^ key >> 29) * 0x9E3779B97F4A7C15ull; /* splitmix64's multiplier */
-    size_t i = (key ^ key >> 32) & b->merge_mask;
+    return (size_t)((key >> 32) * b->n_merge_slots >> 32);
+}
+
+static size_t merge_slot(const struct bpe *b, int32_t left, int32_t right)
+{
+    size_t i = first_merge_slot(b, left, right);
     while (b->merges[i].left >= 0 && (b->merges[i].left != left || b->merges[i].right != right))
-        i = (i + 1) & b->merge_mask;
+        if (++i == b->n_merge_slots) i = 0;
     return i;
 }
 
@@ -36,21 +41,24 @@ const struct bpe_merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_
 
 static enum status make_merge_table(struct bpe *b, size_t n, struct error *err)
 {
-    size_t n_slots = 16;
+    size_t n_slots = n + n / 2 + 16;
     if (n > LIMIT_VOCAB)
         return error_set(err, STATUS_CORRUPT, "there are more than %d merges", LIMIT_VOCAB);
-    while (n_slots < n + n / 2) n_slots *= 2;
     b->merges = malloc(n_slots * sizeof(*b->merges));
     if (!b->merges) return error_set(err, STATUS_NO_MEMORY, "out of memory for %zu merges", n);
-    b->merge_mask = n_slots - 1;
+    b->n_merge_slots = n_slots;
     for (size_t i = 0; i < n_slots; i++) b->merges[i].left = -1;
     return STATUS_OK;
 }
 
 /* Of two merges of one pair the later counts, as in Hugging Face's table. */
-static void put_merge(struct bpe *b, struct bpe_merge m)
+static void put_merges(struct bpe *b, const struct bpe_merge *list, size_t n)
 {
-    b->merges[merge_slot(b, m.left, m.right)] = m;
+    for (size_t i = 0; i < n; i++) {
+        size_t k = i + WORDS_AHEAD < n ? i + WORDS_AHEAD : i;
+        __builtin_prefetch(&b->merges[first_merge_slot(b, list[k].left, list[k].right)], 1);
+        b->merges[merge_slot(b, list[i].left, list[i].right)] = list[i];
+    }
 }
 
 /* --- reading the file ------------------------------------------------------------------------- */
@@ -59,6 +67,8 @@ static void put_merge(struct bpe *b, struct bpe_merge m)
 struct merge_reader {
     struct strbuf strings[2], joined;
     int32_t guess;
+    struct bpe_merge *list;
+    size_t n;
 };
 
 /* The two sides of a merge. */
@@ -97,10 +107,11 @@ static enum status missing(uint32_t rank, struct str token, struct error *err)
                      (int)(token.len < 80 ? token.len : 80), token.data);
 }
 
-static enum status add_merge(struct tokenizer *t, struct str value, uint32_t rank,
-                             struct merge_reader *m, struct error *err)
+static enum status add_merge(const struct tokenizer *t, struct str value, struct merge_reader *m,
+                             struct error *err)
 {
-    struct bpe *bpe = t->model_data;
+    const struct bpe *bpe = t->model_data;
+    uint32_t rank = (uint32_t)m->n;
     struct str left = {0}, right = {0};
     if (!merge_sides(m, value, &left, &right))
         return error_set(err, STATUS_CORRUPT, "merge %u is not two tokens", rank);
@@ -120,7 +131,7 @@ static enum status add_merge(struct tokenizer *t, struct str value, uint32_t ran
     struct str joined = {m->joined.data, m->joined.len};
     int32_t id = find_near(&t->vocab, m->guess, joined);
     if (id < 0) return missing(rank, joined, err);
-    put_merge(bpe, (struct bpe_merge){a, b, rank, id});
+    m->list[m->n++] = (struct bpe_merge){a, b, rank, id};
     m->guess = id;
     return STATUS_OK;
 }
@@ -141,19 +152,23 @@ static enum status parse_merges(const cJSON *json, struct tokenizer *t, struct e
     struct str text = json_raw_text(json);
     struct json_reader r;
     struct merge_reader m = {0};
-    uint32_t rank = 0;
-    enum status st = make_merge_table(t->model_data, count_items(text), err);
+    size_t n_items = count_items(text);
+    enum status st = make_merge_table(t->model_data, n_items, err);
+    if (st != STATUS_OK) return st;
+    m.list = malloc((n_items + 1) * sizeof(*m.list));
+    if (!m.list) return error_set(err, STATUS_NO_MEMORY, "out of memory for the merges");
     json_reader_init(&r, text);
     if (!json_enter(&r, '[')) st = error_set(err, STATUS_CORRUPT, "\"merges\" must be an array");
-    while (st == STATUS_OK && json_next_item(&r)) {
+    while (st == STATUS_OK && m.n < n_items && json_next_item(&r)) {
         struct str value = json_value(&r);
-        if (str_starts_with(value, STR("\"#version"))) continue;
-        st = add_merge(t, value, rank++, &m, err);
+        if (!str_starts_with(value, STR("\"#version"))) st = add_merge(t, value, &m, err);
     }
+    if (st == STATUS_OK) put_merges(t->model_data, m.list, m.n);
     json_reader_free(&r);
     strbuf_free(&m.strings[0]);
     strbuf_free(&m.strings[1]);
     strbuf_free(&m.joined);
+    free(m.list);
     return st;
 }
 
@@ -237,7 +252,7 @@ enum status bpe_create(struct tokenizer *t, const struct bpe_merge *merges, size
     if (!b) return error_set(err, STATUS_NO_MEMORY, "out of memory for the model");
     b->options = *options;
     enum status st = make_merge_table(b, n_merges, err);
-    for (size_t i = 0; st == STATUS_OK && i < n_merges; i++) put_merge(b, merges[i]);
+    if (st == STATUS_OK) put_merges(b, merges, n_merges);
     return st;
 }
 
@@ -286,31 +301,51 @@ static bool find_bytes(struct tokenizer *t)
     return all;
 }
 
+/* The words whose bytes stand for a token, each some tokens after its slot was asked for. */
+struct pending_words {
+    struct strbuf texts[WORDS_AHEAD];
+    int32_t ids[WORDS_AHEAD];
+    size_t n_kept, n_added;
+};
+
+static bool add_pending(struct pending_words *p, struct word_map *words)
+{
+    size_t i = p->n_added++ % WORDS_AHEAD;
+    bool added;
+    return word_map_add(words, (struct str){p->texts[i].data, p->texts[i].len}, p->ids[i], &added);
+}
+
+static bool has_blank_inside(struct str text)
+{
+    size_t at = 0;
+    while (text.len - at >= BLANK_LEN && !memcmp(text.data + at, BLANK, BLANK_LEN)) at += BLANK_LEN;
+    return memmem(text.data + at, text.len - at, BLANK, BLANK_LEN) != NULL;
+}
+
 static bool learn_words(struct tokenizer *t)
 {
     struct bpe *b = t->model_data;
-    struct strbuf bytes;
-    strbuf_init(&bytes, 0);
+    struct pending_words p = {.n_kept = 0};
     bool good = true, blank_inside = false;
     for (size_t id = 0; id < t->vocab.n_ids && good; id++) {
         struct str text = vocab_text(&t->vocab, (int64_t)id);
         if (!text.data || text.len == 0) continue;
         if (b->takes_bytes) {
-            if (!byte_level_text(text, &bytes)) continue;
-            text = (struct str){bytes.data, bytes.len};
+            if (p.n_kept - p.n_added == WORDS_AHEAD) good = add_pending(&p, &b->own_words);
+            struct strbuf *bytes = &p.texts[p.n_kept % WORDS_AHEAD];
+            if (!good || !byte_level_text(text, bytes)) continue;
+            good = !bytes->failed;
+            text = (struct str){bytes->data, bytes->len};
+            p.ids[p.n_kept++ % WORDS_AHEAD] = (int32_t)id;
+            word_map_prefetch(&b->own_words, text);
         }
-        bool added;
-        if (b->takes_bytes)
-            good = word_map_add(&b->own_words, text, (int32_t)id, &added) && !bytes.failed;
         if (b->may_cut) bpe_cuts_learn(&b->cuts, text);
-        size_t at = 0;
-        while (text.len - at >= BLANK_LEN && !memcmp(text.data + at, BLANK, BLANK_LEN))
-            at += BLANK_LEN;
-        blank_inside |= at < text.len && memmem(text.data + at, text.len - at, BLANK, BLANK_LEN);
+        blank_inside |= !b->takes_bytes && has_blank_inside(text);
     }
-    strbuf_free(&bytes);
-    b->cut_at_blanks = !b->prefix && !b->suffix && !b->options.ignore_merges && !blank_inside &&
-                       vocab_find(&t->vocab, BLANK, BLANK_LEN) >= 0;
+    while (good && p.n_added < p.n_kept) good = add_pending(&p, &b->own_words);
+    for (int i = 0; i < WORDS_AHEAD; i++) strbuf_free(&p.texts[i]);
+    b->cut_at_blanks = !b->takes_bytes && !b->prefix && !b->suffix && !b->options.ignore_merges &&
+                       !blank_inside && vocab_find(&t->vocab, BLANK, BLANK_LEN) >= 0;
     return good;
 }
 

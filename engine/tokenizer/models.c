@@ -100,9 +100,17 @@ enum status model_parse_vocab(const cJSON *json, struct vocab *v, struct error *
     struct json_reader r;
     json_reader_init(&r, text);
     (void)json_enter(&r, '{');
-    while (st == STATUS_OK && json_next_member(&r, &key))
-        if (json_value_i64(json_value(&r), 0, LIMIT_VOCAB - 1, &id))
-            st = vocab_add(v, id, key.data, key.len, err);
+    int64_t ahead[WORDS_AHEAD]; /* ids whose text is kept, to be linked */
+    size_t n_kept = 0, n_linked = 0;
+    while (st == STATUS_OK && json_next_member(&r, &key)) {
+        if (!json_value_i64(json_value(&r), 0, LIMIT_VOCAB - 1, &id)) continue; /* were counted */
+        if (n_kept - n_linked == WORDS_AHEAD)
+            st = vocab_link(v, ahead[n_linked++ % WORDS_AHEAD], err);
+        if (st == STATUS_OK) st = vocab_keep(v, id, key.data, key.len, err);
+        ahead[n_kept++ % WORDS_AHEAD] = id;
+    }
+    while (st == STATUS_OK && n_linked < n_kept)
+        st = vocab_link(v, ahead[n_linked++ % WORDS_AHEAD], err);
     json_reader_free(&r);
     return st;
 }

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The start of a text for a message: it need not end in a NUL byte. */
+#define SHOWN(len, text) (int)((len) < 80 ? (len) : 80), (text)
+
 enum status vocab_init(struct vocab *v, size_t n_ids, size_t n_tokens, struct error *err)
 {
     *v = (struct vocab){.n_ids = n_ids, .empty_id = -1};
@@ -33,35 +36,48 @@ void vocab_free(struct vocab *v)
     *v = (struct vocab){0};
 }
 
-enum status vocab_add(struct vocab *v, int64_t id, const char *text, size_t len, struct error *err)
+enum status vocab_keep(struct vocab *v, int64_t id, const char *text, size_t len, struct error *err)
 {
     if (id < 0 || (uint64_t)id >= v->n_ids)
-        return error_set(err, STATUS_CORRUPT, "token \"%.80s\" has the id %lld, out of range", text,
-                         (long long)id);
+        return error_set(err, STATUS_CORRUPT, "token \"%.*s\" has the id %lld, out of range",
+                         SHOWN(len, text), (long long)id);
     if (v->offsets[id] != VOCAB_NONE)
-        return error_set(err, STATUS_CORRUPT, "tokens \"%.80s\" and \"%.80s\" share the id %lld",
-                         v->bytes.data + v->offsets[id], text, (long long)id);
+        return error_set(err, STATUS_CORRUPT, "tokens \"%.80s\" and \"%.*s\" share the id %lld",
+                         v->bytes.data + v->offsets[id], SHOWN(len, text), (long long)id);
     if (len > WORD_SIZE_MAX)
         return error_set(err, STATUS_CORRUPT, "token %lld has more than %d bytes", (long long)id,
                          WORD_SIZE_MAX);
-    bool added = false, stored = true;
-    if (len > 0) {
-        stored = word_map_add(&v->words, (struct str){text, len}, (int32_t)id, &added);
-    } else if (v->empty_id < 0) {
-        v->empty_id = (int32_t)id;
-        added = true;
-    }
-    if (stored && !added)
-        return error_set(err, STATUS_CORRUPT, "token \"%.80s\" stands twice", text);
     v->offsets[id] = (uint32_t)v->bytes.len;
     v->lens[id] = (uint32_t)len;
     strbuf_add(&v->bytes, text, len);
     strbuf_add(&v->bytes, "", 1);
-    if (!stored || v->bytes.failed)
-        return error_set(err, STATUS_NO_MEMORY, "out of memory for the tokens");
-    v->n_tokens++;
-    if (len > v->longest_text_len) v->longest_text_len = len;
+    if (v->bytes.failed) return error_set(err, STATUS_NO_MEMORY, "out of memory for the tokens");
+    word_map_prefetch(&v->words, (struct str){text, len});
     return STATUS_OK;
+}
+
+enum status vocab_link(struct vocab *v, int64_t id, struct error *err)
+{
+    struct str text = vocab_text(v, id);
+    bool added = false, stored = true;
+    if (text.len > 0) {
+        stored = word_map_add(&v->words, text, (int32_t)id, &added);
+    } else if (v->empty_id < 0) {
+        v->empty_id = (int32_t)id;
+        added = true;
+    }
+    if (!added) v->offsets[id] = VOCAB_NONE;
+    if (!stored) return error_set(err, STATUS_NO_MEMORY, "out of memory for the tokens");
+    if (!added) return error_set(err, STATUS_CORRUPT, "token \"%.80s\" stands twice", text.data);
+    v->n_tokens++;
+    if (text.len > v->longest_text_len) v->longest_text_len = text.len;
+    return STATUS_OK;
+}
+
+enum status vocab_add(struct vocab *v, int64_t id, const char *text, size_t len, struct error *err)
+{
+    enum status st = vocab_keep(v, id, text, len, err);
+    return st == STATUS_OK ? vocab_link(v, id, err) : st;
 }
 
 int32_t vocab_find(const struct vocab *v, const char *text, size_t len)

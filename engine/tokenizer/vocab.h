@@ -28,6 +28,10 @@ void vocab_free(struct vocab *v);
 /* CORRUPT: the id or the text is there already, the id is out of range, or the text is longer than
  * WORD_SIZE_MAX. */
 enum status vocab_add(struct vocab *v, int64_t id, const char *text, size_t len, struct error *err);
+/* The same in two steps, for many tokens: keep each text, link it some texts later. */
+enum status vocab_keep(struct vocab *v, int64_t id, const char *text, size_t len,
+                       struct error *err);
+enum status vocab_link(struct vocab *v, int64_t id, struct error *err);
 int32_t vocab_find(const struct vocab *v, const char *text, size_t len); /* -1 = none */
 bool vocab_has(const struct vocab *v, int64_t id);
 struct str vocab_text(const struct vocab *v, int64_t id); /* data NULL when there is none */

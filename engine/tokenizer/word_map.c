@@ -6,9 +6,8 @@
 
 enum status word_map_init(struct word_map *m, size_t n_words, struct error *err)
 {
-    size_t n_slots = 16;
-    while (n_slots < n_words + n_words / 2) n_slots *= 2;
-    *m = (struct word_map){.seed = hash_process_seed(), .slot_mask = n_slots - 1};
+    size_t n_slots = n_words + n_words / 2 + 16;
+    *m = (struct word_map){.seed = hash_process_seed(), .n_slots = n_slots};
     strbuf_init(&m->bytes, UINT32_MAX);
     m->slots = calloc(n_slots, sizeof(*m->slots));
     return m->slots ? STATUS_OK
@@ -24,8 +23,8 @@ void word_map_free(struct word_map *m)
 
 static size_t long_slot(const struct word_map *m, struct str text, uint64_t hash)
 {
-    size_t i = hash & m->slot_mask;
-    for (; m->slots[i].len != 0; i = (i + 1) & m->slot_mask) {
+    size_t i = word_slot(m, hash);
+    for (; m->slots[i].len != 0; i = word_next_slot(m, i)) {
         const struct word *w = &m->slots[i];
         if (w->len == text.len && w->key.a == hash &&
             memcmp(m->bytes.data + w->key.b, text.data, text.len) == 0)
@@ -47,13 +46,13 @@ bool word_map_add(struct word_map *m, struct str text, int32_t id, bool *added)
         if (m->bytes.failed) return false;
     } else {
         key = word_key_of(text);
-        i = word_hash(key, text.len, m->seed) & m->slot_mask;
-        for (; m->slots[i].len != 0; i = (i + 1) & m->slot_mask) {
+        i = word_slot(m, word_hash(key, text.len, m->seed));
+        for (; m->slots[i].len != 0; i = word_next_slot(m, i)) {
             const struct word *w = &m->slots[i];
             if (w->len == text.len && w->key.a == key.a && w->key.b == key.b) return true;
         }
     }
-    if (m->n_words == m->slot_mask) return false; /* one slot stays empty: it ends a search */
+    if (m->n_words + 1 == m->n_slots) return false; /* one slot stays empty: it ends a search */
     m->n_words++;
     m->slots[i].key = key;
     m->slots[i].id = id;
@@ -61,6 +60,14 @@ bool word_map_add(struct word_map *m, struct str text, int32_t id, bool *added)
     if (text.len > m->longest) m->longest = text.len;
     *added = true;
     return true;
+}
+
+void word_map_prefetch(const struct word_map *m, struct str text)
+{
+    if (text.len == 0) return;
+    uint64_t hash = text.len > WORD_INLINE_MAX ? hash_bytes(text.data, text.len, m->seed)
+                                               : word_hash(word_key_of(text), text.len, m->seed);
+    __builtin_prefetch(&m->slots[word_slot(m, hash)], 1);
 }
 
 struct word *word_map_find_long(const struct word_map *m, struct str text)
