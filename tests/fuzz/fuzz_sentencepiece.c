@@ -91,6 +91,9 @@ static void expand(const uint8_t *data, size_t size, struct strbuf *out)
     strbuf_free(&spec);
 }
 
+static const char sample[] = "ab  \xE2\x96\x81"
+                             "abc <a>b \xC3\xA9<s>";
+
 static void use(const struct tokenizer *t, const char *text, size_t len)
 {
     struct token_vec ids = {0};
@@ -138,10 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK((st == STATUS_OK) == (t != NULL));
     CHECK(t || err.message[0]);
     if (t) {
-        use(t,
-            "ab  \xE2\x96\x81"
-            "abc <a>b \xC3\xA9<s>",
-            22);
+        use(t, sample, sizeof(sample) - 1);
         use(t, text, text_len);
     }
     tokenizer_free(t);

@@ -36,6 +36,9 @@ static void add_line(struct strbuf *out, unsigned byte)
     strbuf_addf(out, "%c%c== %u\n", digits[byte >> 2], digits[(byte & 3) << 4], byte);
 }
 
+static const char sample[] = "ab  \xE2\x96\x81"
+                             "abc <|endoftext|>b \xC3\xA9\n";
+
 static void use(const struct tokenizer *t, const char *text, size_t len)
 {
     struct token_vec ids = {0};
@@ -81,10 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK((st == STATUS_OK) == (t != NULL));
     CHECK(t || err.message[0]);
     if (t) {
-        use(t,
-            "ab  \xE2\x96\x81"
-            "abc <|endoftext|>b \xC3\xA9\n",
-            31);
+        use(t, sample, sizeof(sample) - 1);
         use(t, text, text_len);
     }
     tokenizer_free(t);
