@@ -8,8 +8,9 @@
  * renders, tokenises and writes the answer, and frees what that took; the loop hands the answer to
  * the socket as it is.  The client may leave meanwhile.
  *
- * Pool threads run at the lowest priority: where the engine's CPU threads need every core, a step
- * is not held up by a prompt that is being read; on a core that is free it makes no difference. */
+ * Pool threads run at a somewhat lower priority: where the engine's CPU threads need every core, they
+ * get most of it; on a core that is free it makes no difference.  Not at the lowest, because a
+ * thread that waits for a processor may hold a lock of the allocator that the loop needs. */
 
 #include "server/app.h"
 
