@@ -1,5 +1,7 @@
 #include "config/base/json_reader.h"
 
+#include "config/base/json_string.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,56 +90,18 @@ struct str json_value(struct json_reader *r)
     return (struct str){from, (size_t)(p - from)};
 }
 
-static uint32_t hex4(const char *p)
-{
-    uint32_t v = 0;
-    for (int i = 0; i < 4; i++) {
-        char c = p[i];
-        uint32_t digit = c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10)
-                         : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10)
-                                                : 0;
-        v = v << 4 | digit;
-    }
-    return v;
-}
-
-/* The character of the escape at p, behind the backslash; NULL: the text ends in it. */
-static const char *unescape(const char *p, const char *end, uint32_t *cp)
-{
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    const char *known = *p ? strchr(from, *p) : NULL;
-    if (known) {
-        *cp = (uint8_t)to[known - from];
-        return p + 1;
-    }
-    if (end - p < 5) return NULL;
-    *cp = hex4(p + 1);
-    p += 5;
-    if (*cp < 0xD800 || *cp > 0xDBFF || end - p < 6) return p;
-    *cp = 0x10000 + ((*cp & 0x3FF) << 10 | (hex4(p + 2) & 0x3FF));
-    return p + 6;
-}
-
 bool json_value_string(struct str value, struct strbuf *buffer, struct str *out)
 {
     if (value.len < 2 || value.data[0] != '"') return false;
-    const char *p = value.data + 1, *end = value.data + value.len - 1;
-    const char *escape = memchr(p, '\\', (size_t)(end - p));
-    *out = (struct str){p, (size_t)(end - p)};
-    if (!escape) return true;
-    strbuf_clear(buffer);
-    while (escape) {
-        strbuf_add(buffer, p, (size_t)(escape - p));
-        uint32_t cp = 0;
-        p = escape + 1 < end ? unescape(escape + 1, end, &cp) : NULL;
-        if (!p) return false;
-        strbuf_add_utf8(buffer, cp);
-        escape = memchr(p, '\\', (size_t)(end - p));
+    struct error err;
+    if (!memchr(value.data, '\\', value.len)) {
+        *out = (struct str){value.data + 1, value.len - 2};
+        return true;
     }
-    strbuf_add(buffer, p, (size_t)(end - p));
-    *out = (struct str){buffer->data, buffer->len};
-    return !buffer->failed;
+    strbuf_clear(buffer);
+    if (json_string_decode(value.data, value.len, buffer, &err) != STATUS_OK) return false;
+    *out = (struct str){buffer->data ? buffer->data : "", buffer->len};
+    return true;
 }
 
 bool json_value_i64(struct str value, int64_t min, int64_t max, int64_t *out)
