@@ -17,8 +17,9 @@ static const struct {
     const char *name, *config;
 } frames[] = {
     {"r50k_base.tiktoken", NULL},
-    {"cl100k_base.tiktoken", "{\"add_bos_token\":true,\"bos_token\":\"<|endoftext|>\"}"},
-    {"o200k_base.tiktoken", NULL},
+    {"cl100k_base.tiktoken", "{\"add_bos_token\":true,\"bos_token\":\"<s>\",\"added_tokens_"
+                             "decoder\":{\"500\":{\"content\":\"<s>\",\"special\":true}}}"},
+    {"o200k_base.tiktoken", "{\"added_tokens_decoder\":{}}"},
     {"qwen.tiktoken", "{\"tokenizer_class\":\"QWenTokenizer\"}"},
     {"tiktoken.model",
      "{\"tokenizer_class\":\"TikTokenTokenizer\",\"auto_map\":{\"AutoTokenizer\":[\"tokenization_"
