@@ -38,17 +38,17 @@ struct unigram {
     int32_t *ids;   /* [nodes] */
     double *scores; /* [n_ids] while building */
     double unk_score;
-    int32_t unk_id; /* -1 = none */
+    int32_t unk_id;   /* -1 = none */
+    size_t sums_mask; /* of the ring, which is longer than any piece */
     bool byte_fallback, sentencepiece;
     int32_t byte_ids[256]; /* <0xNN> */
     uint64_t seed;         /* of the words' hash: a text cannot aim for collisions */
 };
 
-/* The best way to one place. */
-struct best {
-    double score;
-    uint32_t start; /* of its last piece; UNSET: nothing leads here */
-    uint32_t node;  /* the root: an unknown character */
+/* The last piece of the best way to a place. */
+struct link {
+    uint32_t node; /* the root: an unknown character; UNSET: nothing leads here */
+    uint32_t start;
 };
 struct cached { /* a word of at most WORD_INLINE_MAX bytes */
     struct word_key key;
@@ -58,9 +58,9 @@ struct cached { /* a word of at most WORD_INLINE_MAX bytes */
 struct unigram_scratch {
     struct cached *cache; /* NULL: it would not pay */
     size_t cache_mask;
-    struct best *best; /* from the last place that every way leads through */
+    struct link *links; /* of the places from the last one that every way leads through */
     size_t cap;
-    struct token_vec path;
+    double *sums; /* of the ways to the places that pieces reach from here: a ring */
 };
 /* The state of one call. */
 struct lattice {
@@ -68,7 +68,7 @@ struct lattice {
     const struct unigram *u;
     struct unigram_scratch *s;
     struct str text;
-    size_t origin;             /* s->best[0]'s place */
+    size_t origin;             /* s->links[0]'s place */
     size_t reach;              /* the last place that something leads to */
     size_t unk_start, unk_end; /* characters without pieces that wait for the end of their run */
 };
@@ -97,55 +97,61 @@ static bool finish_run(struct lattice *l)
     return in_bytes ? push_run_bytes(l, run) : encoder_push(l->e, u->unk_id);
 }
 
-/* Everything leads through `end`: the pieces from the origin to there are settled. */
+static bool settle(struct lattice *l, size_t start, size_t end, uint32_t node)
+{
+    int32_t id = l->u->ids[node];
+    if (id != l->u->unk_id) return finish_run(l) && encoder_push(l->e, id);
+    if (l->unk_start == l->unk_end) l->unk_start = start;
+    l->unk_end = end;
+    return true;
+}
+
+/* Everything leads through `end`: the pieces from the origin to there are settled.  The links lead
+ * back and are turned round first. */
 static bool flush(struct lattice *l, size_t end)
 {
-    struct token_vec *path = &l->s->path;
-    path->len = 0;
+    struct link *links = l->s->links, link = links[end - l->origin];
     for (size_t at = end; at > l->origin;) {
-        const struct best *b = &l->s->best[at - l->origin];
-        if (!token_vec_push(path, (int32_t)b->start) || !token_vec_push(path, (int32_t)b->node))
-            return encoder_fail(l->e, STATUS_NO_MEMORY);
-        at = b->start;
+        size_t start = link.start;
+        struct link before = links[start - l->origin];
+        links[start - l->origin] = (struct link){link.node, (uint32_t)at};
+        link = before;
+        at = start;
     }
-    for (size_t i = path->len; i > 0; i -= 2) {
-        size_t start = (size_t)path->ids[i - 2];
-        size_t stop = i > 2 ? (size_t)path->ids[i - 4] : end;
-        int32_t id = l->u->ids[path->ids[i - 1]];
-        if (id == l->u->unk_id) {
-            if (l->unk_start == l->unk_end) l->unk_start = start;
-            l->unk_end = stop;
-        } else if (!finish_run(l) || !encoder_push(l->e, id)) {
-            return false;
-        }
+    for (size_t at = l->origin; at < end;) {
+        link = links[at - l->origin];
+        if (!settle(l, at, link.start, link.node)) return false;
+        at = link.start; /* the end, since it was turned */
     }
-    l->s->best[0] = l->s->best[end - l->origin];
     l->origin = end;
+    links[0] = (struct link){UNSET, 0};
     return true;
 }
 
 /* Room for every piece that begins at `at`. */
 static bool reserve(struct lattice *l, size_t at)
 {
-    size_t longest = l->e->t->vocab.longest_text_len;
-    size_t need = at - l->origin + (longest > 4 ? longest : 4) + 1;
+    size_t need = at - l->origin + l->u->sums_mask + 1;
+    if (need <= l->s->cap) return true;
     if (need > l->text.len - l->origin + 1) need = l->text.len - l->origin + 1;
     if (need <= l->s->cap) return true;
     size_t cap = need + need / 2 + 64;
-    struct best *best = realloc(l->s->best, cap * sizeof(*best));
-    if (!best) return encoder_fail(l->e, STATUS_NO_MEMORY);
-    l->s->best = best;
+    struct link *links = realloc(l->s->links, cap * sizeof(*links));
+    if (!links) return encoder_fail(l->e, STATUS_NO_MEMORY);
+    l->s->links = links;
     l->s->cap = cap;
     return true;
 }
 
-static inline bool relax(struct lattice *l, size_t start, size_t end, double score, uint32_t node)
+/* A way to `end`; false: there is one as good. */
+static inline bool relax(struct lattice *l, size_t end, double sum, struct link link)
 {
-    struct best *best = l->s->best;
-    while (l->reach < end) best[++l->reach - l->origin].start = UNSET;
-    struct best *b = &best[end - l->origin];
-    if (b->start != UNSET && !(score > b->score)) return false;
-    *b = (struct best){score, (uint32_t)start, node};
+    struct link *links = l->s->links;
+    while (l->reach < end) links[++l->reach - l->origin].node = UNSET;
+    double *best = &l->s->sums[end & l->u->sums_mask];
+    if (links[end - l->origin].node != UNSET && !(sum > *best)) return false;
+    links[end - l->origin] = link;
+    *best = sum;
     return true;
 }
 
@@ -159,11 +165,12 @@ static inline double add(const struct unigram *u, double a, double b)
  * coarse; what lies beyond `at` moves with it. */
 static double sum_at(struct lattice *l, size_t at)
 {
-    struct best *best = l->s->best + (at - l->origin);
-    const double sum = best->score;
+    const double sum = l->s->sums[at & l->u->sums_mask];
     if (!l->u->sentencepiece || fabs(sum) <= REBASE_AT) return sum;
-    for (size_t i = 0; i <= l->reach - at; i++)
-        if (i == 0 || best[i].start != UNSET) best[i].score = add(l->u, best[i].score, -sum);
+    for (size_t i = at + 1; i <= l->reach; i++) {
+        double *other = &l->s->sums[i & l->u->sums_mask];
+        if (l->s->links[i - l->origin].node != UNSET) *other = add(l->u, *other, -sum);
+    }
     return 0;
 }
 
@@ -180,11 +187,12 @@ static bool extend(struct lattice *l, size_t at, size_t char_len)
         node = next;
         double score = u->nodes[node].score;
         if (score == NO_PIECE) continue;
-        relax(l, at, i, add(u, score, here), node);
+        relax(l, i, add(u, score, here), (struct link){node, (uint32_t)at});
         has_single |= i - at == char_len;
     }
     if (has_single) return true;
-    if (relax(l, at, at + char_len, add(u, u->unk_score, here), PIECE_TRIE_ROOT) && u->unk_id < 0)
+    struct link unknown = {PIECE_TRIE_ROOT, (uint32_t)at};
+    if (relax(l, at + char_len, add(u, u->unk_score, here), unknown) && u->unk_id < 0)
         return encoder_fail(l->e, STATUS_UNSUPPORTED);
     return true;
 }
@@ -200,7 +208,8 @@ static bool encode_anew(struct encoder *e, struct unigram_scratch *s, struct str
     struct lattice l = {.e = e, .u = e->t->model_data, .s = s, .text = text};
     size_t char_len = 0;
     if (!reserve(&l, 0)) return false;
-    s->best[0] = (struct best){0, 0, 0};
+    s->links[0] = (struct link){UNSET, 0};
+    s->sums[0] = 0;
     for (size_t at = 0; at < text.len; at += char_len) {
         if (at == l.reach && at > l.origin && !flush(&l, at)) return false;
         char_len = char_length(text.data[at]);
@@ -213,8 +222,12 @@ static bool encode_anew(struct encoder *e, struct unigram_scratch *s, struct str
 static struct unigram_scratch *scratch_of(struct encoder *e)
 {
     if (e->model_scratch) return e->model_scratch;
+    const struct unigram *u = e->t->model_data;
     struct unigram_scratch *s = e->model_scratch = calloc(1, sizeof(*s));
-    if (!s || e->text_len < CACHE_TEXT_MIN) return s;
+    if (!s) return NULL;
+    s->sums = malloc((u->sums_mask + 1) * sizeof(*s->sums));
+    if (!s->sums) return NULL;
+    if (e->text_len < CACHE_TEXT_MIN) return s;
     size_t n_slots = 64;
     while (n_slots < CACHE_SLOTS_MAX && n_slots < e->text_len / 16) n_slots *= 2;
     s->cache = calloc(n_slots, sizeof(*s->cache));
@@ -248,9 +261,9 @@ static void free_scratch(void *scratch)
 {
     struct unigram_scratch *s = scratch;
     if (!s) return;
-    free(s->best);
+    free(s->links);
+    free(s->sums);
     free(s->cache);
-    token_vec_free(&s->path);
     free(s);
 }
 
@@ -318,6 +331,8 @@ enum status unigram_create(struct tokenizer *t, const double *scores,
     u->unk_id = options->unk_id;
     u->byte_fallback = options->byte_fallback;
     u->seed = hash_process_seed();
+    u->sums_mask = 7; /* a character at least */
+    while (u->sums_mask <= t->vocab.longest_text_len) u->sums_mask = 2 * u->sums_mask + 1;
     u->sentencepiece = options->sentencepiece;
     if (u->unk_id < -1 || (u->unk_id >= 0 && (size_t)u->unk_id >= t->vocab.n_ids))
         return error_set(err, STATUS_CORRUPT, "\"unk_id\" is %d, but there are %zu pieces",
