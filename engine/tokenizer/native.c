@@ -96,9 +96,10 @@ static enum status add_listed(struct tokenizer *t, const struct token_files *fil
     return st;
 }
 
-/* "additional_special_tokens", in newer files "extra_special_tokens": each special; one that is
- * nowhere else gets the next id. */
-static enum status add_additional(struct tokenizer *t, const cJSON *json, struct error *err)
+/* "additional_special_tokens", in newer files "extra_special_tokens": each special.  One that is
+ * nowhere else gets the next id, if the file is one whose word counts for that (`append`). */
+static enum status add_additional(struct tokenizer *t, const cJSON *json, bool append,
+                                  struct error *err)
 {
     static const char *const keys[] = {"additional_special_tokens", "extra_special_tokens"};
     for (size_t k = 0; k < ARRAY_LEN(keys); k++) {
@@ -113,7 +114,7 @@ static enum status add_additional(struct tokenizer *t, const cJSON *json, struct
             struct added_token *known = added_tokens_by_content(&t->added, text, len);
             int32_t id = vocab_find(&t->vocab, text, len);
             if (known) known->special = true;
-            if (known) continue;
+            if (known || (id < 0 && !append)) continue;
             if (t->n_ids >= LIMIT_VOCAB)
                 return error_set(err, STATUS_CORRUPT, "more than %d tokens", LIMIT_VOCAB);
             enum status st = put(t, id >= 0 ? id : (int32_t)t->n_ids, text, true, err);
@@ -129,9 +130,9 @@ static enum status add_tokens(struct tokenizer *t, const struct token_files *fil
     enum status st = add_listed(t, files, err);
     if (st != STATUS_OK) return error_prepend(err, "added_tokens.json");
     st = special_tokens_add(t, files->config, files->map, err);
-    if (st == STATUS_OK) st = add_additional(t, files->config, err);
+    if (st == STATUS_OK) st = add_additional(t, files->config, true, err);
     if (st != STATUS_OK) return error_prepend(err, "tokenizer_config.json");
-    st = add_additional(t, files->map, err);
+    st = add_additional(t, files->map, false, err);
     return st == STATUS_OK ? st : error_prepend(err, "special_tokens_map.json");
 }
 

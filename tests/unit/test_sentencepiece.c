@@ -119,83 +119,85 @@ static void assert_decodes(const struct tokenizer *t, const int32_t *ids, size_t
 static const char *const samples[] = {"abc", "abc  ab c", " ab", "a<u>b",         "abcc xx c",
                                       "xab", "",          " ",   "bcab" BLANK "a"};
 
+static const struct {
+    struct test_spec spec;
+    size_t n_pieces;
+    bool unused, byte_pieces;
+    const char *want[ARRAY_LEN(samples)];
+} plain_cases[] = {
+    {{2, .byte_fallback = false},
+     N_BASE,
+     false,
+     false,
+     {"3 9", "3 9 10 3 6", "10", "8 0 5", "3 9 6 3 0 3 6", "3 0 7", "", "", "3 11 7 8"}},
+    {{2, .keep_blanks = true},
+     N_BASE,
+     false,
+     false,
+     {"3 9", "3 9 3 10 3 6", "3 10", "8 0 5", "3 9 6 3 0 3 6", "3 0 7", "", "3 3", "3 11 7 8"}},
+    {{2, .no_dummy = true},
+     N_BASE,
+     false,
+     false,
+     {"9", "9 10 3 6", "7", "4 0 5", "9 6 3 0 3 6", "0 7", "", "", "11 7 8"}},
+    {{2, .suffix = true},
+     N_BASE,
+     false,
+     false,
+     {"9 3", "9 10 3 6 3", "7 3", "4 0 5 3", "9 6 3 0 3 6 3", "0 7 3", "", "", "11 7 8 3"}},
+    {{2, .byte_fallback = false},
+     N_BASE + 1,
+     false,
+     false,
+     {"3 9", "3 9 10 3 6", "10", "8 13 5", "3 9 6 3 0 3 6", "3 0 7", "", "", "3 11 7 8"}},
+    {{2, .byte_fallback = false},
+     N_BASE,
+     true,
+     false,
+     {"3 4 5 6", "3 4 5 6 10 3 6", "10", "8 0 5", "3 4 5 6 6 3 0 3 6", "3 0 4 5", "", "",
+      "3 11 4 5 8"}},
+    {{2, .byte_fallback = true},
+     N_BASE,
+     false,
+     true,
+     {"3 9", "3 9 10 3 6", "10", "8 73 130 75 5", "3 9 6 3 133 133 3 6", "3 133 7", "", "",
+      "3 11 7 8"}},
+    {{0, .byte_fallback = false},
+     N_BASE + 1,
+     false,
+     false,
+     {"8 11", "8 11 10 3 6", "10", "8 13 5", "10 12 3 0 3 6", "3 0 7", "", "", "3 11 7 8"}},
+    {{1, .byte_fallback = false},
+     N_BASE,
+     true,
+     false,
+     {"8 11", "8 11 10 3 6", "10", "8 0 5", "10 12 3 0 3 6", "3 0 4 5", "", "", "3 11 4 5 8"}},
+    {{3, .byte_fallback = false},
+     N_BASE,
+     false,
+     false,
+     {"0", "0 10 0", "10", "0", "0", "0", "", "", "0 8"}},
+    {{4, .byte_fallback = false},
+     N_BASE + 1,
+     false,
+     false,
+     {"3 4 5 6", "3 4 5 6 3 4 5 3 6", "3 4 5", "3 4 13 5", "3 4 5 6 6 3 0 3 6", "3 0 4 5", "", "",
+      "3 5 6 4 5 3 4"}},
+};
+
 static void test_ids_are_the_librarys(void **state)
 {
     (void)state;
     static const char *const unused[2] = {"ab", "abc"};
-    static const struct {
-        struct test_spec spec;
-        size_t n_pieces;
-        bool unused, byte_pieces;
-        const char *want[ARRAY_LEN(samples)];
-    } cases[] = {
-        {{2, .byte_fallback = false},
-         N_BASE,
-         false,
-         false,
-         {"3 9", "3 9 10 3 6", "10", "8 0 5", "3 9 6 3 0 3 6", "3 0 7", "", "", "3 11 7 8"}},
-        {{2, .keep_blanks = true},
-         N_BASE,
-         false,
-         false,
-         {"3 9", "3 9 3 10 3 6", "3 10", "8 0 5", "3 9 6 3 0 3 6", "3 0 7", "", "3 3", "3 11 7 8"}},
-        {{2, .no_dummy = true},
-         N_BASE,
-         false,
-         false,
-         {"9", "9 10 3 6", "7", "4 0 5", "9 6 3 0 3 6", "0 7", "", "", "11 7 8"}},
-        {{2, .suffix = true},
-         N_BASE,
-         false,
-         false,
-         {"9 3", "9 10 3 6 3", "7 3", "4 0 5 3", "9 6 3 0 3 6 3", "0 7 3", "", "", "11 7 8 3"}},
-        {{2, .byte_fallback = false},
-         N_BASE + 1,
-         false,
-         false,
-         {"3 9", "3 9 10 3 6", "10", "8 13 5", "3 9 6 3 0 3 6", "3 0 7", "", "", "3 11 7 8"}},
-        {{2, .byte_fallback = false},
-         N_BASE,
-         true,
-         false,
-         {"3 4 5 6", "3 4 5 6 10 3 6", "10", "8 0 5", "3 4 5 6 6 3 0 3 6", "3 0 4 5", "", "",
-          "3 11 4 5 8"}},
-        {{2, .byte_fallback = true},
-         N_BASE,
-         false,
-         true,
-         {"3 9", "3 9 10 3 6", "10", "8 73 130 75 5", "3 9 6 3 133 133 3 6", "3 133 7", "", "",
-          "3 11 7 8"}},
-        {{0, .byte_fallback = false},
-         N_BASE + 1,
-         false,
-         false,
-         {"8 11", "8 11 10 3 6", "10", "8 13 5", "10 12 3 0 3 6", "3 0 7", "", "", "3 11 7 8"}},
-        {{1, .byte_fallback = false},
-         N_BASE,
-         true,
-         false,
-         {"8 11", "8 11 10 3 6", "10", "8 0 5", "10 12 3 0 3 6", "3 0 4 5", "", "", "3 11 4 5 8"}},
-        {{3, .byte_fallback = false},
-         N_BASE,
-         false,
-         false,
-         {"0", "0 10 0", "10", "0", "0", "0", "", "", "0 8"}},
-        {{4, .byte_fallback = false},
-         N_BASE + 1,
-         false,
-         false,
-         {"3 4 5 6", "3 4 5 6 3 4 5 3 6", "3 4 5", "3 4 13 5", "3 4 5 6 6 3 0 3 6", "3 0 4 5", "",
-          "", "3 5 6 4 5 3 4"}},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(plain_cases); i++) {
         struct strbuf file;
         strbuf_init(&file, 0);
-        write_base(&file, cases[i].n_pieces, cases[i].unused ? unused : NULL);
-        if (cases[i].byte_pieces) pb_byte_pieces(&file);
-        pb_specs(&file, &cases[i].spec);
+        write_base(&file, plain_cases[i].n_pieces, plain_cases[i].unused ? unused : NULL);
+        if (plain_cases[i].byte_pieces) pb_byte_pieces(&file);
+        pb_specs(&file, &plain_cases[i].spec);
         struct tokenizer *t = must_load(&file, NULL, NULL);
-        for (size_t k = 0; k < ARRAY_LEN(samples); k++) assert_ids(t, samples[k], cases[i].want[k]);
+        for (size_t k = 0; k < ARRAY_LEN(samples); k++)
+            assert_ids(t, samples[k], plain_cases[i].want[k]);
         tokenizer_free(t);
         strbuf_free(&file);
     }
