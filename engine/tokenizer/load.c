@@ -87,6 +87,9 @@ static enum status build(cJSON *json, cJSON *config, const cJSON *map, struct to
         st = error_prepend(err, "tokenizer.json");
         goto out;
     }
+    /* Beside a tokenizer.json transformers 5 passes these two over: its post-processor decides. */
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "add_bos_token");
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "add_eos_token");
     st = special_tokens_add(t, config, map, err);
     if (st != STATUS_OK) {
         st = error_prepend(err, "tokenizer_config.json");

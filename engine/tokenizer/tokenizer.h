@@ -6,10 +6,11 @@
  * Reads tokenizer.json (a component it does not know is refused by name; "truncation" and
  * "padding" play no part) and, where present, tokenizer_config.json and special_tokens_map.json
  * as transformers 5 does:
- * - "added_tokens_decoder" overrides the flags of added tokens; the named tokens (bos, eos, unk,
- *   pad) are special whatever their flags say.  A named token that has no id keeps its text.
- * - the post-processor of tokenizer.json decides which tokens surround a text, unless the config
- *   has add_bos_token or add_eos_token: then exactly these two do.
+ * - "added_tokens_decoder" overrides the flags of added tokens; named tokens (bos, eos, unk, sep,
+ *   pad, cls, mask, any other "..._token") and extra_special_tokens are added to the tokenizer: one
+ *   that has no id yet gets the next one, although the model may have no row for it.
+ * - the post-processor of tokenizer.json decides which tokens surround a text; add_bos_token and
+ *   add_eos_token count only where there is no tokenizer.json.
  * - "clean_up_tokenization_spaces" has no effect: transformers no longer applies it to BPE.
  * A struct tokenizer is immutable once loaded: any thread may use it.  Encoding allocates from the
  * heap and is not for a step. */
