@@ -68,6 +68,8 @@ static bool plain_attr(struct render *r, struct value obj, const struct vstr *na
     }
     case VALUE_LOOP:
         return loop_attr(r, obj.loop, name, out);
+    case VALUE_SELF:
+        return self_attr(r, obj.block, name, out);
     case VALUE_MACRO:
         return macro_attr(r, obj.macro, name, out);
     case VALUE_TUPLE:

@@ -43,6 +43,7 @@ enum node_kind {
     NODE_WITH,         /*                                     body         targets, values, scope */
     NODE_SET,          /* target       value                                                      */
     NODE_SET_BLOCK,    /* target       filter|NULL            body         scope                  */
+    NODE_BLOCK,        /*                                     body         name, block            */
     NODE_BREAK,
     NODE_CONTINUE
 };
@@ -69,6 +70,8 @@ struct load {
     struct ref from;         /* LOAD_ALIAS */
     const struct vstr *name; /* LOAD_RESOLVE: from the context, then the globals */
     const struct method_def *global;
+    bool in_block;        /* LOAD_RESOLVE: first from the overlays and the template's variables */
+    uint32_t exported_as; /* 1 + the slot of the template's variable of this name, 0 = none */
 };
 struct scope {
     struct load *loads;
@@ -98,6 +101,14 @@ struct loop_node {
     uint32_t n_test_slots;    /* of the test's function */
     struct node *test_target; /* the target again, with the test function's slots */
 };
+/* The body of a block is a function that sees the context and the template's own variables alone; a
+ * scoped one sees what is assigned around its place as well. */
+struct block_node {
+    bool scoped, required, takes_self;
+    uint32_t self_slot, n_slots;
+    struct scope scope;
+    struct scope around; /* scoped: LOAD_ALIAS of every variable there, by name */
+};
 struct macro_node {
     struct node_list params; /* names */
     struct node_list defaults;
@@ -122,6 +133,7 @@ struct node {
     const struct method_def *def;
     struct loop_node *loop;
     struct macro_node *macro;
+    struct block_node *block;
     struct scope scope;
 };
 
@@ -132,6 +144,9 @@ struct template
     struct scope scope;
     uint32_t n_slots;
     struct template_contents contents;
+    struct node_list blocks;
+    bool takes_self;
+    uint32_t self_slot;
 };
 
 struct compiler; /* compile.h */

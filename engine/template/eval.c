@@ -178,6 +178,9 @@ bool call_value(struct render *r, struct value callee, const struct args *args, 
     case VALUE_JOINER:
         if (args->n_pos || args->n_kw) return render_fail(r, "a joiner takes no arguments");
         return call_joiner(r, callee.joiner, out);
+    case VALUE_BLOCK:
+        if (args->n_pos || args->n_kw) return render_fail(r, "a block takes no arguments");
+        return call_block(r, callee.block, out);
     case VALUE_UNDEFINED:
         return undef_fail(r, callee);
     default:

@@ -16,7 +16,8 @@ struct value *slot_of(struct render *r, struct ref ref)
 /* From the context, else a global function, else missing. */
 static bool resolve(struct render *r, const struct load *l, struct value *out)
 {
-    struct value *v = vdict_find(r->context, l->name);
+    const struct value *v = l->in_block ? block_resolve(r, l) : NULL;
+    if (!v) v = vdict_find(r->context, l->name);
     *out = v ? *v : value_missing();
     if (v || !l->global) return true;
     struct vfunc *f = render_alloc(r, 1, sizeof(*f));
@@ -244,6 +245,8 @@ static enum flow exec_one(struct render *r, const struct node *n)
         return exec_filter_block(r, n);
     case NODE_WITH:
         return exec_with(r, n);
+    case NODE_BLOCK:
+        return exec_block(r, n);
     case NODE_BREAK:
         return FLOW_BREAK;
     case NODE_CONTINUE:

@@ -15,15 +15,21 @@
 struct activation {
     struct activation *parent; /* of the function around it, at the time of its definition */
     struct value *slots;
+    const struct overlay *overlay; /* of the block that the function stands in */
+};
+/* What scoped blocks add to the context, innermost first. */
+struct overlay {
+    struct vdict *names;
+    const struct overlay *outer;
 };
 
 struct render {
     const struct template *tmpl;
     struct arena arena;
     struct vdict *context;
-    struct strbuf *out; /* where output goes now */
-    struct activation *act;
-    const struct node *at; /* for messages */
+    struct strbuf *out;            /* where output goes now */
+    struct activation *act, *root; /* root: the template's own */
+    const struct node *at;         /* for messages */
     int64_t now;
     struct value block_text; /* what the filters of a filter block work on */
     int64_t steps_left;
@@ -107,6 +113,7 @@ struct vloop {
 };
 enum flow exec_for(struct render *r, const struct node *n);
 bool call_loop(struct render *r, struct vloop *loop, struct value iterable, struct value *out);
+int next_of_loop(struct render *r, struct viter *it, struct value *out);
 bool loop_length(struct render *r, struct vloop *loop, int64_t *out);
 bool loop_attr(struct render *r, struct vloop *loop, const struct vstr *name, struct value *out);
 /* --- macro.c --- */
@@ -119,6 +126,15 @@ bool call_macro(struct render *r, const struct vmacro *m, const struct args *arg
 bool macro_attr(struct render *r, const struct vmacro *m, const struct vstr *name,
                 struct value *out);
 enum flow exec_call_block(struct render *r, const struct node *n);
+
+/* --- block.c --- */
+enum flow exec_block(struct render *r, const struct node *n);
+bool call_block(struct render *r, const struct vblock *block, struct value *out);
+bool self_attr(struct render *r, const struct vblock *self, const struct vstr *name,
+               struct value *out);
+bool make_self(struct render *r, const struct overlay *overlay, struct value *out);
+/* A name inside a block: from the overlays, else the template's own variables; NULL = neither. */
+const struct value *block_resolve(const struct render *r, const struct load *l);
 
 /* --- arith.c --- */
 bool binary_op(struct render *r, enum binary_op op, struct value a, struct value b,

@@ -100,6 +100,9 @@ bool iter_open(struct render *r, struct value v, struct viter **out)
     case VALUE_UNDEFINED:
         ok = iter_make(r, "generator", next_nothing, NULL, &made);
         break;
+    case VALUE_LOOP:
+        ok = iter_make(r, "LoopContext", next_of_loop, v.loop, &made);
+        break;
     case VALUE_ITER:
         *out = v.iter;
         return true;

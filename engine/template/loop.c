@@ -38,6 +38,7 @@ static bool open_filtered(struct render *r, const struct node *n, struct activat
     if (!f) return false;
     f->node = n;
     f->act.parent = outer;
+    f->act.overlay = outer->overlay;
     f->act.slots = render_alloc(r, n->loop->n_test_slots + 1, sizeof(struct value));
     if (!f->act.slots || !iter_open(r, iterable, &f->source)) return false;
     struct activation *here = r->act;
@@ -64,6 +65,16 @@ static int loop_next(struct render *r, struct vloop *loop, struct value *out)
     loop->before = loop->current;
     loop->current = *out;
     return 1;
+}
+
+/* The loop itself read as an iterator: it takes items away from the loop, each with the loop. */
+int next_of_loop(struct render *r, struct viter *it, struct value *out)
+{
+    struct vloop *loop = it->state;
+    struct value item;
+    int got = loop_next(r, loop, &item);
+    if (got <= 0) return got;
+    return value_pair(r, item, VALUE_OF(VALUE_LOOP, loop, loop), out) ? 1 : -1;
 }
 
 static int loop_peek(struct render *r, struct vloop *loop)
@@ -123,6 +134,7 @@ static bool run_recursive(struct render *r, const struct node *n, struct value i
     if (act) act->slots = render_alloc(r, n->loop->n_slots + 1, sizeof(struct value));
     if (!act || !act->slots) return false;
     act->parent = outer;
+    act->overlay = outer->overlay;
     struct strbuf text, *out_before = r->out;
     strbuf_init(&text, LIMIT_TEMPLATE_OUTPUT);
     r->out = &text;

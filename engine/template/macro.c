@@ -118,6 +118,7 @@ bool call_macro(struct render *r, const struct vmacro *m, const struct args *arg
     if (act) act->slots = render_alloc(r, n->macro->n_slots + 1, sizeof(struct value));
     if (!act || !act->slots || !bind_args(r, m, args, act->slots)) return false;
     act->parent = m->act;
+    act->overlay = m->act->overlay;
     r->act = act;
     r->call_depth++;
     enum flow flow;

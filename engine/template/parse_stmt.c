@@ -87,6 +87,7 @@ static struct node *parse_for(struct compiler *c)
 {
     static const char *const ends[] = {"endfor", "else", NULL};
     struct node *n = node_new(c, NODE_FOR, token_peek(c));
+    size_t n_scoped = c->n_scoped;
     if (!n || !(n->loop = compile_alloc(c, 1, sizeof(*n->loop)))) return NULL;
     token_advance(c);
     if (!(n->a = parse_target(c, 0, "in"))) return NULL;
@@ -105,6 +106,7 @@ static struct node *parse_for(struct compiler *c)
     token_advance(c);
     if (has_else && !parse_until(c, "endfor", &n->orelse)) return NULL;
     c->n_loops = outer;
+    n->loop->has_loop = c->n_scoped != n_scoped;
     return node_done(c, n);
 }
 
@@ -218,6 +220,44 @@ static struct node *parse_generation(struct compiler *c)
     return parse_function_body(c, "endgeneration", &n->items) ? node_done(c, n) : NULL;
 }
 
+/* A required block is to be filled by a template that extends this one: it holds nothing itself. */
+static bool check_required(struct compiler *c, const struct node *n)
+{
+    for (size_t i = 0; i < n->items.n; i++) {
+        const struct node *o = n->items.items[i];
+        for (size_t k = 0; k < o->items.n || o->kind != NODE_OUTPUT; k++) {
+            const struct value *v = o->kind == NODE_OUTPUT ? &o->items.items[k]->value : NULL;
+            bool is_text = v && o->items.items[k]->kind == NODE_CONST && v->type == VALUE_STR;
+            struct str s = is_text ? (struct str){v->str->data, v->str->len} : (struct str){0};
+            if (!is_text || template_strip(s, true, false).len > 0)
+                return compile_fail(c, n->line, n->col,
+                                    "a required block can only hold comments or whitespace");
+        }
+    }
+    return true;
+}
+
+static struct node *parse_block(struct compiler *c)
+{
+    struct node *n = node_new(c, NODE_BLOCK, token_peek(c));
+    if (!n || !(n->block = compile_alloc(c, 1, sizeof(*n->block)))) return NULL;
+    token_advance(c);
+    struct token *t = token_peek(c);
+    if (!token_expect(c, TOKEN_NAME, "the name of the block")) return NULL;
+    n->name = compile_str(c, t->text.data, t->text.len);
+    n->block->scoped = token_accept_name(c, "scoped");
+    c->n_scoped += n->block->scoped;
+    n->block->required = token_accept_name(c, "required");
+    if (token_peek(c)->kind == TOKEN_SUB) {
+        compile_fail(c, t->line, t->col, "the name of a block may not contain hyphens");
+        return NULL;
+    }
+    if (!n->name || !parse_function_body(c, "endblock", &n->items)) return NULL;
+    if (token_peek(c)->kind == TOKEN_NAME && str_eq(token_peek(c)->text, t->text)) token_advance(c);
+    if (n->block->required && !check_required(c, n)) return NULL;
+    return node_done(c, n);
+}
+
 static struct node *parse_filter_block(struct compiler *c)
 {
     struct node *n = node_new(c, NODE_FILTER_BLOCK, token_peek(c));
@@ -267,7 +307,7 @@ static const struct {
     {"break", parse_jump},
     {"continue", parse_jump},
     {"generation", parse_generation},
-    {"block", NULL},
+    {"block", parse_block},
     {"extends", NULL},
     {"include", NULL},
     {"import", NULL},

@@ -197,6 +197,9 @@ static bool repr_inner(struct render *r, struct strbuf *b, struct value v)
         return true;
     case VALUE_MACRO:
         return repr_macro(b, v.macro);
+    case VALUE_SELF:
+        strbuf_add_str(b, "<TemplateReference None>");
+        return true;
     case VALUE_LOOP:
         return repr_loop(r, b, v.loop);
     default:

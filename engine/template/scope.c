@@ -282,6 +282,8 @@ static bool collect(struct compiler *c, struct symbols *s, const struct node *n)
         return collect_if(c, s, n);
     case NODE_MACRO:
         return use_name(c, s, n->name, USE_STORE);
+    case NODE_BLOCK: /* its names are its own */
+        return true;
     case NODE_CALL_BLOCK:
     case NODE_FILTER_BLOCK:
         return !n->a || collect(c, s, n->a);
@@ -340,7 +342,7 @@ static void find_free_call(const struct call_node *call, struct free_name *f, si
 static void find_free(const struct node *n, struct free_name *f, size_t n_free, enum name_use use)
 {
     if (n->kind == NODE_NAME) note_free(n->name, f, n_free, use);
-    if (n->kind == NODE_NSREF || n->kind == NODE_NAME) return;
+    if (n->kind == NODE_NSREF || n->kind == NODE_NAME || n->kind == NODE_BLOCK) return;
     bool stores = n->kind == NODE_SET || n->kind == NODE_SET_BLOCK || n->kind == NODE_FOR;
     bool late = n->kind == NODE_FOR || n->kind == NODE_FILTER_BLOCK; /* c or a after the body */
     if (n->kind == NODE_WITH) {
@@ -396,6 +398,14 @@ static bool bind(struct walker *w, struct symbols *s, const struct vstr *name, s
     return true;
 }
 
+static void resolve_load(const struct compiler *c, const struct vstr *name, struct load *l)
+{
+    l->global = global_find((struct str){name->data, name->len});
+    l->in_block = c->in_block;
+    const struct symbol *own = c->in_block ? symbols_find(c->root, name) : NULL;
+    if (own && own->stored) l->exported_as = own->slot + 1;
+}
+
 /* What entering the scope does, for the interpreter. */
 static bool scope_finish(struct compiler *c, const struct symbols *s, struct scope *out)
 {
@@ -406,8 +416,7 @@ static bool scope_finish(struct compiler *c, const struct symbols *s, struct sco
         const struct symbol *sym = &s->items[i];
         struct load *l = &out->loads[i];
         *l = (struct load){.action = sym->action, .slot = sym->slot, .name = sym->name};
-        if (sym->action == LOAD_RESOLVE)
-            l->global = global_find((struct str){sym->name->data, sym->name->len});
+        if (sym->action == LOAD_RESOLVE) resolve_load(c, sym->name, l);
         if (sym->action == LOAD_ALIAS)
             l->from = (struct ref){count_hops(s->func, sym->from_func), sym->from_slot};
     }
@@ -481,7 +490,7 @@ static bool walk_for(struct walker *w, struct symbols *s, struct node *n)
     if (!body || !orelse) return false;
     struct free_name uses_loop = {"loop", false, false};
     find_free_list(&n->items, &uses_loop, 1, USE_LOAD);
-    loop->has_loop = loop->recursive || uses_loop.used;
+    loop->has_loop = loop->has_loop || loop->recursive || uses_loop.used;
     if (loop->has_loop) {
         struct vstr *name = compile_str(w->c, "loop", 4);
         if (!name || !use_name(w->c, body, name, USE_PARAM)) return false;
@@ -574,6 +583,71 @@ static bool walk_block(struct walker *w, struct symbols *s, struct node *n)
     return scope_finish(w->c, inner, &n->scope);
 }
 
+/* Everything that is assigned around a scoped block, the nearest of each name. */
+static bool gather_around(struct compiler *c, struct symbols *s, struct scope *out)
+{
+    size_t n = 0;
+    for (const struct symbols *i = s; i; i = i->parent) n += i->n;
+    out->loads = compile_alloc(c, n + 1, sizeof(*out->loads));
+    if (!out->loads) return false;
+    for (const struct symbols *i = s; i; i = i->parent) {
+        for (size_t k = 0; k < i->n; k++) {
+            const struct symbol *sym = &i->items[k];
+            struct symbols *owner = NULL;
+            if (!sym->stored || symbols_lookup(s, sym->name, &owner) != sym) continue;
+            struct load *l = &out->loads[out->n_loads++];
+            *l = (struct load){.action = LOAD_ALIAS, .name = sym->name};
+            l->from = (struct ref){count_hops(s->func, i->func), sym->slot};
+        }
+    }
+    return true;
+}
+
+static bool add_block(struct walker *w, struct node *n)
+{
+    struct node_list *all = &w->c->tmpl->blocks;
+    for (size_t i = 0; i < all->n; i++)
+        if (same_name(all->items[i]->name, n->name))
+            return compile_fail(w->c, n->line, n->col, "the block '%.*s' is defined twice",
+                                (int)(n->name->len < 64 ? n->name->len : 64), n->name->data);
+    if (all->n >= SCOPE_MAX_NAMES)
+        return compile_fail(w->c, n->line, n->col, "more than %d blocks", SCOPE_MAX_NAMES);
+    return node_list_push(w->c, all, n);
+}
+
+/* `self` is a variable where the nodes use it and nothing there assigns it. */
+static bool declare_self(struct compiler *c, struct symbols *s, const struct node_list *body,
+                         bool *takes, uint32_t *slot)
+{
+    struct free_name names[] = {{"self", false, false}, {"super", false, false}};
+    find_free_list(body, names, 2, USE_LOAD);
+    for (size_t i = 0; i < (s == c->root ? 1 : 2); i++) {
+        if (!names[i].used) continue;
+        struct vstr *name = compile_str(c, names[i].name, strlen(names[i].name));
+        if (!name || !use_name(c, s, name, USE_PARAM)) return false;
+        if (i == 0) *slot = symbols_find(s, name)->slot;
+        if (i == 0) *takes = true; /* super stays undefined: no template is above this one */
+    }
+    return true;
+}
+
+static bool walk_block_tag(struct walker *w, struct symbols *s, struct node *n)
+{
+    struct compiler *c = w->c;
+    struct block_node *b = n->block;
+    struct function *func = function_new(c, NULL);
+    struct symbols *inner = func ? symbols_new(c, NULL, func) : NULL;
+    bool in_block = c->in_block;
+    if (!inner || !add_block(w, n) || (b->scoped && !gather_around(c, s, &b->around))) return false;
+    c->in_block = true;
+    bool ok = declare_self(c, inner, &n->items, &b->takes_self, &b->self_slot) &&
+              collect_list(c, inner, &n->items) && walk_list(w, inner, &n->items) &&
+              scope_finish(c, inner, &b->scope);
+    c->in_block = in_block;
+    b->n_slots = func->n_slots;
+    return ok;
+}
+
 static bool walk_children(struct walker *w, struct symbols *s, struct node *n)
 {
     if ((n->a && !walk(w, s, n->a)) || (n->b && !walk(w, s, n->b)) || (n->c && !walk(w, s, n->c)))
@@ -614,6 +688,10 @@ static bool walk(struct walker *w, struct symbols *s, struct node *n)
         w->soft = false;
         ok = walk_block(w, s, n);
         break;
+    case NODE_BLOCK:
+        w->soft = false;
+        ok = walk_block_tag(w, s, n);
+        break;
     default:
         return walk_children(w, s, n);
     }
@@ -624,11 +702,14 @@ static bool walk(struct walker *w, struct symbols *s, struct node *n)
 bool resolve_template(struct compiler *c)
 {
     struct walker w = {.c = c};
+    struct template *t = c->tmpl;
     struct function *func = function_new(c, NULL);
     struct symbols *root = func ? symbols_new(c, NULL, func) : NULL;
-    if (!root || !collect_list(c, root, &c->tmpl->body) || !walk_list(&w, root, &c->tmpl->body) ||
-        !scope_finish(c, root, &c->tmpl->scope))
+    c->root = root;
+    if (!root || !declare_self(c, root, &t->body, &t->takes_self, &t->self_slot) ||
+        !collect_list(c, root, &t->body) || !walk_list(&w, root, &t->body) ||
+        !scope_finish(c, root, &t->scope))
         return false;
-    c->tmpl->n_slots = func->n_slots;
+    t->n_slots = func->n_slots;
     return true;
 }

@@ -178,8 +178,10 @@ static bool render_body(struct render *r, const cJSON *context)
     r->context = v.dict;
     struct activation act = {.slots = render_alloc(r, t->n_slots + 1, sizeof(struct value))};
     if (!act.slots) return false;
-    r->act = &act;
-    return scope_enter(r, &t->scope) && exec_body(r, t->body.items, t->body.n) != FLOW_FAIL;
+    r->act = r->root = &act;
+    return scope_enter(r, &t->scope) &&
+           (!t->takes_self || make_self(r, NULL, &act.slots[t->self_slot])) &&
+           exec_body(r, t->body.items, t->body.n) != FLOW_FAIL;
 }
 
 enum status template_render(const struct template *t, const cJSON *context, int64_t now,

@@ -78,7 +78,7 @@ TEST(iterable)
 TEST(callable)
 {
     ANSWER(v.type == VALUE_FUNC || v.type == VALUE_MACRO || v.type == VALUE_LOOP ||
-           v.type == VALUE_JOINER || v.type == VALUE_UNDEFINED);
+           v.type == VALUE_JOINER || v.type == VALUE_BLOCK || v.type == VALUE_UNDEFINED);
 }
 TEST(escaped)
 {

@@ -136,16 +136,27 @@ const char *value_type_name(struct value v)
 {
     static const char *const view_names[] = {"dict_keys", "dict_values", "dict_items"};
     static const char *const names[] = {
-        [VALUE_MISSING] = "Undefined", [VALUE_UNDEFINED] = "Undefined",
-        [VALUE_NONE] = "NoneType",     [VALUE_BOOL] = "bool",
-        [VALUE_INT] = "int",           [VALUE_FLOAT] = "float",
-        [VALUE_STR] = "str",           [VALUE_LIST] = "list",
-        [VALUE_TUPLE] = "tuple",       [VALUE_DICT] = "dict",
-        [VALUE_VIEW] = "dict_view",    [VALUE_RANGE] = "range",
-        [VALUE_ITER] = "generator",    [VALUE_NAMESPACE] = "Namespace",
-        [VALUE_MACRO] = "Macro",       [VALUE_FUNC] = "builtin_function_or_method",
-        [VALUE_LOOP] = "LoopContext",  [VALUE_CYCLER] = "Cycler",
+        [VALUE_MISSING] = "Undefined",
+        [VALUE_UNDEFINED] = "Undefined",
+        [VALUE_NONE] = "NoneType",
+        [VALUE_BOOL] = "bool",
+        [VALUE_INT] = "int",
+        [VALUE_FLOAT] = "float",
+        [VALUE_STR] = "str",
+        [VALUE_LIST] = "list",
+        [VALUE_TUPLE] = "tuple",
+        [VALUE_DICT] = "dict",
+        [VALUE_VIEW] = "dict_view",
+        [VALUE_RANGE] = "range",
+        [VALUE_ITER] = "generator",
+        [VALUE_NAMESPACE] = "Namespace",
+        [VALUE_MACRO] = "Macro",
+        [VALUE_FUNC] = "builtin_function_or_method",
+        [VALUE_LOOP] = "LoopContext",
+        [VALUE_CYCLER] = "Cycler",
         [VALUE_JOINER] = "Joiner",
+        [VALUE_SELF] = "TemplateReference",
+        [VALUE_BLOCK] = "BlockReference",
     };
     if (v.type == VALUE_VIEW) return view_names[v.view->kind];
     if (v.type == VALUE_ITER) return v.iter->type_name;

@@ -40,7 +40,9 @@ enum value_type {
     VALUE_FUNC, /* a global function or a bound method */
     VALUE_LOOP,
     VALUE_CYCLER,
-    VALUE_JOINER
+    VALUE_JOINER,
+    VALUE_SELF, /* `self` of a template with blocks */
+    VALUE_BLOCK /* self.name */
 };
 
 struct value {
@@ -61,6 +63,7 @@ struct value {
         struct vloop *loop;
         struct vcycler *cycler;
         struct vjoiner *joiner;
+        struct vblock *block; /* VALUE_SELF: its node is NULL */
     };
 };
 
@@ -124,6 +127,11 @@ struct vfunc {
 struct vcycler {
     struct vlist *items;
     size_t pos;
+};
+/* A block, and the variables that a scoped block around gave to the place. */
+struct vblock {
+    const struct node *node;
+    const struct overlay *overlay;
 };
 struct vjoiner {
     struct value sep;

@@ -37,7 +37,7 @@ STR_METHODS = ["strip()", "lstrip()", "rstrip('ab ')", "upper()", "lower()", "ti
 class Program:
     def __init__(self, seed):
         self.r = random.Random(seed)
-        self.macros, self.loops, self.size = [], 0, 0
+        self.macros, self.loops, self.size, self.n_blocks = [], 0, 0, 0
 
     def pick(self, *options):
         return self.r.choice(options)
@@ -57,21 +57,24 @@ class Program:
             return [self.value(depth + 1) for _ in range(self.r.randrange(4))]
         return {self.r.choice(NAMES): self.value(depth + 1) for _ in range(self.r.randrange(4))}
 
+    def many(self, n):
+        return range(0 if self.r.random() < 0.1 else self.r.randrange(1, n))
+
     def context(self):
         r = self.r
         return {
             "i": r.randrange(-5, 20), "f": self.pick(0.5, -2.25, 1e3, 3.0), "s": r.choice(STRINGS), "t": r.choice(STRINGS),
-            "l": [self.value(1) for _ in range(r.randrange(5))], "li": [r.randrange(-3, 9) for _ in range(r.randrange(6))],
-            "ls": [r.choice(STRINGS) for _ in range(r.randrange(5))], "d": {r.choice(NAMES): self.value(1) for _ in range(r.randrange(5))},
-            "ld": [{k: self.value(2) for k in r.sample(NAMES, r.randrange(1, 4))} for _ in range(r.randrange(4))],
+            "l": [self.value(1) for _ in self.many(5)], "li": [r.randrange(-3, 9) for _ in self.many(6)],
+            "ls": [r.choice(STRINGS) for _ in self.many(5)], "d": {r.choice(NAMES): self.value(1) for _ in self.many(6)},
+            "ld": [{k: self.value(2) for k in r.sample(NAMES, r.randrange(1, 4))} for _ in self.many(4)],
             "n": None, "b": r.random() < 0.5, "v": self.value(),
             "messages": [{"role": self.pick("system", "user", "assistant", "tool"), "content": r.choice(STRINGS)}
-                         for _ in range(r.randrange(5))],
+                         for _ in self.many(5)],
         }
 
     # --- expressions ---
     def expr(self, kind=None, depth=0):
-        if self.r.random() < 0.04:
+        if self.r.random() < 0.02:
             kind = None
         kind = kind or self.pick("int", "str", "list", "dict", "bool", "float", "any")
         if depth > 3:
@@ -80,11 +83,11 @@ class Program:
 
     def leaf(self, kind):
         return {
-            "int": lambda: self.pick("i", "0", "1", "2", "7", "-3", "li[0]", "loop.index" if self.loops else "i"),
+            "int": lambda: self.pick("i", "0", "1", "2", "7", "-3", "li|first|int", "loop.index" if self.loops else "i"),
             "float": lambda: self.pick("f", "1.5", "0.1", "2.0", "1e2"),
-            "str": lambda: self.pick("s", "t", "''", "'ab'", '"q\\n"', "'é'", "ls[0]", "m0", "messages[0].role", "' '"),
-            "list": lambda: self.pick("l", "li", "ls", "ld", "[]", "[1, 'a']", "messages", "(1, 2)"),
-            "dict": lambda: self.pick("d", "{}", "{'a': 1}", "ld[0]", "messages[0]", "{'b': i, 'a': s}"),
+            "str": lambda: self.pick("s", "t", "''", "'ab'", '"q\\n"', "'é'", "ls|first|string", "m0|string", "messages[-1].role|string", "' '"),
+            "list": lambda: self.pick("l", "li", "ls", "ld", "[]", "[1, 'a']", "messages", "[2, i]"),
+            "dict": lambda: self.pick("d", "{}", "{'a': 1}", "(ld|first or d)", "(messages|first or {})", "{'b': i, 'a': s}"),
             "bool": lambda: self.pick("b", "true", "false", "not b"),
             "any": lambda: self.pick("v", "n", "missing", "d.a", "d['key']", "l[0]", "l[-1]", "x0", "x1", "none", "ns.a", "v.a", "loop"),
         }[kind]()
@@ -224,10 +227,10 @@ class Program:
 
     def statement(self, depth=0):
         self.size += 1
-        if depth > 3 or self.size > 14:
+        if depth > 3 or self.size > 9:
             return self.output()
         kinds = ["output"] * 6 + ["set"] * 3 + ["if_"] * 2 + ["for_"] * 3 + ["macro", "call", "with_", "filter_", "set_block", "ns",
-                                                                           "jump", "raw", "generation", "print_"]
+                                                                           "jump", "raw", "generation", "print_", "block"]
         return getattr(self, self.r.choice(kinds))(depth + 1) if kinds else ""
 
     def output(self, _=0):
@@ -307,6 +310,13 @@ class Program:
         return self.tag("filter " + self.pick("upper", "trim", "replace('a', 'b')", "indent(2)", "e", "title")) + self.body(depth, 1) + self.tag(
             "endfilter")
 
+    def block(self, depth):
+        self.n_blocks += 1
+        name, loops, self.loops = f"b{self.n_blocks}", self.loops, 0
+        out = self.tag("block " + name + self.pick("", " scoped")) + self.body(depth, 1) + self.tag("endblock" + self.pick("", " " + name))
+        self.loops = loops
+        return out + self.pick("", "", "{{ self." + name + "() }}")
+
     def raw(self, _):
         return self.tag("raw") + self.pick("{{ x }}", " {% if %} ", "\n") + self.tag("endraw")
 
@@ -322,4 +332,4 @@ def programs(seed, n):
     for k in range(n):
         p = Program(f"{seed}/{k}")
         context = p.context()
-        yield f"random {seed}/{k}", p.body(0, p.r.randrange(1, 5)), context
+        yield f"random {seed}/{k}", p.body(0, p.r.randrange(1, 4)), context
