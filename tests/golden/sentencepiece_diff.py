@@ -10,7 +10,6 @@ runs of byte tokens that are not UTF-8, where the reference is `tokenizers`' Byt
 """
 import argparse
 import io
-import json
 import os
 import pathlib
 import random
@@ -129,8 +128,6 @@ def library_decode(model, pieces, ids):
 
     if not any(pieces[i].type == BYTE for i in ids):
         return model.decode(ids)
-    remove = model.serialized[1]
-    strip = "all" if remove else "one" if model.serialized[0] else ""
     for i in ids:
         piece = pieces[i]
         if piece.type == BYTE:
@@ -140,9 +137,9 @@ def library_decode(model, pieces, ids):
             continue
         text += flush() + piece.piece.replace("▁", " ")
     text += flush()
-    if strip == "all":
+    if model.strips == "all":
         return text.lstrip(" ")
-    return text[1:] if strip == "one" and text.startswith(" ") else text
+    return text[1:] if model.strips == "one" and text.startswith(" ") else text
 
 
 class Model:
@@ -152,18 +149,22 @@ class Model:
         self.proto.ParseFromString(data)
         self.pieces = self.proto.pieces
         spec = self.proto.normalizer_spec
-        self.serialized = (spec.add_dummy_prefix, spec.remove_extra_whitespaces)
+        self.strips = "all" if spec.remove_extra_whitespaces else "one" if spec.add_dummy_prefix else ""
 
     def decode(self, ids):
         return self.processor.decode(ids)
 
 
-def random_ids(model, rng, count):
-    """Without unknown ones, which transformers shows by their own text, and without symbols that
-    begin with two blanks, of which the library drops one at a time."""
-    plain = [
+def comparable(model):
+    """Ids whose texts are the library's: not unknown ones, which transformers shows by their own
+    text, and no symbols that begin with two blanks, of which the library drops one at a time."""
+    return [
         i for i, p in enumerate(model.pieces) if p.type != UNKNOWN and not (p.type == USER and p.piece.startswith("▁▁"))
     ]
+
+
+def random_ids(model, rng, count):
+    plain = comparable(model)
     byte_ids = [i for i, p in enumerate(model.pieces) if p.type == BYTE]
     out = [[rng.choice(plain) for _ in range(rng.randrange(10))] for _ in range(count)]
     if byte_ids:
@@ -177,8 +178,8 @@ def compare_model(tokcat, name, data, inputs, rng, folder):
     path.mkdir()
     (path / "tokenizer.model").write_bytes(data)
     want = model.processor.encode(inputs)
-    unk = model.processor.unk_id()
-    ids = [x for x in want[:: max(1, len(want) // 600)] if unk not in x] + random_ids(model, rng, 250)
+    plain = set(comparable(model))
+    ids = [x for x in want[:: max(1, len(want) // 600)] if plain.issuperset(x)] + random_ids(model, rng, 250)
     texts_want = [library_decode(model, model.pieces, x) for x in ids]
     questions = [("encode", "p", inputs, want)]
     questions += [("decode", "D", ids, texts_want), ("incremental decode", "S", ids, texts_want)]
