@@ -15,6 +15,7 @@ struct charsmap {
     size_t n_units, text_size;
     char *text;         /* the replacements, with a NUL behind the last */
     uint64_t begins[4]; /* bytes that keys begin with */
+    bool plain[256];    /* printable ASCII that is not a key */
     uint32_t units[];
 };
 
@@ -84,6 +85,13 @@ bool charsmap_begins(const struct charsmap *m, unsigned char byte)
     return m->begins[byte >> 6] >> (byte & 63) & 1;
 }
 
+size_t charsmap_ascii_prefix(const struct charsmap *m, const char *s, size_t len)
+{
+    size_t n = 0;
+    while (n < len && m->plain[(uint8_t)s[n]]) n++;
+    return n;
+}
+
 void charsmap_free(struct charsmap *m)
 {
     if (!m) return;
@@ -114,13 +122,14 @@ static enum status check_leaves(const struct charsmap *m, struct error *err)
     return STATUS_OK;
 }
 
-static void note_beginnings(struct charsmap *m)
+static void note_bytes(struct charsmap *m)
 {
     size_t root = step(m, 0, m->units[0]);
     for (size_t byte = 1; byte < 256; byte++) {
         size_t at = root ^ byte;
-        if (at < m->n_units && unit_label(m->units[at]) == byte)
-            m->begins[byte >> 6] |= UINT64_C(1) << (byte & 63);
+        bool begins = at < m->n_units && unit_label(m->units[at]) == byte;
+        if (begins) m->begins[byte >> 6] |= UINT64_C(1) << (byte & 63);
+        m->plain[byte] = byte >= 0x20 && byte < 0x7F && !(begins && m->units[at] & UNIT_LEAF);
     }
 }
 
@@ -156,7 +165,7 @@ enum status charsmap_parse(const void *bytes, size_t size, struct charsmap **out
         charsmap_free(m);
         return st;
     }
-    note_beginnings(m);
+    note_bytes(m);
     *out = m;
     return STATUS_OK;
 }

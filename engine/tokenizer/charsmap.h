@@ -38,5 +38,7 @@ size_t charsmap_shortest(const struct charsmap *m, const char *s, size_t len,
                          struct str *replacement);
 /* False: no key begins with this byte. */
 bool charsmap_begins(const struct charsmap *m, unsigned char byte);
+/* Size of the prefix of single ASCII characters none of which is a key. */
+size_t charsmap_ascii_prefix(const struct charsmap *m, const char *s, size_t len);
 
 #endif

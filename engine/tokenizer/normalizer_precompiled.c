@@ -90,13 +90,13 @@ enum status normalizer_run_precompiled(struct stage_io *io)
     size_t head = io->head_len < io->in.len ? io->head_len : io->in.len;
     struct run r = {io, io->stage->data, data, count_chars(data, data + head), 0};
     for (const char *p = data; p < end;) {
-        const char *next = p + 1;
-        /* Printable ASCII before ASCII is a cluster of its own. */
-        bool single =
-            (uint8_t)*p >= 0x20 && (uint8_t)*p < 0x7F && (next == end || (uint8_t)*next < 0x80);
-        if (!single) next = p + unicode_grapheme(p, (size_t)(end - p));
-        if (!single || r.head_chars > 0 || charsmap_begins(r.map, (unsigned char)*p))
-            take_cluster(&r, p, next);
+        /* Printable ASCII before ASCII is a cluster of its own; the last may have marks behind. */
+        size_t plain = r.head_chars == 0 ? charsmap_ascii_prefix(r.map, p, (size_t)(end - p)) : 0;
+        if (plain > 0 && p + plain < end && (uint8_t)p[plain] >= 0x80) plain--;
+        p += plain;
+        if (p == end) break;
+        const char *next = p + unicode_grapheme(p, (size_t)(end - p));
+        take_cluster(&r, p, next);
         p = next;
     }
     io->same = r.pending == data;

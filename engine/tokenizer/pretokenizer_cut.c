@@ -106,11 +106,23 @@ bool cut_by_flag(struct cutter *c, unsigned flag)
     return send_waiting(c);
 }
 
+/* One character is too short for memmem, which prepares its search each time. */
+static const char *find_literal(const char *s, const char *end, struct str literal)
+{
+    while ((size_t)(end - s) >= literal.len) {
+        s = memchr(s, literal.data[0], (size_t)(end - s) - literal.len + 1);
+        if (!s || memcmp(s, literal.data, literal.len) == 0) return s;
+        s++;
+    }
+    return NULL;
+}
+
 bool cut_by_literal(struct cutter *c, struct str literal)
 {
     struct str text = c->piece.text;
+    const char *end = text.data + text.len;
     for (size_t done = 0;;) {
-        const char *hit = memmem(text.data + done, text.len - done, literal.data, literal.len);
+        const char *hit = find_literal(text.data + done, end, literal);
         size_t at = hit ? (size_t)(hit - text.data) : text.len;
         if (done < at && !take(c, done, at, false)) return false;
         if (!hit) return send_waiting(c);

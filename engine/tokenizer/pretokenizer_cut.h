@@ -39,7 +39,7 @@ bool cut_send(struct cutter *c, size_t from, size_t to);
 bool cut_by_regex(struct cutter *c, const struct regex *pattern);
 /* At every character that has the flag (enum unicode_flag). */
 bool cut_by_flag(struct cutter *c, unsigned flag);
-/* At every occurrence of the text, which is not empty. */
+/* At every occurrence of the text, one character. */
 bool cut_by_literal(struct cutter *c, struct str literal);
 /* A string of one character. */
 enum status pretokenizer_parse_character(const cJSON *json, const char *key, char out[5],

@@ -131,8 +131,8 @@ bool pretokenizer_run_metaspace(struct encoder *e, int stage, struct piece piece
         const char *blank = memchr(text.data + at, ' ', stop - at);
         size_t until = blank ? (size_t)(blank - text.data) : stop;
         strbuf_add(out, text.data + at, until - at);
-        if (blank) strbuf_add(out, mark.data, mark.len);
-        at = until + (blank != NULL);
+        for (at = until; at < stop && text.data[at] == ' '; at++)
+            strbuf_add(out, mark.data, mark.len);
         if (at == head) head_out = out->len;
     }
     if (out->failed) return encoder_fail(e, STATUS_NO_MEMORY);
