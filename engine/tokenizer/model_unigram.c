@@ -132,9 +132,9 @@ static bool flush(struct lattice *l, size_t end)
 static bool reserve(struct lattice *l, size_t at)
 {
     size_t need = at - l->origin + l->u->sums_mask + 1;
-    if (need <= l->s->cap) return true;
+    if (need <= l->s->cap) return true; /* mostly */
     if (need > l->text.len - l->origin + 1) need = l->text.len - l->origin + 1;
-    if (need <= l->s->cap) return true;
+    if (l->s->links && need <= l->s->cap) return true;
     size_t cap = need + need / 2 + 64;
     struct link *links = realloc(l->s->links, cap * sizeof(*links));
     if (!links) return encoder_fail(l->e, STATUS_NO_MEMORY);
@@ -407,7 +407,7 @@ static enum status parse_pieces(struct str list, struct vocab *v, double **score
     size_t n = list_items(list, NULL);
     enum status st = vocab_init(v, n, n, err);
     if (st != STATUS_OK) return st;
-    struct str *items = malloc((n + 1) * sizeof(*items)), text = {0};
+    struct str *items = calloc(n + 1, sizeof(*items)), text = {0};
     struct strbuf buffer;
     strbuf_init(&buffer, 0);
     *scores = malloc((n + 1) * sizeof(**scores));

@@ -24,7 +24,8 @@ bool model_as_limit(const cJSON *item, size_t *out)
 static char opening(const cJSON *item)
 {
     struct str text = json_raw_text(item);
-    return text.len > 0 ? text.data[0] : '\0';
+    if (text.len == 0) return '\0';
+    return text.data[0];
 }
 
 /* Files of the first versions have no "type": Hugging Face's reader takes the first model that the
