@@ -125,7 +125,8 @@ static bool python_item(struct render *r, struct value obj, struct value key, st
     if (i < 0) i += len;
     if (i < 0 || i >= len) return true;
     if (obj.type == VALUE_STR) {
-        if (obj.str->n_chars != obj.str->len && !render_charge(r, (size_t)i)) return false;
+        if (obj.str->n_chars != obj.str->len && !render_charge(r, CHARGE_SLOW * (size_t)i))
+            return false;
         size_t at = text_offset(obj.str, (size_t)i);
         uint32_t cp;
         size_t n = text_next(obj.str->data + at, obj.str->len - at, &cp);
@@ -228,7 +229,7 @@ static bool slice_span(struct render *r, const struct value bounds[3], int64_t l
 static bool slice_str(struct render *r, const struct vstr *s, const struct span *p,
                       struct value *out)
 {
-    if (!render_charge(r, s->len)) return false;
+    if (!render_charge(r, s->n_chars == s->len ? s->len : CHARGE_SLOW * s->len)) return false;
     if (p->step == 1) {
         size_t from = text_offset(s, (size_t)p->start);
         struct vstr rest = {

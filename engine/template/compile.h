@@ -55,12 +55,13 @@ struct compiler {
     size_t len;
     struct token *toks;
     size_t n_toks, cap_toks, pos;
-    struct symbols *root; /* scope.c: the template's own variables */
-    bool in_block;        /* scope.c: inside a block's body */
-    int depth;            /* of the parser's recursion */
-    bool soft;            /* inside an if: unknown filters fail when they run */
-    size_t n_scoped;      /* scoped blocks so far: they make the loops around keep `loop` */
-    int n_loops;          /* around, in the same function: break and continue need one */
+    struct symbols *spare; /* scope.c: copies to use again, linked by their parents */
+    struct symbols *root;  /* scope.c: the template's own variables */
+    bool in_block;         /* scope.c: inside a block's body */
+    int depth;             /* of the parser's recursion */
+    bool soft;             /* inside an if: unknown filters fail when they run */
+    size_t n_scoped;       /* scoped blocks so far: they make the loops around keep `loop` */
+    int n_loops;           /* around, in the same function: break and continue need one */
     struct error *err;
     bool failed;
 };

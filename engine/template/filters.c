@@ -36,7 +36,7 @@ bool value_fold_case(struct render *r, struct value v, struct value *out)
     struct strbuf b;
     strbuf_init(&b, 0);
     text_case(&b, (struct str){v.str->data, v.str->len}, CASE_LOWER);
-    bool ok = render_charge(r, v.str->len) && value_take(r, &b, out);
+    bool ok = render_charge(r, CHARGE_SLOW * v.str->len) && value_take(r, &b, out);
     strbuf_free(&b);
     return ok;
 }

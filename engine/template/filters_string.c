@@ -13,7 +13,7 @@ static bool change_case(struct render *r, struct value v, enum text_case how, st
     struct strbuf b;
     strbuf_init(&b, LIMIT_TEMPLATE_OUTPUT);
     text_case(&b, (struct str){s->data, s->len}, how);
-    bool ok = render_charge(r, s->len) && value_take(r, &b, out);
+    bool ok = render_charge(r, CHARGE_SLOW * s->len) && value_take(r, &b, out);
     strbuf_free(&b);
     if (ok) out->str->markup = s->markup;
     return ok;
@@ -246,6 +246,7 @@ static bool filter_wordcount(struct render *r, struct value v, const struct args
 
 static bool quote_url(struct render *r, struct strbuf *b, struct value v, bool in_query)
 {
+    static const char hex[] = "0123456789ABCDEF";
     struct vstr *s;
     if (!value_to_str(r, v, &s)) return false;
     for (size_t i = 0; i < s->len; i++) {
@@ -256,9 +257,9 @@ static bool quote_url(struct render *r, struct strbuf *b, struct value v, bool i
         else if (c == ' ' && in_query)
             strbuf_add_char(b, '+');
         else
-            strbuf_addf(b, "%%%02X", c);
+            strbuf_add(b, (const char[]){'%', hex[c >> 4], hex[c & 15]}, 3);
     }
-    return render_charge(r, s->len);
+    return render_charge(r, CHARGE_SLOW * s->len);
 }
 
 static bool quote_pairs(struct render *r, struct strbuf *b, struct value v)

@@ -390,7 +390,7 @@ static bool add_directive(struct render *r, struct strbuf *b, struct str d, cons
     size_t n = strftime(text, sizeof(text), format, tm);
 #pragma GCC diagnostic pop
     strbuf_add(b, text, n);
-    return render_charge(r, n);
+    return render_charge(r, CHARGE_SLOW * n);
 }
 
 FUNCTION(global_strftime_now)

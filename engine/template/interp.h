@@ -47,6 +47,7 @@ bool render_fail_status(struct render *r, enum status code, const char *fmt, ...
 bool undef_fail(struct render *r, struct value v);
 void *render_alloc(struct render *r, size_t n, size_t item_size); /* NULL after render_fail */
 /* Work that is not one node: `bytes` touched by one operation. */
+#define CHARGE_SLOW 8 /* times the bytes: work that looks at each character by itself */
 bool render_charge(struct render *r, size_t bytes);
 /* For recursion over values: false after render_fail when too deep. */
 bool render_enter(struct render *r);

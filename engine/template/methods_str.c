@@ -16,7 +16,7 @@ static bool recase(struct render *r, const struct vstr *s, enum text_case how, s
     struct strbuf b;
     strbuf_init(&b, LIMIT_TEMPLATE_OUTPUT);
     text_case(&b, (struct str){s->data, s->len}, how);
-    bool ok = render_charge(r, s->len) && value_take(r, &b, out);
+    bool ok = render_charge(r, CHARGE_SLOW * s->len) && value_take(r, &b, out);
     strbuf_free(&b);
     if (ok) out->str->markup = s->markup;
     return ok;

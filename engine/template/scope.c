@@ -213,30 +213,48 @@ static bool collect_call(struct compiler *c, struct symbols *s, const struct cal
            (!call->dyn_kwargs || collect(c, s, call->dyn_kwargs));
 }
 
+/* Copies live while one `if` is analysed; their memory is used again, so that many ifs in a scope of
+ * many names cost no more than the largest. */
 static struct symbols *symbols_copy(struct compiler *c, const struct symbols *s)
 {
-    struct symbols *copy = symbols_new(c, s->parent, s->func);
+    struct symbols *copy = c->spare;
+    if (copy)
+        c->spare = copy->parent;
+    else
+        copy = symbols_new(c, NULL, s->func);
     if (!copy) return NULL;
-    copy->slots = s->slots;
-    copy->n = copy->cap = s->n;
-    copy->items = s->n ? arena_alloc_array(&c->scratch, s->n, sizeof(*s->items)) : NULL;
+    if (copy->cap < s->n) {
+        copy->cap = s->cap;
+        copy->items = arena_alloc_array(&c->scratch, s->cap, sizeof(*s->items));
+    }
     if (s->n && !copy->items) {
         no_memory(c);
         return NULL;
     }
+    copy->parent = s->parent;
+    copy->func = s->func;
+    copy->slots = s->slots;
+    copy->n = s->n;
     if (s->n) memcpy(copy->items, s->items, s->n * sizeof(*s->items));
     return copy;
 }
 
-/* A name that only some branch stores starts as the outer variable or the context's. */
+static void symbols_release(struct compiler *c, struct symbols *copy)
+{
+    copy->parent = c->spare;
+    c->spare = copy;
+}
+
+/* A name that only some branch stores starts as the outer variable or the context's.  The names of
+ * `before` come first, in the same order, in all of them. */
 static bool merge_branch(struct compiler *c, struct symbols *s, const struct symbols *branch,
                          const struct symbols *before)
 {
     for (size_t i = 0; i < branch->n; i++) {
         const struct symbol *from = &branch->items[i];
-        struct symbol *sym = symbols_add(c, s, from->name);
+        const struct symbol *old = i < before->n ? &before->items[i] : NULL;
+        struct symbol *sym = old ? &s->items[i] : symbols_add(c, s, from->name);
         if (!sym) return false;
-        struct symbol *old = symbols_find(before, from->name);
         bool newly_stored = from->stored && !(old && old->stored);
         bool stored = sym->stored || from->stored;
         *sym = *from;
@@ -253,16 +271,20 @@ static bool collect_if(struct compiler *c, struct symbols *s, const struct node 
     struct symbols *before = symbols_copy(c, s), *copies[3];
     if (!before) return false;
     for (size_t i = 0; i < 3; i++) {
-        copies[i] = symbols_copy(c, before);
+        copies[i] = branches[i]->n ? symbols_copy(c, before) : NULL;
+        if (!branches[i]->n) continue;
         if (!copies[i] || !collect_list(c, copies[i], branches[i])) return false;
     }
     for (size_t i = 0; i < 3; i++)
-        if (!merge_branch(c, s, copies[i], before)) return false;
+        if (!merge_branch(c, s, copies[i] ? copies[i] : before, before)) return false;
     /* A later branch that only reads the name must not undo what the merge decided. */
     for (size_t i = 0; i < s->n; i++) {
-        struct symbol *old = symbols_find(before, s->items[i].name);
-        if (s->items[i].stored && !(old && old->stored)) alias_or(s, &s->items[i], LOAD_RESOLVE);
+        bool was = i < before->n && before->items[i].stored;
+        if (s->items[i].stored && !was) alias_or(s, &s->items[i], LOAD_RESOLVE);
     }
+    symbols_release(c, before);
+    for (size_t i = 0; i < 3; i++)
+        if (copies[i]) symbols_release(c, copies[i]);
     return true;
 }
 

@@ -51,7 +51,15 @@ size_t text_offset(const struct vstr *s, size_t index)
     if (s->n_chars == s->len) return index;
     size_t at = 0;
     uint32_t cp;
-    while (index-- > 0 && at < s->len) at += text_next(s->data + at, s->len - at, &cp);
+    while (index > 0 && at < s->len) {
+        if (index >= BLOCK && s->len - at >= BLOCK && is_ascii_block(s->data + at)) {
+            at += BLOCK;
+            index -= BLOCK;
+            continue;
+        }
+        at += text_next(s->data + at, s->len - at, &cp);
+        index--;
+    }
     return at;
 }
 
@@ -203,11 +211,26 @@ static void add_folded(struct strbuf *b, uint32_t cp)
     for (utf8proc_ssize_t i = 0; i < n; i++) strbuf_add_utf8(b, (uint32_t)folded[i]);
 }
 
+/* The ASCII characters at the beginning, in pieces. */
+static size_t lower_ascii(struct strbuf *b, const char *s, size_t len)
+{
+    char piece[256];
+    size_t n = 0;
+    for (; n < len && n < sizeof(piece) && (unsigned char)s[n] < 0x80; n++)
+        piece[n] = (char)(s[n] >= 'A' && s[n] <= 'Z' ? s[n] + 32 : s[n]);
+    strbuf_add(b, piece, n);
+    return n;
+}
+
 void text_case(struct strbuf *b, struct str s, enum text_case how)
 {
     bool in_word = false; /* behind a cased character */
     for (size_t at = 0; at < s.len;) {
         uint32_t cp;
+        if (how == CASE_LOWER && (unsigned char)s.data[at] < 0x80) {
+            at += lower_ascii(b, s.data + at, s.len - at);
+            continue;
+        }
         size_t used = text_next(s.data + at, s.len - at, &cp);
         if (used == 1 && cp >= 128) { /* not UTF-8: pass it through */
             strbuf_add(b, s.data + at, 1);
