@@ -418,23 +418,6 @@ struct str json_raw_text(const cJSON *item)
     return cJSON_IsRaw(item) ? str_from(item->valuestring) : (struct str){"", 0};
 }
 
-bool json_unraw(cJSON *item)
-{
-    if (!cJSON_IsRaw(item)) return true;
-    cJSON *tree = cJSON_Parse(item->valuestring);
-    if (!tree) return false;
-    free(item->valuestring);
-    item->valuestring = tree->valuestring;
-    item->child = tree->child;
-    item->type = tree->type;
-    item->valueint = tree->valueint;
-    item->valuedouble = tree->valuedouble;
-    tree->child = NULL;
-    tree->valuestring = NULL;
-    cJSON_Delete(tree);
-    return true;
-}
-
 /* --- the door -------------------------------------------------------------------------------- */
 
 enum status json_parse(const char *text, size_t len, const struct json_limits *limits, cJSON **out,

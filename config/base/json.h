@@ -34,10 +34,8 @@ enum status json_parse_file(const char *path, const struct json_limits *limits, 
 const cJSON *json_get(const cJSON *object, const char *key);
 /* True and *out when `item` is a number with no fraction inside [min, max] and |v| <= 2^53. */
 bool json_as_i64(const cJSON *item, int64_t min, int64_t max, int64_t *out);
-/* The text of a raw part; empty for any other item.  json_unraw makes it an item like others; false:
- * out of memory. */
+/* The text of a raw part; empty for any other item. */
 struct str json_raw_text(const cJSON *item);
-bool json_unraw(cJSON *item);
 /* Appends compact JSON text: key order kept, non-ASCII as is, integers without exponent. */
 void json_print(struct strbuf *out, const cJSON *item);
 /* "a string", "an object", ...: for messages. */

@@ -90,6 +90,9 @@ static enum status explain(const struct encoder *e, struct error *err)
     case STATUS_INVALID:
         return error_set(err, e->status,
                          "the tokenizer's pattern takes too many steps on the text");
+    case STATUS_UNSUPPORTED:
+        return error_set(err, e->status,
+                         "the text has characters that this tokenizer has no token for");
     default:
         return error_set(err, e->status, "out of memory while tokenizing");
     }

@@ -355,9 +355,10 @@ static enum status prepare(struct tokenizer *t, struct error *err)
     bool affixes = b->prefix || b->suffix;
     b->takes_bytes = !affixes && pretokenizer_ends_in_bytes(&t->pretokenizer) && find_bytes(t);
     if (b->takes_bytes) pretokenizer_leave_bytes(&t->pretokenizer);
-    /* Neighbours that are unknown become one unk: a cut would part them. */
-    bool fallback = !b->takes_bytes && find_byte_tokens(t) && b->options.byte_fallback;
-    b->may_cut = !affixes && (b->takes_bytes || fallback || b->options.unk_id < 0);
+    /* Where a character may be unknown, a cut could part two that become one unk, or two that meet
+     * once it is dropped. */
+    bool all_known = b->takes_bytes || (find_byte_tokens(t) && b->options.byte_fallback);
+    b->may_cut = !affixes && all_known;
     b->words = b->takes_bytes ? &b->own_words : &t->vocab.words;
     enum status st = STATUS_OK;
     if (b->takes_bytes) st = word_map_init(&b->own_words, t->vocab.n_tokens, err);

@@ -40,6 +40,7 @@ enum status regex_compile_pcre2(const char *pattern, struct regex **out, struct 
     if (strlen(pattern) > REGEX_PATTERN_SIZE_MAX)
         return error_set(err, STATUS_UNSUPPORTED, "a pattern is longer than %d bytes",
                          REGEX_PATTERN_SIZE_MAX);
+    if (!pattern[0]) return error_set(err, STATUS_UNSUPPORTED, "an empty pattern");
     struct strbuf text;
     strbuf_init(&text, (size_t)64 * REGEX_PATTERN_SIZE_MAX);
     pcre2_compile_context *context = NULL;

@@ -1,3 +1,4 @@
+#include "config/base/check.h"
 #include "engine/tokenizer/regex.h"
 #include "engine/tokenizer/unicode.h"
 
@@ -16,8 +17,16 @@ struct group {
     int n_to_close; /* "(?i)" opens "(?i:" until the end of its group */
 };
 
+/* A class as far as it is read: [items], or one of the others ("|[^..]|(?:..)"), if the lookaheads
+ * of the operands before && hold. */
+struct class
+{
+    struct strbuf items, others, conditions;
+};
+
 struct translator {
     const char *p;
+    struct class *class; /* NULL outside a class */
     struct strbuf *out;
     struct error *err;
     size_t atom;
@@ -52,38 +61,32 @@ static void add_new_characters(struct strbuf *out, const char *categories)
 #define SPACE_ITEMS                                                                             \
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}" \
     "\\x{205f}\\x{3000}"
-#define NOT_SPACE_ITEMS                                                                     \
-    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-"  \
-    "\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}" \
-    "\\x{3001}-\\x{10ffff}"
-/* Oniguruma counts the Latin-1 superscripts and fractions among the word characters. */
-#define WORD_ITEMS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+#define WORD_IN_CLASS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+/* Outside a class Oniguruma counts Latin-1's superscripts and fractions among the word characters. */
+#define WORD_ITEMS WORD_IN_CLASS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 #define WORD_NEW   "L M Nd Nl Pc"
 
 struct set {
-    const char *items, *newer, *inverse; /* inverse: items of the complement, or NULL */
+    const char *items, *newer;
 };
-static const struct set set_space = {SPACE_ITEMS, "", NOT_SPACE_ITEMS};
-static const struct set set_word = {WORD_ITEMS, WORD_NEW, NULL};
-static const struct set set_digit = {"\\p{Nd}", "Nd", NULL};
-static const struct set set_hex = {"0-9a-fA-F", "", NULL};
+static const struct set set_space = {SPACE_ITEMS, ""};
+static const struct set set_word = {WORD_ITEMS, WORD_NEW};
+static const struct set set_word_in_class = {WORD_IN_CLASS, WORD_NEW};
+static const struct set set_digit = {"\\p{Nd}", "Nd"};
+static const struct set set_hex = {"0-9a-fA-F", ""};
 
-/* The set inside a class (in_class) or as a class of its own. */
-static enum status add_set(struct translator *t, const struct set *set, bool negated, bool in_class,
-                           struct str spelling)
+/* The set as items of the class that is being read, or as a class of its own.  PCRE2 knows no
+ * complement of several items inside a class, so that becomes an alternative to the class. */
+static void add_set(struct translator *t, const struct set *set, bool negated)
 {
-    if (!in_class) {
-        strbuf_add_str(t->out, negated ? "[^" : "[");
-        strbuf_add_str(t->out, set->items);
-        add_new_characters(t->out, set->newer);
-        strbuf_add_char(t->out, ']');
-        return STATUS_OK;
-    }
-    if (negated && !set->inverse)
-        return refuse(t, "the negation inside a class", spelling.data, spelling.len);
-    strbuf_add_str(t->out, negated ? set->inverse : set->items);
-    if (!negated) add_new_characters(t->out, set->newer);
-    return STATUS_OK;
+    struct strbuf *out = t->out;
+    if (t->class) out = negated ? &t->class->others : &t->class->items;
+    bool own_class = !t->class || negated;
+    if (t->class && negated) strbuf_add_char(out, '|');
+    if (own_class) strbuf_add_str(out, negated ? "[^" : "[");
+    strbuf_add_str(out, set->items);
+    add_new_characters(out, set->newer);
+    if (own_class) strbuf_add_char(out, ']');
 }
 
 /* Long names of general categories; the short ones stand for themselves. */
@@ -131,7 +134,7 @@ static const struct {
 };
 
 /* \p{..} or \P{..} at t->p (on the p). */
-static enum status property(struct translator *t, bool in_class)
+static enum status property(struct translator *t)
 {
     const char *from = t->p - 1; /* the backslash */
     bool negated = *t->p == 'P';
@@ -155,18 +158,18 @@ static enum status property(struct translator *t, bool in_class)
     snprintf(probe, sizeof(probe), "|%s|", name);
     if (n >= 1 && n <= 2 && strstr(short_categories, probe))
         snprintf(category, sizeof(category), "%c%.1s", toupper((unsigned char)name[0]), name + 1);
-    for (size_t i = 0; i < sizeof(category_names) / sizeof(category_names[0]); i++)
+    for (size_t i = 0; i < ARRAY_LEN(category_names); i++)
         if (!strcmp(category_names[i].name, name))
             snprintf(category, sizeof(category), "%s", category_names[i].category);
     if (category[0]) {
         snprintf(items, sizeof(items), "\\p{%s}", category);
-        struct set set = {items, category, NULL};
-        return add_set(t, &set, negated, in_class, spelling);
+        add_set(t, &(struct set){items, category}, negated);
+        return STATUS_OK;
     }
-    for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
         if (strcmp(scripts[i].name, name) != 0) continue;
-        struct set set = {scripts[i].items, "", NULL};
-        return add_set(t, &set, negated, in_class, spelling);
+        add_set(t, &(struct set){scripts[i].items, ""}, negated);
+        return STATUS_OK;
     }
     return refuse(t, "the property", spelling.data, spelling.len);
 }
@@ -190,97 +193,190 @@ static enum status code_point(struct translator *t)
         (!braces && from[0] == 'x' && cp > 0x7F))
         return refuse(t, "the escape", from - 1, 3);
     t->p += braces;
-    strbuf_addf(t->out, "\\x{%x}", cp);
+    strbuf_addf(t->class ? &t->class->items : t->out, "\\x{%x}", cp);
     return STATUS_OK;
 }
 
-static enum status escape(struct translator *t, bool in_class)
+/* \b and \B: between a word character and none. */
+static void word_boundary(struct strbuf *out, bool negated)
+{
+    static const char *const forms[2][4] = {{"(?:(?<=[", "])(?![", "])|(?<![", "])(?=["},
+                                            {"(?:(?<=[", "])(?=[", "])|(?<![", "])(?!["}};
+    for (int i = 0; i < 4; i++) {
+        strbuf_add_str(out, forms[negated][i]);
+        strbuf_add_str(out, WORD_ITEMS);
+        add_new_characters(out, WORD_NEW);
+    }
+    strbuf_add_str(out, "]))");
+}
+
+/* \s and its like; NULL: none of them. */
+static const struct set *set_of_letter(char c, bool in_class)
+{
+    if (c == '\0') return NULL;
+    if (strchr("sS", c)) return &set_space;
+    if (strchr("wW", c)) return in_class ? &set_word_in_class : &set_word;
+    if (strchr("dD", c)) return &set_digit;
+    return strchr("hH", c) ? &set_hex : NULL;
+}
+
+static enum status escape(struct translator *t)
 {
     static const struct {
         char c;
         const char *pcre; /* control characters */
     } controls[] = {{'n', "\\x{a}"}, {'r', "\\x{d}"}, {'t', "\\x{9}"}, {'f', "\\x{c}"},
                     {'v', "\\x{b}"}, {'a', "\\x{7}"}, {'e', "\\x{1b}"}};
+    struct strbuf *out = t->class ? &t->class->items : t->out;
     const char *from = t->p++; /* on the backslash */
     char c = *t->p;
-    struct str spelling = {from, 2};
-    for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(controls); i++) {
         if (controls[i].c != c) continue;
-        strbuf_add_str(t->out, controls[i].pcre);
+        strbuf_add_str(out, controls[i].pcre);
         t->p++;
         return STATUS_OK;
     }
-    if (c == 'p' || c == 'P') return property(t, in_class);
+    if (c == 'p' || c == 'P') return property(t);
     if (c == 'x' || c == 'u') return code_point(t);
-    const struct set *set = strchr("sS", c)   ? &set_space
-                            : strchr("wW", c) ? &set_word
-                            : strchr("dD", c) ? &set_digit
-                            : strchr("hH", c) ? &set_hex
-                                              : NULL;
     if (c == '\0') return refuse(t, "the trailing", "\\", 1);
+    const struct set *set = set_of_letter(c, t->class != NULL);
     t->p++;
-    if (set) return add_set(t, set, isupper((unsigned char)c), in_class, spelling);
-    if (!in_class && (c == 'A' || c == 'z' || c == 'Z')) {
-        strbuf_add(t->out, from, 2);
+    if (set) {
+        add_set(t, set, isupper((unsigned char)c));
         return STATUS_OK;
     }
-    if (!in_class && (c == 'b' || c == 'B')) {
-        struct strbuf *o = t->out;
-        const char *forms[2][4] = {{"(?:(?<=[", "])(?![", "])|(?<![", "])(?=["},
-                                   {"(?:(?<=[", "])(?=[", "])|(?<![", "])(?!["}};
-        const char **form = forms[c == 'B'];
-        for (int i = 0; i < 4; i++) {
-            strbuf_add_str(o, form[i]);
-            strbuf_add_str(o, WORD_ITEMS);
-            add_new_characters(o, WORD_NEW);
-        }
-        strbuf_add_str(o, "]))");
+    if (!t->class && (c == 'A' || c == 'z' || c == 'Z')) {
+        strbuf_add(out, from, 2);
+        return STATUS_OK;
+    }
+    if (!t->class && (c == 'b' || c == 'B')) {
+        word_boundary(out, c == 'B');
         return STATUS_OK;
     }
     if (isalnum((unsigned char)c)) return refuse(t, "the escape", from, 2);
-    if ((unsigned char)c < 0x80) strbuf_add_char(t->out, '\\');
-    strbuf_add_char(t->out, c);
-    while (((unsigned char)*t->p & 0xC0) == 0x80) strbuf_add_char(t->out, *t->p++);
+    if ((unsigned char)c < 0x80) strbuf_add_char(out, '\\');
+    strbuf_add_char(out, c);
+    while (((unsigned char)*t->p & 0xC0) == 0x80) strbuf_add_char(out, *t->p++);
     return STATUS_OK;
 }
 
 /* --- classes -------------------------------------------------------------------------------- */
 
-/* A class with the classes inside it, which only add to it. */
-static enum status char_class(struct translator *t)
+#define CLASS_DEPTH_MAX 16
+
+static void class_free(struct class *c)
 {
+    strbuf_free(&c->items);
+    strbuf_free(&c->others);
+    strbuf_free(&c->conditions);
+}
+
+/* What matches one character of the items and the others, and empties them. */
+static void class_operand(struct class *c, bool negated, struct strbuf *out)
+{
+    struct str others = {c->others.data, c->others.len};
+    if (others.len == 0) {
+        strbuf_add_str(out, negated ? "[^" : "[");
+        strbuf_add(out, c->items.data, c->items.len);
+        strbuf_add_char(out, ']');
+    } else {
+        strbuf_add_str(out, negated ? "(?:(?!" : "(?:");
+        if (c->items.len > 0) strbuf_addf(out, "[%s]", c->items.data);
+        size_t skip = c->items.len == 0; /* the first bar */
+        strbuf_add(out, others.data + skip, others.len - skip);
+        strbuf_add_str(out, negated ? ")(?s:.))" : ")");
+    }
+    strbuf_clear(&c->items);
+    strbuf_clear(&c->others);
+}
+
+/* A '-' that stands for itself: beside what is no single character. */
+static bool is_plain_dash(const char *p, bool after_character)
+{
+    if (!after_character || p[1] == ']' || p[1] == '[' || !strncmp(p + 1, "&&", 2)) return true;
+    return p[1] == '\\' && p[2] && strchr("sSwWdDhHpP", p[2]);
+}
+
+static enum status char_class(struct translator *t, int depth);
+
+/* One member of the class. */
+static enum status class_member(struct translator *t, int depth, bool *after_character)
+{
+    struct class *c = t->class;
     const char *from = t->p;
-    int depth = 0;
-    bool first = false; /* a "]" right after the opening is a member */
-    do {
-        char c = *t->p;
-        enum status st = STATUS_OK;
-        if (c == '\0') return refuse(t, "the unclosed class", from, strnlen(from, 40));
-        if (c == '[') {
-            if (t->p[1] == ':') return refuse(t, "the POSIX class", t->p, strnlen(t->p, 10));
-            bool negated = t->p[1] == '^';
-            if (depth > 0 && negated) return refuse(t, "the nested class", t->p, strnlen(t->p, 20));
-            if (depth == 0) strbuf_add_str(t->out, negated ? "[^" : "[");
-            t->p += negated ? 2 : 1;
-            depth++;
-            first = true;
-            continue;
-        }
-        if (c == '&' && t->p[1] == '&') return refuse(t, "the class intersection", t->p, 2);
-        if (c == ']' && !first) {
-            if (--depth == 0) strbuf_add_char(t->out, ']');
-            t->p++;
-        } else if (c == '\\') {
-            st = escape(t, true);
-        } else {
-            if (c == ']') strbuf_add_char(t->out, '\\');
-            strbuf_add_char(t->out, c);
-            t->p++;
-        }
-        if (st != STATUS_OK) return st;
-        first = false;
-    } while (depth > 0);
+    bool after = *after_character;
+    *after_character = false;
+    if (*from == '[' && from[1] == ':')
+        return refuse(t, "the POSIX class", from, strnlen(from, 10));
+    if (*from == '[') return char_class(t, depth + 1);
+    if (*from == '\\') {
+        *after_character = !(from[1] && strchr("sSwWdDhHpP", from[1]));
+        return escape(t);
+    }
+    *after_character = true;
+    if (*from == ']' || *from == '[' || (*from == '-' && is_plain_dash(from, after))) {
+        strbuf_add_char(&c->items, '\\');
+        *after_character = *from != '-';
+    }
+    strbuf_add_char(&c->items, *t->p++);
     return STATUS_OK;
+}
+
+/* What the finished class adds to the one around it, or to the output. */
+static void class_end(struct translator *t, struct class *c, struct class *outer, bool negated)
+{
+    bool plain = c->conditions.len == 0 && c->others.len == 0;
+    if (outer && plain && !negated) { /* a union */
+        strbuf_add(&outer->items, c->items.data, c->items.len);
+        return;
+    }
+    struct strbuf *out = outer ? &outer->others : t->out;
+    if (outer) strbuf_add_char(out, '|');
+    if (c->conditions.len == 0) {
+        class_operand(c, negated, out);
+        return;
+    }
+    strbuf_add_str(out, negated ? "(?:(?!" : "(?:");
+    strbuf_add(out, c->conditions.data, c->conditions.len);
+    class_operand(c, false, out);
+    strbuf_add_str(out, negated ? ")(?s:.))" : ")");
+}
+
+/* The class at t->p, with classes inside it (unions) and && between its operands. */
+static enum status char_class(struct translator *t, int depth)
+{
+    const char *from = t->p++;
+    struct class *outer = t->class, c = {.items = {0}};
+    bool negated = *t->p == '^', first = true, after_character = false;
+    enum status st = STATUS_OK;
+    if (depth == CLASS_DEPTH_MAX) return refuse(t, "the nesting", from, 1);
+    t->p += negated;
+    t->class = &c;
+    for (; st == STATUS_OK && (*t->p != ']' || first); first = false) {
+        bool empty = c.items.len == 0 && c.others.len == 0;
+        if (*t->p == '\0') {
+            st = refuse(t, "the unclosed class", from, strnlen(from, 40));
+        } else if (!strncmp(t->p, "&&", 2)) {
+            if (empty) st = refuse(t, "the empty side of", t->p, 2);
+            strbuf_add_str(&c.conditions, "(?=");
+            class_operand(&c, false, &c.conditions);
+            strbuf_add_char(&c.conditions, ')');
+            t->p += 2;
+            after_character = false;
+        } else {
+            st = class_member(t, depth, &after_character);
+        }
+    }
+    if (st == STATUS_OK && c.items.len == 0 && c.others.len == 0)
+        st = refuse(t, "the empty class", from, strnlen(from, 20));
+    t->class = outer;
+    if (st == STATUS_OK) {
+        t->p++;
+        class_end(t, &c, outer, negated);
+    }
+    if (c.items.failed || c.others.failed || c.conditions.failed) t->out->failed = true;
+    class_free(&c);
+    return st;
 }
 
 /* --- quantifiers and groups ------------------------------------------------------------------ */
@@ -403,8 +499,8 @@ static enum status one_item(struct translator *t)
     }
     t->atom = c == '|' ? NO_ATOM : t->out->len;
     t->quantified = false;
-    if (c == '[') return char_class(t);
-    if (c == '\\') return escape(t, false);
+    if (c == '[') return char_class(t, 0);
+    if (c == '\\') return escape(t);
     do strbuf_add_char(t->out, *t->p++); /* a whole character is one atom */
     while (((unsigned char)*t->p & 0xC0) == 0x80);
     return STATUS_OK;

@@ -67,13 +67,18 @@ static void compare_raw(const char *text, size_t len, const cJSON *whole)
     struct error err;
     cJSON *tree = NULL;
     CHECK(json_parse(text, len, &limits, &tree, &err) == STATUS_OK);
-    cJSON *object, *item;
-    cJSON_ArrayForEach(object, tree)
-    {
+    for (cJSON *object = tree->child; object; object = object->next) {
         if (!cJSON_IsObject(object)) continue;
-        cJSON_ArrayForEach(item, object) CHECK(json_unraw(item));
+        for (cJSON *item = object->child; item; item = item->next) {
+            if (!cJSON_IsRaw(item)) continue;
+            struct str raw = json_raw_text(item);
+            cJSON *part = NULL;
+            CHECK(json_parse(raw.data, raw.len, NULL, &part, &err) == STATUS_OK);
+            CHECK(cJSON_Compare(part, json_get(json_get(whole, object->string), item->string), 1));
+            cJSON_Delete(part);
+            item->type = cJSON_Null;
+        }
     }
-    CHECK(cJSON_Compare(tree, whole, 1));
     cJSON_Delete(tree);
 }
 

@@ -712,6 +712,16 @@ static void test_patterns(void **state)
         {"[^\\S\\n]+", "a \n\t", " |\t"},
         {"\\bab\\b", "ab cab abc ab", "ab|ab"},
         {"x{,2}y", "xxxy", "xxy"},
+        {"[\\p{L}&&[^\\p{Han}]]+",
+         "ab\xE4\xB8\xAD"
+         "c",
+         "ab|c"},
+        {"[^a-c&&b-z]+", "abcdz1", "a|dz1"}, /* all but b and c */
+        {"[x[^a-y]]+", "axzy", "xz"},
+        {"[\\W_]+", "a_-b", "_-"},
+        {"[^\\w\\s]+", "#\xC2\xB2", "#\xC2\xB2"}, /* in a class U+00B2 is no \w, outside it is */
+        {"\\w", "\xC2\xB2", "\xC2\xB2"},
+        {"[\\w-]+", "a-b+c", "a-b|c"},
         {"\\p{L}+", "\xF0\x9E\x80\xB0", "\xF0\x9E\x80\xB0"}, /* U+1E030, of Unicode 15 */
     };
     struct regex_scratch scratch = {0};
@@ -734,9 +744,9 @@ static void test_patterns(void **state)
         strbuf_free(&got);
         regex_free(r);
     }
-    static const char *const refused[] = {"(a)\\1",  "[a&&b]", "[[:alpha:]]", "\\p{Foo}", "a**+)",
-                                          "(?<n>a)", "\\K",    "[a",          "\\",       "*a",
-                                          "[\\W]",   "\\R",    "(?x: a)"};
+    static const char *const refused[] = {"(a)\\1", "[a&&]",   "[[:alpha:]]", "\\p{Foo}", "a**+)",
+                                          "",       "(?<n>a)", "\\K",         "[a",       "\\",
+                                          "*a",     "[]",      "\\R",         "(?x: a)"};
     for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
         struct regex *r = NULL;
         struct error err = {0};
