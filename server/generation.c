@@ -5,7 +5,6 @@
 #include "config/base/hash.h"
 #include "config/base/log.h"
 #include "server/api_prompt.h"
-#include "server/text_job.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -423,7 +422,6 @@ static void work_run(uv_work_t *w)
 {
     struct generation *g = w->data;
 
-    pool_thread_begin();
     prepare(g);
     free_body(g);
 }

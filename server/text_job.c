@@ -5,25 +5,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* --- the pool -------------------------------------------------------------------------------- */
 
-enum {
-    POOL_NICE = 5,
-    POOL_MAX = 16, /* beyond that, memory bandwidth and not cores is what is short */
-};
-
-void pool_thread_begin(void)
-{
-    static _Thread_local bool lowered;
-
-    if (lowered) return;
-    lowered = true;
-    /* Linux keeps a priority for each thread.  Lowering it needs no right, so it cannot fail. */
-    setpriority(PRIO_PROCESS, (id_t)gettid(), POOL_NICE);
-}
+enum { POOL_MAX = 16 }; /* beyond that, memory bandwidth and not cores is what is short */
 
 /* Half of the processors, so that a storm of long prompts leaves the rest alone; two at least, so
  * that a very long prompt does not hold up the others. */
@@ -93,7 +79,6 @@ static void work_run(uv_work_t *w)
 {
     struct text_job *j = w->data;
 
-    pool_thread_begin();
     run(j);
     free(j->body);
     j->body = NULL;

@@ -8,9 +8,9 @@
  * renders, tokenises and writes the answer, and frees what that took; the loop hands the answer to
  * the socket as it is.  The client may leave meanwhile.
  *
- * Pool threads run at a somewhat lower priority: where the engine's CPU threads need every core, they
- * get most of it; on a core that is free it makes no difference.  Not at the lowest, because a
- * thread that waits for a processor may hold a lock of the allocator that the loop needs. */
+ * The pool's threads have the priority of the others: a thread that waits for a processor may hold a
+ * lock of the allocator or of the address space that the loop needs, and at a lower priority it
+ * would wait long (measured in docs/speed.md).  What bounds them is their number. */
 
 #include "server/app.h"
 
@@ -25,8 +25,6 @@ typedef enum status text_fn(const struct text_request *r, struct strbuf *answer,
 /* Answers the exchange now or later. */
 void text_job_start(struct app *a, struct http_exchange *x, text_fn *fn);
 
-/* First thing in every function that the uv pool runs. */
-void pool_thread_begin(void);
 /* Before the uv pool's first use: as many threads as suit this machine, unless UV_THREADPOOL_SIZE
  * says otherwise. */
 void pool_configure(void);
