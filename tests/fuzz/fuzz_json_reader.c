@@ -76,7 +76,7 @@ static void compare_raw(const char *text, size_t len, const cJSON *whole)
             CHECK(json_parse(raw.data, raw.len, NULL, &part, &err) == STATUS_OK);
             CHECK(cJSON_Compare(part, json_get(json_get(whole, object->string), item->string), 1));
             cJSON_Delete(part);
-            item->type = cJSON_Null;
+            item->type = cJSON_NULL;
         }
     }
     cJSON_Delete(tree);
