@@ -126,12 +126,12 @@ def everything_map():
     """A charsmap that replaces every cluster of up to 5 bytes, or else every character, by `|`.
 
     All bytes but the line feed are keys; the lookup takes a whole cluster for its first byte."""
-    units = [0] * 513
+    units = [0] * 512
     units[0] = 256 << 10
     for byte in set(range(1, 256)) - {10}:
-        units[256 ^ byte] = byte | 1 << 8 | ((256 ^ byte ^ 512) << 10)
-    units[512] = 1 << 31
-    trie = struct.pack("<513I", *units)
+        units[256 ^ byte] = byte | 1 << 8 | ((256 ^ byte ^ 1) << 10)
+    units[1] = 1 << 31
+    trie = struct.pack("<512I", *units)
     return struct.pack("<I", len(trie)) + trie + b"|\0"
 
 
