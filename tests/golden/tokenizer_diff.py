@@ -28,8 +28,18 @@ os.environ.setdefault("RAYON_NUM_THREADS", "1")
 
 import numpy as np
 
-from tokdiff import compare, components, families, reference, regexfuzz, texts
+from tokdiff import compare, components, families, reference, regexfuzz, scaling, texts
 
+# What inferd refuses on purpose, by words of its message: no published tokenizer has it, and these
+# tests must not miss that it is refused.
+REFUSED_BY_DESIGN = (
+    "text is sent as it arrives",
+    "only once is supported",
+    "a template takes one or two",
+    "which is no token's",
+    "a string pattern must have",
+    "an empty pattern after CTC",
+)
 # Half of the random strings go to the tokenizers of real models, the rest to all others.
 SHARE_OF_REAL = 0.52
 real_texts = []  # in the workers: filled before they fork
@@ -87,7 +97,8 @@ def run_job(job, tokcat, seed):
         sizes = dict(n_decodes=12000, n_random_ids=4000) if job.real else {}
         return "ok", compare.Comparison(tokcat, job.path, inputs, seed, **sizes).run(), hashes
     except compare.Refused as refused:
-        return "refused", str(refused), hashes
+        designed = any(words in str(refused) for words in REFUSED_BY_DESIGN)
+        return "by design" if designed else "refused", str(refused), hashes[:0]
     except reference.ReferenceFailed as problem:
         return "no reference", str(problem), hashes[:0]
     except compare.Mismatch as mismatch:
@@ -97,8 +108,8 @@ def run_job(job, tokcat, seed):
 
 def run_all(jobs, args):
     """Prints a line per tokenizer; returns how often each outcome came and the strings' hashes."""
-    counts = dict.fromkeys(("ok", "mismatch", "refused", "no reference"), 0)
-    words = {"ok": "ok", "mismatch": "MISMATCH", "refused": "NOT YET" if args.allow_unsupported else "REFUSED", "no reference": "no reference"}
+    counts = dict.fromkeys(("ok", "mismatch", "refused", "by design", "no reference"), 0)
+    words = {"ok": "ok", "mismatch": "MISMATCH", "refused": "NOT YET" if args.allow_unsupported else "REFUSED", "by design": "refused by design", "no reference": "no reference"}
     hashes = []
     jobs = sorted(jobs, key=lambda j: -j.n_strings)
     context = multiprocessing.get_context("fork")
@@ -110,6 +121,28 @@ def run_all(jobs, args):
             hashes.append(strings)
             print(f"{words[outcome]} {waiting[done].name}: {line}", flush=True)
     return counts, hashes
+
+
+def scaling_check(args):
+    """Prints the texts whose cost per byte grows with their length; returns 1 if there are any."""
+    program = pathlib.Path(args.tokcat).parents[1] / "bench/bench_tok_speed"
+    wanted = ("family/llama3", "family/gpt2", "family/llama-1", "family/gemma", "family/t5", "family/xlm-r", "family/bert-uncased", "family/clip", "family/deepseek-v3", "family/kimi")
+    bench, slow = scaling.Bench(str(program)), []
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = pathlib.Path(folder)
+        made = [(n, tree) for n, tree in families.all_cases() if n in wanted]
+        for i, (name, tree) in enumerate(made):
+            job = written(scratch, i, name, tree)
+            try:
+                slow += scaling.quick(bench, [(name, job.path)], scratch)
+            except RuntimeError as problem:
+                if not args.allow_unsupported:
+                    slow.append((name, str(problem), 0))
+    bench.close()
+    for name, shape, growth in slow:
+        print(f"MISMATCH scaling: {name}, {shape}" + (f": 1 MB costs {growth:.1f} times as much per byte as 30 kB" if growth else ""))
+    print(f"{'MISMATCH' if slow else 'ok'} scaling: {len(made)} tokenizers, {len(scaling.SHAPES)} texts")
+    return int(bool(slow))
 
 
 def main():
@@ -139,11 +172,13 @@ def main():
         counts, hashes = run_all(jobs, args)
     distinct = len(np.unique(np.concatenate(hashes))) if hashes else 0
     print(f"{distinct} distinct random strings, {len(real_texts)} real texts, {time.monotonic() - start:.0f} s")
-    failed = counts["mismatch"] + (0 if args.allow_unsupported else counts["refused"])
-    if not args.only or args.only in "regex":
-        failed += regexfuzz.run(args, be_quiet)
-    print(f"not supported by inferd: {counts['refused']}; not loaded by the reference: {counts['no reference']}")
-    print(f"{counts['ok']} passed, {failed} failed")
+    failed, passed = counts["mismatch"] + (0 if args.allow_unsupported else counts["refused"]), counts["ok"]
+    for name, check in (("regex", lambda: regexfuzz.run(args, be_quiet)), ("scaling", lambda: scaling_check(args))):
+        if not args.only or args.only == name:
+            bad = check()
+            failed, passed = failed + bad, passed + (not bad)
+    print(f"not supported by inferd: {counts['refused']}, refused by design: {counts['by design']}; not loaded by the reference: {counts['no reference']}")
+    print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 
 

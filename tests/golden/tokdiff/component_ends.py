@@ -3,16 +3,18 @@ from . import parts, trained
 from .component_steps import plain
 from .parts import byte_level, decoders, literal, metaspace, norm, pre, processors, regex, replace, strip, template, tokenizer
 
-CLS, SEP = ["[CLS]", 4000], ["[SEP]", 4001]
 SPECIALS = [(t, dict(special=True)) for t in ("[CLS]", "[SEP]", "<s>", "</s>", "[X]")]
 
 
-def post_list():
-    one = {"<s>": [4002], "</s>": [4003]}
+def post_list(base=4000):
+    """`base`: the first of five ids that exist."""
+    cls, sep, bos_id, eos_id, other = (base + i for i in range(5))
+    first, last = ["[CLS]", cls], ["[SEP]", sep]
+    one = {"<s>": [bos_id], "</s>": [eos_id]}
     yield "template", template("<s> $A </s>", **one)
     yield "template-only-text", template("$A", **one)
-    yield "template-many", template("<s> <s> $A </s> [X] </s>", **one, **{"[X]": [4004]})
-    yield "template-multi-id", template("[X] $A [X]", **{"[X]": [4004, 17, 4000]})
+    yield "template-many", template("<s> <s> $A </s> [X] </s>", **one, **{"[X]": [other]})
+    yield "template-multi-id", template("[X] $A [X]", **{"[X]": [other, 17, cls]})
     yield "template-type-ids", template("<s>:3 $A:2 </s>:1", **one)
     yield "template-twice", template("<s> $A </s> $A", **one)
     yield "template-no-text", template("<s> </s>", **one)
@@ -20,17 +22,17 @@ def post_list():
     yield "template-empty", template("", **one)
     yield "byte-level", byte_level(True, True)
     yield "byte-level-no-trim", byte_level(False, False, False)
-    yield "bert", {"type": "BertProcessing", "sep": SEP, "cls": CLS}
+    yield "bert", {"type": "BertProcessing", "sep": last, "cls": first}
     for trim in (True, False):
-        yield f"roberta-{trim:d}", {"type": "RobertaProcessing", "sep": SEP, "cls": CLS, "trim_offsets": trim, "add_prefix_space": not trim}
+        yield f"roberta-{trim:d}", {"type": "RobertaProcessing", "sep": last, "cls": first, "trim_offsets": trim, "add_prefix_space": not trim}
     bos, eos = template("<s> $A", **one), template("$A </s>", **one)
     yield "sequence-empty", processors()
     yield "sequence-bytes-template", processors(byte_level(), template("<s> $A </s>", **one))
     yield "sequence-two-templates", processors(bos, eos)
     yield "sequence-nested", processors(byte_level(), processors(eos, processors(bos)))
-    yield "sequence-bert-template", processors({"type": "BertProcessing", "sep": SEP, "cls": CLS}, bos)
-    yield "sequence-roberta-twice", processors(*[{"type": "RobertaProcessing", "sep": SEP, "cls": CLS, "trim_offsets": True, "add_prefix_space": True}] * 2)
-    yield "sequence-three", processors(bos, byte_level(), eos, template("[X] $A [X]", **{"[X]": [4004, 5]}))
+    yield "sequence-bert-template", processors({"type": "BertProcessing", "sep": last, "cls": first}, bos)
+    yield "sequence-roberta-twice", processors(*[{"type": "RobertaProcessing", "sep": last, "cls": first, "trim_offsets": True, "add_prefix_space": True}] * 2)
+    yield "sequence-three", processors(bos, byte_level(), eos, template("[X] $A [X]", **{"[X]": [other, 5]}))
 
 
 def posts():

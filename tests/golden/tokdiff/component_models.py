@@ -32,6 +32,7 @@ def byte_models():
     words = {t: i for i, t in enumerate(words)}
     yield "bpe/ignore-merges-unreachable", made({"ignore_merges": True, "vocab": words})
     yield "bpe/unreachable", made({"vocab": words})
+    yield "bpe/unk-among-added-tokens", made({"unk_token": "<|endoftext|>"}, tokens=[("<|endoftext|>", dict(special=True))])
     yield "bpe/dropout-zero", made({"dropout": 0.0})
     holes = {t: i * 2 + (i > 100) * 7 for i, t in enumerate(base["vocab"])}
     yield "bpe/holes", made({"vocab": holes}, flagged=False)

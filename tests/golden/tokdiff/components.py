@@ -21,7 +21,7 @@ def compositions(seed, n):
     rng = random.Random(f"compositions {seed}")
     normalizers = list(component_steps.normalizer_list())
     pretokenizers = list(component_steps.pretokenizer_list()) + list(component_steps.pretokenizer_sequences())
-    posts = list(component_ends.post_list())
+    posts = list(component_ends.post_list(base=100))
     ends = [d for d in (*component_ends.decoder_list(), *component_ends.decoder_sequences()) if d[1]]
     models = component_models.by_model()
     for i in range(n):
