@@ -82,7 +82,8 @@ static enum status measure_render(const struct template *t, const struct chat_te
     enum status st = STATUS_OK;
     cJSON *context = cJSON_Duplicate(all->special_tokens, true);
     cJSON_AddItemReferenceToObject(context, "messages", (cJSON *)in->messages);
-    cJSON_AddItemReferenceToObject(context, "functions", (cJSON *)in->tools);
+    cJSON_AddStringToObject(context, "functions", tools_text);
+    cJSON_AddStringToObject(context, "datetime", "now");
     cJSON_AddItemReferenceToObject(context, "tools", (cJSON *)in->tools);
     if (!in->tools) cJSON_AddNullToObject(context, "tools");
     cJSON_AddNullToObject(context, "documents");
@@ -124,7 +125,8 @@ static enum status measure_both(const struct template *t, const struct chat_temp
                                 const cJSON *messages, struct figures *f, struct error *err)
 {
     cJSON *tools = cJSON_Parse(tools_text), *kwargs = cJSON_CreateObject();
-    cJSON_AddItemReferenceToObject(kwargs, "functions", tools);
+    cJSON_AddStringToObject(kwargs, "functions", tools_text);
+    cJSON_AddStringToObject(kwargs, "datetime", "now");
     struct chat_input in = {.messages = messages, .add_generation_prompt = true};
     enum status st = measure_render(t, all, &in, f, err);
     if (st != STATUS_OK) {

@@ -34,7 +34,7 @@ def jinja_us(env, path, with_tools, rounds=101):
     context = {"messages": messages, "tools": None, "documents": None, "add_generation_prompt": True,
                "bos_token": "<s>", "eos_token": "</s>"}
     if with_tools:
-        context.update(tools=TOOLS, functions=TOOLS)
+        context.update(tools=TOOLS, functions=json.dumps(TOOLS), datetime="now")
     times = []
     for _ in range(rounds):
         start = time.perf_counter()

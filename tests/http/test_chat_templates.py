@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from harness import ROOT, SHARED, SLOW, Server
+from harness import ROOT, SHARED, SLOW, STORIES, Server
 
 sys.path.insert(0, str(ROOT / "tests/golden"))
 import template_cases as cases  # noqa: E402
@@ -69,3 +69,71 @@ def test_broken_template_is_refused_at_start(tmp_path):
     assert s.process.wait(20 * SLOW) != 0
     s.stop()  # the log is whole
     assert "line 2, column" in s.log and "endfor" in s.log, s.log
+
+
+def model_with(folder, **files):
+    """The stories model with other files beside it; "/" in a name is written "__"."""
+    for path in STORIES.iterdir():
+        (folder / path.name).symlink_to(path)
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_jinja", ".jinja")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def prompt_of(server, messages, **more):
+    status, answer = server.post("/tokenize", {"messages": messages, "add_generation_prompt": False, **more})
+    assert status == 200, answer
+    return server.post("/detokenize", {"tokens": answer["tokens"]})[1]["prompt"]
+
+
+def test_templates_beside_the_model(tmp_path):
+    model = model_with(tmp_path, chat_template_jinja="{% for m in messages %}D {{ m.content }}{% endfor %}",
+                       additional_chat_templates__tool_use_jinja="{{ messages|length }}")
+    with Server(model=model) as s:
+        assert prompt_of(s, [{"role": "user", "content": "one"}]).strip() == "D one"
+
+
+def test_broken_named_template_is_refused_at_start(tmp_path):
+    model = model_with(tmp_path, chat_template_jinja="D", additional_chat_templates__rag_jinja="\n{{ 1 + }}")
+    s = Server(model=model, wait=False)
+    assert s.process.wait(20 * SLOW) != 0
+    s.stop()
+    assert "additional_chat_templates/rag.jinja" in s.log and "line 2, column 8" in s.log, s.log
+
+
+PARTS = [{"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]},
+         {"role": "assistant", "content": "three"}]
+
+
+@pytest.mark.parametrize("option, text, want", [
+    ("auto", "{% for m in messages %}{{ m.content }};{% endfor %}", "one\ntwo;three;"),
+    ("auto", "{% for m in messages %}{% for p in m.content %}{{ p.text }},{% endfor %}{% endfor %}", "one,two,three,"),
+    ("auto", "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}"
+             "{{ p.text }},{% endfor %}{% endif %}{% endfor %}", "one,two,three"),
+    ("string", "{% for m in messages %}{% for p in m.content %}{{ p }}{% endfor %}.{% endfor %}", "one\ntwo.three."),
+    ("openai", "{% for m in messages %}{{ m.content|length }}{{ m.content[0].text }}{% endfor %}", "2one1three"),
+])
+def test_content_reaches_the_template_in_its_form(tmp_path, option, text, want):
+    template = tmp_path / "t.jinja"
+    template.write_text(text)
+    with Server("--chat-template", template, "--chat-template-content-format", option) as s:
+        assert prompt_of(s, PARTS).strip() == want
+
+
+def test_tool_calls_reach_the_template_as_objects(tmp_path):
+    template = tmp_path / "t.jinja"
+    template.write_text("{% for m in messages %}{% for c in m.tool_calls %}{{ c.function.name }}"
+                        "{{ c.function.arguments|tojson }}{% endfor %}{% endfor %}")
+    with Server("--chat-template", template) as s:
+        def talk(arguments):
+            return [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": [
+                {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}]}]
+
+        assert prompt_of(s, talk('{"b": 1.0, "a": [12345678901234567]}')).strip() == 'f{"b": 1.0, "a": [12345678901234567]}'
+        assert prompt_of(s, talk("")).strip() == "f{}"
+        for bad in ("{", "[1]", "text", "1"):
+            status, answer = s.post("/tokenize", {"messages": talk(bad)})
+            assert status == 400 and answer["error"]["param"] == "messages[1].tool_calls", answer
+            assert "arguments" in answer["error"]["message"]
