@@ -10,7 +10,7 @@
 struct tokenizer;
 
 /* The JSON files beside a tokenizer's own; each may be NULL.  Loading takes the chat templates out
- * of `config` and names the special tokens in `map` that a native file names itself. */
+ * of `config` and adds the special tokens that a native file names itself. */
 struct token_files {
     cJSON *config; /* tokenizer_config.json */
     cJSON *map;    /* special_tokens_map.json */

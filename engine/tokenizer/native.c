@@ -96,44 +96,18 @@ static enum status add_listed(struct tokenizer *t, const struct token_files *fil
     return st;
 }
 
-/* "additional_special_tokens", in newer files "extra_special_tokens": each special.  One that is
- * nowhere else gets the next id, if the file is one whose word counts for that (`append`). */
-static enum status add_additional(struct tokenizer *t, const cJSON *json, bool append,
-                                  struct error *err)
-{
-    static const char *const keys[] = {"additional_special_tokens", "extra_special_tokens"};
-    for (size_t k = 0; k < ARRAY_LEN(keys); k++) {
-        const cJSON *list = json_get(json, keys[k]), *item = NULL;
-        cJSON_ArrayForEach(item, list)
-        {
-            const cJSON *content = cJSON_IsObject(item) ? json_get(item, "content") : item;
-            const char *text = cJSON_GetStringValue(content);
-            if (!text || !text[0])
-                return error_set(err, STATUS_CORRUPT, "\"%s\" must hold strings", keys[k]);
-            size_t len = strlen(text);
-            struct added_token *known = added_tokens_by_content(&t->added, text, len);
-            int32_t id = vocab_find(&t->vocab, text, len);
-            if (known) known->special = true;
-            if (known || (id < 0 && !append)) continue;
-            if (t->n_ids >= LIMIT_VOCAB)
-                return error_set(err, STATUS_CORRUPT, "more than %d tokens", LIMIT_VOCAB);
-            enum status st = put(t, id >= 0 ? id : (int32_t)t->n_ids, text, true, err);
-            if (st != STATUS_OK) return st;
-        }
-    }
-    return STATUS_OK;
-}
-
 static enum status add_tokens(struct tokenizer *t, const struct token_files *files,
                               struct error *err)
 {
     enum status st = add_listed(t, files, err);
     if (st != STATUS_OK) return error_prepend(err, "added_tokens.json");
     st = special_tokens_add(t, files->config, files->map, err);
-    if (st == STATUS_OK) st = add_additional(t, files->config, true, err);
     if (st != STATUS_OK) return error_prepend(err, "tokenizer_config.json");
-    st = add_additional(t, files->map, false, err);
-    return st == STATUS_OK ? st : error_prepend(err, "special_tokens_map.json");
+    for (size_t i = 0; i < t->added.n_tokens; i++) { /* in the text as it is */
+        t->added.tokens[i].normalized = false;
+        t->added.tokens[i].searches = SEARCH_RAW;
+    }
+    return STATUS_OK;
 }
 
 /* --- SentencePiece ------------------------------------------------------------------------------------------ */
@@ -143,9 +117,11 @@ static enum status name_default(struct token_files *files, const struct tokenize
                                 const char *key, int32_t id, struct error *err)
 {
     const char *text = vocab_text(&t->vocab, id).data;
-    if (!text || json_get(files->config, key) || json_get(files->map, key)) return STATUS_OK;
-    if (!files->map) files->map = cJSON_CreateObject();
-    return cJSON_AddStringToObject(files->map, key, text)
+    bool map_counts = !json_get(files->config, "added_tokens_decoder");
+    bool named = json_get(files->config, key) || (map_counts && json_get(files->map, key));
+    if (!text || named) return STATUS_OK;
+    if (!files->config) files->config = cJSON_CreateObject();
+    return cJSON_AddStringToObject(files->config, key, text)
                ? STATUS_OK
                : error_set(err, STATUS_NO_MEMORY, "out of memory");
 }
@@ -167,13 +143,12 @@ static enum status name_defaults(struct token_files *files, const struct tokeniz
     return st;
 }
 
-/* Special tokens are found in the text as it is, before it is normalised; and a piece that is one
- * is never made of plain text, not even where the model file has it as a user-defined symbol. */
-static void settle_tokens(struct tokenizer *t, struct sentencepiece *m)
+/* A piece that is a special token is never made of plain text, not even where the model file has
+ * it as a user-defined symbol. */
+static void settle_types(const struct tokenizer *t, struct sentencepiece *m)
 {
     for (size_t i = 0; i < t->added.n_tokens; i++) {
-        struct added_token *token = &t->added.tokens[i];
-        token->normalized = false;
+        const struct added_token *token = &t->added.tokens[i];
         bool is_piece = (size_t)token->id < m->n_pieces;
         if (token->special && is_piece && m->types[token->id] == PIECE_USER_DEFINED)
             m->types[token->id] = PIECE_CONTROL;
@@ -213,7 +188,7 @@ static enum status create_sentencepiece(struct str file, const char *name,
     }
     st = add_tokens(t, files, err);
     if (st != STATUS_OK) goto out;
-    settle_tokens(t, &m);
+    settle_types(t, &m);
     st = sentencepiece_build(t, &m, files->config, t5, err);
     if (st == STATUS_OK && t5) st = add_eos(t, files, err);
     if (st != STATUS_OK) st = error_prepend(err, "%s", name);
