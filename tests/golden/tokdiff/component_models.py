@@ -118,6 +118,7 @@ def unigram_models():
     yield "unigram/all-equal", tokenizer(flat, None, metaspace(), None, metaspace())
     odd = {**base, "vocab": [[t, (s * 7919) % 11 - 5] for t, s in base["vocab"]]}
     yield "unigram/positive-scores", tokenizer(odd, None, metaspace(), None, metaspace())
+    yield "unigram/as-the-trainer-writes", tokenizer(trained.unigram_as_written(), None, metaspace(), None, metaspace())
     twice = {**base, "vocab": base["vocab"] + base["vocab"][40:60]}
     yield "unigram/piece-twice", tokenizer(twice, None, metaspace(), None, metaspace(), flagged=False)
     yield "unigram/unk-last", tokenizer({**base, "vocab": base["vocab"] + [["<nil>", -90.0]], "unk_id": len(base["vocab"])}, None, metaspace(), None, None)

@@ -76,6 +76,7 @@ def sentencepiece_families():
     )
     yield "family/yi", tokenizer(bpe, norm(replace(" ", "▁")), None, None, decoders(replace("▁", " "), {"type": "ByteFallback"}, {"type": "Fuse"}), special("<unk>", "<s>"))
     unigram = trained.unigram()
+    size = len(unigram["vocab"])
     eos = template("$A </s>", **{"</s>": [2]})
     names = special("<s>", "<pad>", "</s>", "<unk>")
     yield "family/t5", tokenizer(unigram, trained.precompiled("nmt_nfkc"), metaspace(), eos, metaspace(), names)
@@ -94,7 +95,7 @@ def sentencepiece_families():
     yield "family/albert", tokenizer(
         unigram,
         norm(replace("``", '"'), replace("''", '"'), {"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Lowercase"}, trained.precompiled("nmt_nfkc_cf"), replace(" {2,}", " ", "Regex")),
-        metaspace(), template("[CLS] $A [SEP]", **{"[CLS]": [2500], "[SEP]": [2501]}), metaspace(), special("[CLS]", "[SEP]") + names,
+        metaspace(), template("[CLS] $A [SEP]", **{"[CLS]": [size], "[SEP]": [size + 1]}), metaspace(), special("[CLS]", "[SEP]") + names,
     )  # fmt: skip
     yield "family/deberta-v2", tokenizer(
         trained.unigram_bytes(), norm(strip(), trained.precompiled("nfkc"), replace(" {2,}", " ", "Regex")), metaspace(),

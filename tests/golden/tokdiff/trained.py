@@ -102,6 +102,16 @@ def wordlevel():
 
 @functools.cache
 def unigram():
+    """Without the second <unk> that the trainer writes."""
+    model = unigram_as_written()
+    seen = {}
+    for text, score in model["vocab"]:
+        seen.setdefault(text, score)
+    return {**model, "vocab": [[t, s] for t, s in seen.items()]}
+
+
+@functools.cache
+def unigram_as_written():
     trainer = trainers.UnigramTrainer(
         vocab_size=2500, show_progress=False, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], unk_token="<unk>", max_piece_length=12
     )
