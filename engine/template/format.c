@@ -330,7 +330,7 @@ static bool percent_int(struct render *r, struct format_spec *spec, struct value
     int64_t zeros = spec->precision - (int64_t)n;
     if (spec->zero && spec->align != '<' && spec->width - (int64_t)(whole.len + n) > zeros)
         zeros = spec->width - (int64_t)(whole.len + n);
-    for (int64_t k = 0; k < zeros; k++) strbuf_add_char(&whole, '0');
+    text_fill(&whole, "0", 1, zeros);
     strbuf_add(&whole, text, n);
     struct format_spec pad = {.align = spec->align == '<' ? '<' : '>', .width = spec->width};
     ok = format_pad(r, &pad, whole.data, whole.len, b);

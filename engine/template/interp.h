@@ -174,6 +174,8 @@ bool text_same_kind(struct render *r, const struct vstr *like, const char *data,
                     struct value *out); /* a piece of `like`'s bytes, Markup if it is */
 bool text_pad(struct render *r, const struct vstr *s, int64_t width, char align,
               const struct vstr *fill, struct value *out);
+/* `fill` (1..4 bytes) n times. */
+void text_fill(struct strbuf *b, const char *fill, size_t len, int64_t n);
 bool text_join(struct render *r, const struct vstr *sep, const struct vlist *items,
                struct value *out);
 

@@ -130,7 +130,7 @@ METHOD(expandtabs)
         size_t n = text_next(v.str->data + i, v.str->len - i, &cp);
         if (cp == '\t') {
             int64_t fill = size > 0 ? size - col % size : 0;
-            for (int64_t k = 0; k < fill; k++) strbuf_add_char(&b, ' ');
+            text_fill(&b, " ", 1, fill);
             col += fill;
         } else {
             strbuf_add(&b, v.str->data + i, n);

@@ -103,9 +103,9 @@ bool format_pad(struct render *r, const struct format_spec *spec, const char *s,
     char align = (char)(spec->align ? spec->align : '<');
     int64_t left = align == '<' ? 0 : align == '^' ? n / 2 : n;
     const char *fill = spec->fill[0] ? spec->fill : " ";
-    for (int64_t i = 0; i < left; i++) strbuf_add_str(b, fill);
+    text_fill(b, fill, strlen(fill), left);
     strbuf_add(b, s, len);
-    for (int64_t i = left; i < n; i++) strbuf_add_str(b, fill);
+    text_fill(b, fill, strlen(fill), n - left);
     return render_charge(r, (size_t)n + len);
 }
 
@@ -154,7 +154,8 @@ static bool emit_number(struct render *r, const struct format_spec *spec,
     strbuf_add_str(&all, sign);
     strbuf_add_str(&all, t->prefix);
     int64_t pad = inside && !zero_fill ? spec->width - head_len - (int64_t)body.len : 0;
-    for (int64_t i = 0; i < pad; i++) strbuf_add_str(&all, spec->fill[0] ? spec->fill : " ");
+    const char *fill = spec->fill[0] ? spec->fill : " ";
+    text_fill(&all, fill, strlen(fill), pad);
     if (body.len) strbuf_add(&all, body.data, body.len);
     struct format_spec outer = *spec;
     if (!outer.align || inside) outer.align = '>';

@@ -360,6 +360,17 @@ bool text_replace(struct render *r, const struct vstr *s, const struct vstr *fro
     return ok;
 }
 
+void text_fill(struct strbuf *b, const char *fill, size_t len, int64_t n)
+{
+    char piece[256];
+    int64_t each = (int64_t)(sizeof(piece) / len), have = n < each ? n : each;
+    for (int64_t i = 0; i < have; i++) memcpy(piece + (size_t)i * len, fill, len);
+    for (; n > 0 && !b->failed; n -= have) {
+        if (n < have) have = n;
+        strbuf_add(b, piece, (size_t)have * len);
+    }
+}
+
 bool text_pad(struct render *r, const struct vstr *s, int64_t width, char align,
               const struct vstr *fill, struct value *out)
 {
@@ -372,11 +383,9 @@ bool text_pad(struct render *r, const struct vstr *s, int64_t width, char align,
     int64_t left = align == '<' ? 0 : align == '>' ? n : n / 2 + (n & width & 1);
     struct strbuf b;
     strbuf_init(&b, LIMIT_TEMPLATE_OUTPUT);
-    for (int64_t i = 0; i < left; i++)
-        strbuf_add(&b, fill ? fill->data : " ", fill ? fill->len : 1);
+    text_fill(&b, fill ? fill->data : " ", fill ? fill->len : 1, left);
     strbuf_add(&b, s->data, s->len);
-    for (int64_t i = left; i < n; i++)
-        strbuf_add(&b, fill ? fill->data : " ", fill ? fill->len : 1);
+    text_fill(&b, fill ? fill->data : " ", fill ? fill->len : 1, n - left);
     bool ok = render_charge(r, (size_t)n) && value_take(r, &b, out);
     strbuf_free(&b);
     if (ok) out->str->markup = s->markup;

@@ -82,8 +82,8 @@ static enum status measure_render(const struct template *t, const struct chat_te
     enum status st = STATUS_OK;
     cJSON *context = cJSON_Duplicate(all->special_tokens, true);
     cJSON_AddItemReferenceToObject(context, "messages", (cJSON *)in->messages);
-    cJSON_AddStringToObject(context, "functions", tools_text);
-    cJSON_AddStringToObject(context, "datetime", "now");
+    if (in->tools) cJSON_AddStringToObject(context, "functions", tools_text);
+    if (in->tools) cJSON_AddStringToObject(context, "datetime", "now");
     cJSON_AddItemReferenceToObject(context, "tools", (cJSON *)in->tools);
     if (!in->tools) cJSON_AddNullToObject(context, "tools");
     cJSON_AddNullToObject(context, "documents");

@@ -107,6 +107,12 @@ static void test_constructs(void **state)
         {"{{ '<a>'|e ~ '<' }}{{ '<' + ('>'|safe) }}", "&lt;a&gt;<&lt;>"},
         {"{{ strftime_now('%Y-%m-%d %H:%M') }}", "2025-07-28 12:50"},
         {"{% generation %}a{% endgeneration %}", "a"},
+        {"{% set v = 1 %}{% block b %}{{ v }}{% endblock b %}{{ self.b() }}", "11"},
+        {"{% for i in l %}{% block a %}{{ i }}{% endblock %}{% block b scoped %}{{ i }}"
+         "{{ loop.index }};{% endblock %}{% endfor %}",
+         "31;12;23;"},
+        {"{{ dict.fromkeys('ab', 1) }} {{ '\xce\xa3\xce\xa3 a'|title }}",
+         "{'a': 1, 'b': 1} \xce\xa3\xcf\x82 A"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(samples); i++) expect_text(&samples[i]);
@@ -121,6 +127,11 @@ static void test_error_positions(void **state)
     expect_error("\n\n  {{ n.x.y }}", STATUS_INVALID, "line 3, column 9");
     expect_error("{{ s|nope }}", STATUS_INVALID, "the filter 'nope' does not exist");
     expect_error("{{ s|pprint }}", STATUS_INVALID, "the filter 'pprint' is not supported");
+    expect_error("{% block b %}{% endblock %}{% block b %}{% endblock %}", STATUS_INVALID, "twice");
+    expect_error("{% block b required %}{% endblock %}", STATUS_INVALID, "not filled");
+    expect_error("{% block b %}{{ super() }}{% endblock %}", STATUS_INVALID, "undefined");
+    expect_error("{{ namespace(_a=1) }}", STATUS_INVALID, "underscore");
+    expect_error("{% extends 'x' %}", STATUS_INVALID, "the tag 'extends' is not supported");
     expect_error("{% include 'x' %}", STATUS_INVALID, "the tag 'include' is not supported");
     expect_error("{{ l.append(1) }}", STATUS_INVALID, "unsafe");
     expect_error("{{ 1 + 'a' }}", STATUS_INVALID, "unsupported operand types");
@@ -198,6 +209,7 @@ static void test_bounds(void **state)
     expect_error("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", STATUS_TOO_LARGE, "nested");
     expect_error("{% for x in [l] recursive %}{{ loop([x]) }}{% endfor %}", STATUS_TOO_LARGE,
                  "nested");
+    expect_error("{% block b %}{{ self.b() }}{% endblock %}", STATUS_TOO_LARGE, "nested");
     expect_error("{{ range(1000000) }}", STATUS_INVALID, "range too big");
     expect_error("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
                  STATUS_TOO_LARGE, "steps");
