@@ -64,7 +64,8 @@ static bool reserve(struct tokenizer *t, int32_t id)
 void added_tokens_begin(struct tokenizer *t)
 {
     struct added_tokens *a = &t->added;
-    int32_t n = (int32_t)t->vocab.n_tokens;
+    /* The reference counts the entries of a list, but the words of a map. */
+    int32_t n = (int32_t)(t->model == &model_unigram ? t->vocab.n_ids : t->vocab.n_tokens);
     a->batch++;
     a->next_id = n;
     if (a->n_tokens > 0 && (a->highest_id >= n || n == 0)) a->next_id = a->highest_id + 1;

@@ -42,6 +42,14 @@ static bool build_table(const struct tokenizer *t, unsigned position, struct tex
     return good;
 }
 
+/* Special is a text, whichever id it has: a list of pieces may have one twice. */
+static bool is_special(const struct tokenizer *t, int32_t id, const char *text)
+{
+    if (t->vocab.n_tokens == t->vocab.n_ids) return tokenizer_is_special(t, id);
+    const struct added_token *added = added_tokens_by_content(&t->added, text, strlen(text));
+    return added && added->special;
+}
+
 enum status decoder_build(struct tokenizer *t, struct error *err)
 {
     struct decoder *d = &t->decoder;
@@ -49,8 +57,10 @@ enum status decoder_build(struct tokenizer *t, struct error *err)
     d->flags = calloc(t->n_ids + 1, 1);
     if (!d->flags) return error_set(err, STATUS_NO_MEMORY, "out of memory for the decoder");
     for (size_t id = 0; id < t->n_ids; id++) {
-        if (tokenizer_id_to_token(t, (int32_t)id)) d->flags[id] |= TOKEN_KNOWN;
-        if (tokenizer_is_special(t, (int32_t)id)) d->flags[id] |= TOKEN_SPECIAL;
+        const char *text = tokenizer_id_to_token(t, (int32_t)id);
+        if (!text) continue;
+        d->flags[id] |= TOKEN_KNOWN;
+        if (is_special(t, (int32_t)id, text)) d->flags[id] |= TOKEN_SPECIAL;
     }
     for (unsigned position = 0; position < POSITION_COUNT; position++)
         if ((position & ~used) == 0 && !build_table(t, position, &d->tables[position]))
