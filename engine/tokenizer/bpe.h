@@ -38,6 +38,9 @@ enum status bpe_cuts_init(struct bpe_cuts *c, struct error *err);
 void bpe_cuts_free(struct bpe_cuts *c);
 /* Notes what stands side by side in a token, whose text may be any bytes. */
 void bpe_cuts_learn(struct bpe_cuts *c, struct str token);
+/* A token has these two bytes side by side, as a character's last and another's first, and has not
+ * both characters whole. */
+bool bpe_cuts_meet(const struct bpe_cuts *c, char last, char first);
 /* The length of the text's longest start that may not be cut; text: valid UTF-8, not empty. */
 size_t bpe_cuts_first(const struct bpe_cuts *c, struct str text);
 
@@ -51,6 +54,7 @@ struct bpe {
     struct word_map own_words;
     bool takes_bytes;
     int32_t byte_ids[256]; /* takes_bytes: of each byte; else of the tokens <0xNN>, -1 = none */
+    bool unk_missing;      /* an unk_token is named that the vocabulary lacks */
     char *prefix, *suffix; /* of all but the first, of the last character; NULL = none */
     bool may_cut;
     struct bpe_cuts cuts;
@@ -67,18 +71,35 @@ struct bpe_cached { /* a word of at most 16 bytes that took more than one token 
     uint8_t len, n_ids; /* len 0 = an empty slot */
     int32_t ids[7];
 };
+struct bpe_link { /* a symbol among its neighbours, -1 = none */
+    int32_t id, next, previous;
+};
 struct bpe_scratch {
-    int32_t *ids, *next, *previous;
+    int32_t *ids; /* symbols, then tokens */
     size_t cap;
+    struct bpe_link *links;
+    size_t links_cap;
+    struct bpe_token *tokens[2];
+    size_t tokens_cap[2];
     struct bpe_candidate *heap;
     size_t heap_len, heap_cap;
+    size_t block; /* symbols merged at once in a long word; 0 = the default (tests take less) */
     struct bpe_cached *cache;
     size_t cache_mask;
     struct strbuf affixed; /* a character with prefix or suffix */
 };
 const struct bpe_merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_t right);
-/* bpe_merge.c: the word's ids into s->ids[0, *n_out); false: no memory. */
-bool bpe_merge_word(const struct bpe *b, struct bpe_scratch *s, struct str word, size_t *n_out);
+/* bpe_merge.c: the word's ids into s->ids[0, *n_out).  NO_MEMORY; UNSUPPORTED: it has a character
+ * that no token stands for, and unk_missing. */
+enum status bpe_merge_word(const struct bpe *b, struct bpe_scratch *s, struct str word,
+                           size_t *n_out);
+#define BPE_FEW 48 /* n*n/2 steps of a scan pass a heap's about here */
+/* Merges n <= BPE_FEW symbols in place; returns how many are left. */
+size_t bpe_merge_few(const struct bpe *b, int32_t *ids, size_t n);
+/* bpe_symbols.c: the word before its first merge, into s->ids, which has room for
+ * bpe_symbols_max(word.len). */
+size_t bpe_symbols_max(const struct bpe *b, size_t len);
+enum status bpe_symbols(const struct bpe *b, struct bpe_scratch *s, struct str word, size_t *n_out);
 void bpe_scratch_free(struct bpe_scratch *s);
 
 #endif

@@ -62,6 +62,11 @@ void bpe_cuts_learn(struct bpe_cuts *c, struct str token)
     }
 }
 
+bool bpe_cuts_meet(const struct bpe_cuts *c, char last, char first)
+{
+    return has(c->bytes, byte_bit(last, first));
+}
+
 size_t bpe_cuts_first(const struct bpe_cuts *c, struct str text)
 {
     const char *p = text.data, *end = p + text.len;

@@ -1,102 +1,49 @@
 #include "engine/tokenizer/bpe.h"
-#include "engine/tokenizer/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* Merging one word.  Short words, which are nearly all, scan their few pairs for the lowest rank;
- * long ones keep the candidates in a heap over a linked list: O(n log n), so that a megabyte
- * without a blank costs no more per byte than text does.  Both give the same result. */
+ * longer ones keep the candidates in a heap over a linked list; the longest, a megabyte without a
+ * blank, are merged block by block.  All give the same result. */
 
-#define SCAN_MAX 48 /* n*n/2 steps of a scan pass a heap's about here */
-#define NO_RANK  UINT32_MAX
+#define NO_RANK UINT32_MAX
+/* Blocks that stay in the near cache, and how much of one the next repeats. */
+#define BLOCK   2048
+#define OVERLAP 128
 
 struct bpe_candidate {
     uint64_t order; /* rank, then position */
     const struct bpe_merge *merge;
+};
+struct bpe_token {
+    int32_t id;
+    uint32_t start; /* its first symbol */
 };
 
 void bpe_scratch_free(struct bpe_scratch *s)
 {
     if (!s) return;
     free(s->ids);
+    free(s->links);
+    free(s->tokens[0]);
+    free(s->tokens[1]);
     free(s->heap);
     free(s->cache);
     strbuf_free(&s->affixed);
     *s = (struct bpe_scratch){0};
 }
 
-/* One block holds the three arrays. */
-static bool reserve(struct bpe_scratch *s, size_t n)
+/* Room for n of `size` bytes each behind *array; what was there is lost. */
+static bool reserve(void **array, size_t *cap, size_t n, size_t size)
 {
-    if (n <= s->cap) return true;
-    size_t cap = n < 256 ? 256 : n + n / 2;
-    int32_t *block = malloc(3 * cap * sizeof(*block));
+    if (n <= *cap) return true;
+    size_t new_cap = n < 256 ? 256 : n + n / 2;
+    void *block = malloc(new_cap * size);
     if (!block) return false;
-    free(s->ids);
-    s->ids = block;
-    s->next = block + cap;
-    s->previous = block + 2 * cap;
-    s->cap = cap;
-    return true;
-}
-
-/* --- the first symbols ------------------------------------------------------------------------ */
-
-/* What the vocabulary is asked for: the character, with what the model puts before it inside a word
- * and after it at the word's end. */
-static struct str symbol_text(const struct bpe *b, struct bpe_scratch *s, struct str c, bool first,
-                              bool last)
-{
-    const char *prefix = first ? NULL : b->prefix, *suffix = last ? b->suffix : NULL;
-    if (!prefix && !suffix) return c;
-    strbuf_clear(&s->affixed);
-    strbuf_add_str(&s->affixed, prefix ? prefix : "");
-    strbuf_add(&s->affixed, c.data, c.len);
-    strbuf_add_str(&s->affixed, suffix ? suffix : "");
-    if (s->affixed.failed) return (struct str){NULL, 0};
-    return (struct str){s->affixed.data, s->affixed.len};
-}
-
-/* The tokens <0xNN> of the text's bytes; 0: one is missing. */
-static size_t fallback_ids(const struct bpe *b, struct str text, int32_t *ids)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        ids[i] = b->byte_ids[(uint8_t)text.data[i]];
-        if (ids[i] < 0) return 0;
-    }
-    return text.len;
-}
-
-/* The word's characters as ids.  A character that has none becomes its byte tokens, or unk_id; a
- * pending unk is written before the next known character only, not before byte tokens: so does
- * the reference.  False: out of memory. */
-static bool first_ids(const struct bpe *b, struct bpe_scratch *s, struct str word, size_t *n_out)
-{
-    size_t n = 0;
-    bool unk_pending = false;
-    int32_t *ids = s->ids;
-    for (const char *p = word.data, *end = p + word.len; p < end;) {
-        const char *from = p;
-        (void)unicode_next(&p);
-        struct str c = {from, (size_t)(p - from)};
-        c = symbol_text(b, s, c, from == word.data, p == end);
-        if (!c.data) return false;
-        const struct word *known = word_map_find(b->words, c);
-        if (known) {
-            if (unk_pending) ids[n++] = b->options.unk_id;
-            unk_pending = false;
-            ids[n++] = known->id;
-            continue;
-        }
-        size_t n_bytes = b->options.byte_fallback ? fallback_ids(b, c, ids + n) : 0;
-        n += n_bytes;
-        if (n_bytes > 0 || b->options.unk_id < 0) continue; /* without unk it is dropped */
-        if (unk_pending && !b->options.fuse_unk) ids[n++] = b->options.unk_id;
-        unk_pending = true;
-    }
-    if (unk_pending) ids[n++] = b->options.unk_id;
-    *n_out = n;
+    free(*array);
+    *array = block;
+    *cap = new_cap;
     return true;
 }
 
@@ -113,9 +60,9 @@ static inline struct pair look_up(const struct bpe *b, int32_t left, int32_t rig
     return m ? (struct pair){m->rank, m->id} : (struct pair){NO_RANK, -1};
 }
 
-static size_t merge_by_scan(const struct bpe *b, int32_t *ids, size_t n)
+size_t bpe_merge_few(const struct bpe *b, int32_t *ids, size_t n)
 {
-    struct pair pairs[SCAN_MAX];
+    struct pair pairs[BPE_FEW];
     for (size_t i = 0; i + 1 < n; i++) pairs[i] = look_up(b, ids[i], ids[i + 1]);
     while (n > 1) {
         size_t best = 0;
@@ -134,7 +81,7 @@ static size_t merge_by_scan(const struct bpe *b, int32_t *ids, size_t n)
     return n;
 }
 
-/* --- long words ------------------------------------------------------------------------------- */
+/* --- a block: merging in order of rank, by a heap --------------------------------------------- */
 
 static bool heap_push(struct bpe_scratch *s, struct bpe_candidate c)
 {
@@ -167,56 +114,114 @@ static struct bpe_candidate heap_pop(struct bpe_scratch *s)
 
 static bool push_pair(const struct bpe *b, struct bpe_scratch *s, int32_t at)
 {
-    int32_t right = at < 0 ? -1 : s->next[at];
+    int32_t right = at < 0 ? -1 : s->links[at].next;
     if (right < 0) return true;
-    const struct bpe_merge *m = bpe_find_merge(b, s->ids[at], s->ids[right]);
+    const struct bpe_merge *m = bpe_find_merge(b, s->links[at].id, s->links[right].id);
     return !m || heap_push(s, (struct bpe_candidate){(uint64_t)m->rank << 32 | (uint32_t)at, m});
 }
 
-static bool merge_by_heap(const struct bpe *b, struct bpe_scratch *s, size_t n, size_t *n_out)
+/* Merges the symbols [from, to) alone: tokens in tokens[0, *n_out). */
+static bool merge_block(const struct bpe *b, struct bpe_scratch *s, size_t from, size_t to,
+                        struct bpe_token **tokens, size_t *cap, size_t *n_out)
 {
+    size_t n = to - from, kept = 0;
+    if (!reserve((void **)&s->links, &s->links_cap, n, sizeof(*s->links))) return false;
+    if (!reserve((void **)tokens, cap, n, sizeof(**tokens))) return false;
     s->heap_len = 0;
-    for (size_t i = 0; i < n; i++) {
-        s->previous[i] = (int32_t)i - 1;
-        s->next[i] = i + 1 < n ? (int32_t)i + 1 : -1;
-    }
+    for (size_t i = 0; i < n; i++)
+        s->links[i] =
+            (struct bpe_link){s->ids[from + i], i + 1 < n ? (int32_t)i + 1 : -1, (int32_t)i - 1};
     for (size_t i = 0; i < n; i++)
         if (!push_pair(b, s, (int32_t)i)) return false;
     while (s->heap_len > 0) {
         struct bpe_candidate c = heap_pop(s);
-        int32_t at = (int32_t)(uint32_t)c.order, right = s->next[at];
+        int32_t at = (int32_t)(uint32_t)c.order;
+        struct bpe_link *left = &s->links[at];
         /* Out of date when the pair at its place became another one. */
-        if (s->ids[at] != c.merge->left || right < 0 || s->ids[right] != c.merge->right) continue;
-        s->ids[at] = c.merge->id;
-        s->ids[right] = -1; /* gone */
-        s->next[at] = s->next[right];
-        if (s->next[right] >= 0) s->previous[s->next[right]] = at;
-        if (!push_pair(b, s, s->previous[at]) || !push_pair(b, s, at)) return false;
+        if (left->id != c.merge->left || left->next < 0) continue;
+        struct bpe_link *right = &s->links[left->next];
+        if (right->id != c.merge->right) continue;
+        left->id = c.merge->id;
+        right->id = -1; /* gone */
+        left->next = right->next;
+        if (right->next >= 0) s->links[right->next].previous = at;
+        if (!push_pair(b, s, left->previous) || !push_pair(b, s, at)) return false;
     }
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (s->ids[i] >= 0) s->ids[kept++] = s->ids[i];
+    for (int32_t at = n > 0 ? 0 : -1; at >= 0; at = s->links[at].next)
+        (*tokens)[kept++] = (struct bpe_token){s->links[at].id, (uint32_t)(from + (size_t)at)};
     *n_out = kept;
     return true;
 }
 
-/* A byte gives at most one id, but with byte_fallback so do the bytes of prefix and suffix. */
-static size_t ids_max(const struct bpe *b, size_t len)
+/* --- a long word, block by block -------------------------------------------------------------- */
+
+/* Tokens are what a text is merged to if each is what its own text is merged to and so is each
+ * with its neighbour: a merge across two of them would come about between these two alone, too.  So
+ * two blocks that overlap may be joined at a token that both have. */
+
+static bool find_common(const struct bpe_token *a, size_t n_a, size_t *i, const struct bpe_token *b,
+                        size_t n_b, size_t *j)
 {
-    size_t affixes = (b->prefix ? strlen(b->prefix) : 0) * len;
-    return len + affixes + (b->suffix ? strlen(b->suffix) : 0) + 1;
+    for (*j = 0; *i < n_a && *j < n_b;) {
+        if (a[*i].start == b[*j].start && a[*i].id == b[*j].id) return true;
+        uint32_t start = a[*i].start < b[*j].start ? b[*j].start : a[*i].start;
+        if (a[*i].start == b[*j].start) start++;
+        while (*i < n_a && a[*i].start < start) ++*i;
+        while (*j < n_b && b[*j].start < start) ++*j;
+    }
+    return false;
 }
 
-bool bpe_merge_word(const struct bpe *b, struct bpe_scratch *s, struct str word, size_t *n_out)
+/* The n symbols in s->ids become the tokens, in place: a token needs no more room than its symbols,
+ * and only symbols before the current block are overwritten. */
+static bool merge_long(const struct bpe *b, struct bpe_scratch *s, size_t n, size_t *n_out)
+{
+    size_t block = s->block ? s->block : BLOCK, n_done = 0, n_now = 0, first = 0,
+           to = n < block ? n : block;
+    if (!merge_block(b, s, 0, to, &s->tokens[0], &s->tokens_cap[0], &n_now)) return false;
+    while (to < n) {
+        struct bpe_token *now = s->tokens[0];
+        size_t restart = n_now, n_next = 0, j = 0, overlap = block / (BLOCK / OVERLAP);
+        while (restart > first + 1 && now[restart - 1].start + overlap > to) restart--;
+        size_t from = now[restart == n_now ? n_now - 1 : restart].start;
+        if (restart == n_now) restart = n_now - 1;
+        size_t end = n - from < block ? n : from + block;
+        if (end <= to) end = n - to < block ? n : to + block;
+        if (!merge_block(b, s, from, end, &s->tokens[1], &s->tokens_cap[1], &n_next)) return false;
+        size_t i = restart;
+        if (find_common(now, n_now, &i, s->tokens[1], n_next, &j)) {
+            for (; first < i; first++) s->ids[n_done++] = now[first].id;
+            s->tokens[0] = s->tokens[1];
+            s->tokens[1] = now;
+            size_t cap = s->tokens_cap[0];
+            s->tokens_cap[0] = s->tokens_cap[1];
+            s->tokens_cap[1] = cap;
+            n_now = n_next;
+            first = j;
+            to = end;
+        } else { /* from the first token that is not written yet, with a larger block */
+            block *= 4;
+            from = now[first].start;
+            to = n - from < block ? n : from + block;
+            if (!merge_block(b, s, from, to, &s->tokens[0], &s->tokens_cap[0], &n_now))
+                return false;
+            first = 0;
+        }
+    }
+    for (; first < n_now; first++) s->ids[n_done++] = s->tokens[0][first].id;
+    *n_out = n_done;
+    return true;
+}
+
+enum status bpe_merge_word(const struct bpe *b, struct bpe_scratch *s, struct str word,
+                           size_t *n_out)
 {
     size_t n = 0;
-    if (!reserve(s, ids_max(b, word.len))) return false;
-    if (b->takes_bytes) {
-        for (; n < word.len; n++) s->ids[n] = b->byte_ids[(uint8_t)word.data[n]];
-    } else if (!first_ids(b, s, word, &n)) {
-        return false;
-    }
-    if (n > SCAN_MAX) return merge_by_heap(b, s, n, n_out);
-    *n_out = merge_by_scan(b, s->ids, n);
-    return true;
+    if (!reserve((void **)&s->ids, &s->cap, bpe_symbols_max(b, word.len), sizeof(*s->ids)))
+        return STATUS_NO_MEMORY;
+    enum status st = bpe_symbols(b, s, word, &n);
+    if (st != STATUS_OK) return st;
+    if (n > BPE_FEW) return merge_long(b, s, n, n_out) ? STATUS_OK : STATUS_NO_MEMORY;
+    *n_out = bpe_merge_few(b, s->ids, n);
+    return STATUS_OK;
 }

@@ -35,25 +35,30 @@ bool encoder_push(struct encoder *e, int32_t id)
     return token_vec_push(e->out, id) || encoder_fail(e, STATUS_NO_MEMORY);
 }
 
+/* A part of the normalised text that starts at `at`. */
+static bool encode_part(struct encoder *e, struct str text, size_t head, size_t at)
+{
+    return pretokenizer_run(e, 0, (struct piece){text, head > at ? head - at : 0});
+}
+
 /* Text between added tokens: normalised, searched again, pre-tokenised. */
 static bool encode_plain(struct encoder *e, struct str text, bool first, bool skip_special)
 {
     const struct tokenizer *t = e->t;
     if (text.len == 0) return true;
-    bool moved = false;
-    enum status st = normalizer_run(&t->normalizer, &e->regex, e->normalized, text, &text, &moved);
+    size_t head = 0; /* bytes that come from the original's first character */
+    enum status st = normalizer_apply(&t->normalizer, &e->regex, e->normalized, text, &text, &head);
     if (st != STATUS_OK) return encoder_fail(e, st);
+    if (!first) head = 0;
     struct added_cursor cursor = {0};
     struct added_match m;
-    first = first && !moved;
     while (added_tokens_next(&t->added, &t->added.normalized, skip_special, text, &cursor, &m)) {
-        struct piece piece = {{text.data + m.text_start, m.start - m.text_start},
-                              first && m.text_start == 0};
-        if (!pretokenizer_run(e, 0, piece) || !encoder_push(e, m.token->id)) return false;
+        struct str plain = {text.data + m.text_start, m.start - m.text_start};
+        if (!encode_part(e, plain, head, m.text_start) || !encoder_push(e, m.token->id))
+            return false;
     }
-    struct piece rest = {{text.data + cursor.start_offset, text.len - cursor.start_offset},
-                         first && cursor.start_offset == 0};
-    return pretokenizer_run(e, 0, rest);
+    size_t done = cursor.start_offset;
+    return encode_part(e, (struct str){text.data + done, text.len - done}, head, done);
 }
 
 static bool encode_text(struct encoder *e, struct str text, bool skip_special)

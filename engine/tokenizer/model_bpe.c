@@ -223,9 +223,7 @@ static enum status parse_unk(const cJSON *json, struct tokenizer *t, struct erro
     if (!cJSON_IsString(unk))
         return error_set(err, STATUS_CORRUPT, "\"unk_token\" must be a string or null");
     b->options.unk_id = vocab_find(&t->vocab, unk->valuestring, strlen(unk->valuestring));
-    if (b->options.unk_id < 0 && !(b->options.byte_fallback && find_byte_tokens(t)))
-        return error_set(err, STATUS_CORRUPT, "the unk_token \"%.80s\" is not in the vocabulary",
-                         unk->valuestring);
+    b->unk_missing = b->options.unk_id < 0; /* an error where it is needed, as in the reference */
     return STATUS_OK;
 }
 
@@ -398,7 +396,7 @@ static bool push_all(struct encoder *e, const int32_t *ids, size_t n)
 static void keep(struct bpe_cached *c, struct word_key key, size_t len, const int32_t *ids,
                  size_t n)
 {
-    if (n > ARRAY_LEN(c->ids)) return;
+    if (n == 0 || n > ARRAY_LEN(c->ids)) return;
     c->key = key;
     c->len = (uint8_t)len;
     c->n_ids = (uint8_t)n;
@@ -411,7 +409,8 @@ static bool encode_by_merging(struct encoder *e, struct str text, struct word *t
     const struct bpe *b = e->t->model_data;
     struct bpe_scratch *s = scratch_of(e);
     size_t n = 0;
-    if (!s || !bpe_merge_word(b, s, text, &n)) return encoder_fail(e, STATUS_NO_MEMORY);
+    enum status st = s ? bpe_merge_word(b, s, text, &n) : STATUS_NO_MEMORY;
+    if (st != STATUS_OK) return encoder_fail(e, st);
     if (token)
         atomic_store_explicit(&token->reach,
                               n == 1 && s->ids[0] == token->id ? REACH_YES : REACH_NO,
