@@ -32,15 +32,19 @@ struct bpe_options {
  * side.  A text may be cut there, and each part merged alone. */
 struct bpe_cuts {
     uint64_t *pairs; /* bits by hash of two characters; too many set only cost speed */
-    uint64_t *bytes; /* [1024] bits: the last byte of a cut character and the next one's first */
+    uint32_t *meet;  /* [65536] by the last byte of one and the first of the next: the lowest rank
+                      * that joins them where one of the two is cut */
 };
 enum status bpe_cuts_init(struct bpe_cuts *c, struct error *err);
 void bpe_cuts_free(struct bpe_cuts *c);
-/* Notes what stands side by side in a token, whose text may be any bytes. */
-void bpe_cuts_learn(struct bpe_cuts *c, struct str token);
-/* A token has these two bytes side by side, as a character's last and another's first, and has not
- * both characters whole. */
-bool bpe_cuts_meet(const struct bpe_cuts *c, char last, char first);
+/* Notes what stands side by side in a token, whose text may be any bytes; `rank`: the lowest of the
+ * merges that make it, BPE_UNMADE when none does. */
+void bpe_cuts_learn(struct bpe_cuts *c, struct str token, uint32_t rank);
+#define BPE_NEVER  UINT32_MAX
+#define BPE_UNMADE (UINT32_MAX - 1)
+/* The lowest rank of a merge that makes these two bytes meet, as a character's last and another's
+ * first, in a token that has not both characters whole; BPE_NEVER: no token does. */
+uint32_t bpe_cuts_meet(const struct bpe_cuts *c, char last, char first);
 /* The length of the text's longest start that may not be cut; text: valid UTF-8, not empty. */
 size_t bpe_cuts_first(const struct bpe_cuts *c, struct str text);
 
@@ -75,7 +79,8 @@ struct bpe_link { /* a symbol among its neighbours, -1 = none */
     int32_t id, next, previous;
 };
 struct bpe_scratch {
-    int32_t *ids; /* symbols, then tokens */
+    int32_t *ids;     /* symbols, then tokens */
+    uint32_t highest; /* rank of the merges of the last word; BPE_UNMADE: not known */
     size_t cap;
     struct bpe_link *links;
     size_t links_cap;
@@ -94,8 +99,21 @@ const struct bpe_merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_
 enum status bpe_merge_word(const struct bpe *b, struct bpe_scratch *s, struct str word,
                            size_t *n_out);
 #define BPE_FEW 48 /* n*n/2 steps of a scan pass a heap's about here */
-/* Merges n <= BPE_FEW symbols in place; returns how many are left. */
-size_t bpe_merge_few(const struct bpe *b, int32_t *ids, size_t n);
+/* Merges n <= BPE_FEW symbols in place; returns how many are left.  *highest: the highest rank of the
+ * merges made. */
+size_t bpe_merge_few(const struct bpe *b, int32_t *ids, size_t n, uint32_t *highest);
+/* What a word's `reach` becomes when merges up to that rank make it; and back, at most 127 too
+ * high. */
+static inline uint16_t bpe_reach(uint32_t highest)
+{
+    uint32_t steps = highest / 128 + 1; /* ranks are below LIMIT_VOCAB: fits */
+    return (uint16_t)(REACH_YES +
+                      (steps < UINT16_MAX - REACH_YES ? steps : UINT16_MAX - REACH_YES));
+}
+static inline uint32_t bpe_reach_rank(uint16_t reach)
+{
+    return (uint32_t)(reach - REACH_YES) * 128;
+}
 /* bpe_symbols.c: the word before its first merge, into s->ids, which has room for
  * bpe_symbols_max(word.len). */
 size_t bpe_symbols_max(const struct bpe *b, size_t len);

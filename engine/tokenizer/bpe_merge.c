@@ -60,8 +60,9 @@ static inline struct pair look_up(const struct bpe *b, int32_t left, int32_t rig
     return m ? (struct pair){m->rank, m->id} : (struct pair){NO_RANK, -1};
 }
 
-size_t bpe_merge_few(const struct bpe *b, int32_t *ids, size_t n)
+size_t bpe_merge_few(const struct bpe *b, int32_t *ids, size_t n, uint32_t *highest)
 {
+    *highest = 0;
     struct pair pairs[BPE_FEW];
     for (size_t i = 0; i + 1 < n; i++) pairs[i] = look_up(b, ids[i], ids[i + 1]);
     while (n > 1) {
@@ -69,6 +70,7 @@ size_t bpe_merge_few(const struct bpe *b, int32_t *ids, size_t n)
         for (size_t i = 1; i + 1 < n; i++)
             if (pairs[i].rank < pairs[best].rank) best = i;
         if (pairs[best].rank == NO_RANK) break;
+        if (pairs[best].rank > *highest) *highest = pairs[best].rank;
         ids[best] = pairs[best].id;
         n--;
         for (size_t i = best + 1; i < n; i++) { /* few: a call would cost more */
@@ -221,7 +223,8 @@ enum status bpe_merge_word(const struct bpe *b, struct bpe_scratch *s, struct st
         return STATUS_NO_MEMORY;
     enum status st = bpe_symbols(b, s, word, &n);
     if (st != STATUS_OK) return st;
+    s->highest = BPE_UNMADE;
     if (n > BPE_FEW) return merge_long(b, s, n, n_out) ? STATUS_OK : STATUS_NO_MEMORY;
-    *n_out = bpe_merge_few(b, s->ids, n);
+    *n_out = bpe_merge_few(b, s->ids, n, &s->highest);
     return STATUS_OK;
 }

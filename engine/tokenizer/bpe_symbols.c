@@ -68,40 +68,41 @@ static enum status first_ids(const struct bpe *b, struct bpe_scratch *s, struct 
 
 /* --- bytes ------------------------------------------------------------------------------------ */
 
-/* The token that the merges make of the character's bytes alone, -1 when they leave several. */
-static int32_t whole_character(const struct bpe *b, struct str c)
+/* The token that the merges make of the character's bytes, if they do so below `limit`; or -1. */
+static int32_t whole_character(const struct bpe *b, struct str c, uint32_t limit)
 {
     struct word *w = word_map_find(b->words, c);
     if (!w) return -1;
-    uint8_t reach = atomic_load_explicit(&w->reach, memory_order_relaxed);
+    uint16_t reach = atomic_load_explicit(&w->reach, memory_order_relaxed);
     if (reach == REACH_UNKNOWN) {
         int32_t ids[4];
+        uint32_t highest = 0;
         for (size_t i = 0; i < c.len; i++) ids[i] = b->byte_ids[(uint8_t)c.data[i]];
-        bool reached = bpe_merge_few(b, ids, c.len) == 1 && ids[0] == w->id;
-        reach = reached ? REACH_YES : REACH_NO;
+        bool reached = bpe_merge_few(b, ids, c.len, &highest) == 1 && ids[0] == w->id;
+        reach = reached ? bpe_reach(highest) : REACH_NO;
         atomic_store_explicit(&w->reach, reach, memory_order_relaxed);
     }
-    return reach == REACH_YES ? w->id : -1;
+    return reach >= REACH_YES && bpe_reach_rank(reach) < limit ? w->id : -1;
 }
 
 /* Bytes, but for characters of several bytes whose bytes merge among themselves before anything
- * else can: no token has a part of them and of a neighbour side by side. */
+ * else can: all merges that join a part of the character to its neighbours have higher ranks. */
 static size_t byte_ids(const struct bpe *b, struct str word, int32_t *ids)
 {
     size_t n = 0;
-    bool apart = true; /* what stands here from what stood before */
+    uint32_t before = BPE_NEVER; /* the lowest rank that joins this character to the one before */
     for (const char *p = word.data, *end = p + word.len; p < end;) {
         const char *from = p;
         (void)unicode_next(&p);
         struct str c = {from, (size_t)(p - from)};
-        bool apart_next = p == end || !bpe_cuts_meet(&b->cuts, p[-1], p[0]);
-        int32_t id = c.len > 1 && apart && apart_next ? whole_character(b, c) : -1;
+        uint32_t after = p == end ? BPE_NEVER : bpe_cuts_meet(&b->cuts, p[-1], p[0]);
+        int32_t id = c.len > 1 ? whole_character(b, c, before < after ? before : after) : -1;
         if (id >= 0) {
             ids[n++] = id;
         } else {
             for (size_t i = 0; i < c.len; i++) ids[n++] = b->byte_ids[(uint8_t)c.data[i]];
         }
-        apart = apart_next;
+        before = after;
     }
     return n;
 }

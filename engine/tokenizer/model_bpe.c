@@ -320,11 +320,24 @@ static bool has_blank_inside(struct str text)
     return memmem(text.data + at, text.len - at, BLANK, BLANK_LEN) != NULL;
 }
 
+/* Of each token the lowest rank of a merge that makes it. */
+static uint32_t *lowest_ranks(const struct bpe *b, size_t n_ids)
+{
+    uint32_t *ranks = malloc((n_ids + 1) * sizeof(*ranks));
+    for (size_t i = 0; ranks && i < n_ids; i++) ranks[i] = BPE_UNMADE;
+    for (size_t i = 0; ranks && i < b->n_merge_slots; i++) {
+        const struct bpe_merge *m = &b->merges[i];
+        if (m->left >= 0 && m->rank < ranks[m->id]) ranks[m->id] = m->rank;
+    }
+    return ranks;
+}
+
 static bool learn_words(struct tokenizer *t)
 {
     struct bpe *b = t->model_data;
     struct pending_words p = {.n_kept = 0};
-    bool good = true, blank_inside = false;
+    uint32_t *ranks = lowest_ranks(b, t->vocab.n_ids);
+    bool good = ranks != NULL, blank_inside = false;
     for (size_t id = 0; id < t->vocab.n_ids && good; id++) {
         struct str text = vocab_text(&t->vocab, (int64_t)id);
         if (!text.data || text.len == 0) continue;
@@ -337,11 +350,12 @@ static bool learn_words(struct tokenizer *t)
             p.ids[p.n_kept++ % WORDS_AHEAD] = (int32_t)id;
             word_map_prefetch(&b->own_words, text);
         }
-        if (b->may_cut) bpe_cuts_learn(&b->cuts, text);
+        if (b->may_cut) bpe_cuts_learn(&b->cuts, text, ranks[id]);
         blank_inside |= !b->takes_bytes && has_blank_inside(text);
     }
     while (good && p.n_added < p.n_kept) good = add_pending(&p, &b->own_words);
     for (int i = 0; i < WORDS_AHEAD; i++) strbuf_free(&p.texts[i]);
+    free(ranks);
     b->cut_at_blanks = !b->takes_bytes && !b->prefix && !b->suffix && !b->options.ignore_merges &&
                        !blank_inside && vocab_find(&t->vocab, BLANK, BLANK_LEN) >= 0;
     return good;
@@ -411,9 +425,10 @@ static bool encode_by_merging(struct encoder *e, struct str text, struct word *t
     size_t n = 0;
     enum status st = s ? bpe_merge_word(b, s, text, &n) : STATUS_NO_MEMORY;
     if (st != STATUS_OK) return encoder_fail(e, st);
-    if (token)
+    /* A character by itself was asked already, for all its merges and not only those left here. */
+    if (token && atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_UNKNOWN)
         atomic_store_explicit(&token->reach,
-                              n == 1 && s->ids[0] == token->id ? REACH_YES : REACH_NO,
+                              n == 1 && s->ids[0] == token->id ? bpe_reach(s->highest) : REACH_NO,
                               memory_order_relaxed);
     return push_all(e, s->ids, n);
 }
@@ -423,14 +438,14 @@ static bool encode_word(struct encoder *e, struct str text)
     const struct bpe *b = e->t->model_data;
     if (text.len > WORD_INLINE_MAX) {
         struct word *token = word_map_find_long(b->words, text);
-        if (token && atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_YES)
+        if (token && atomic_load_explicit(&token->reach, memory_order_relaxed) >= REACH_YES)
             return encoder_push(e, token->id);
         return encode_by_merging(e, text, token);
     }
     struct word_key key = word_key_of(text);
     uint64_t hash = word_hash(key, text.len, b->words->seed);
     struct word *token = word_map_find_key(b->words, key, text.len, hash);
-    if (token && atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_YES)
+    if (token && atomic_load_explicit(&token->reach, memory_order_relaxed) >= REACH_YES)
         return encoder_push(e, token->id);
     struct bpe_scratch *s = scratch_of(e);
     if (!s) return encoder_fail(e, STATUS_NO_MEMORY);
@@ -466,7 +481,7 @@ static bool encode_piece(struct encoder *e, struct str text)
         return encode_parts(e, text);
     const struct word *token = word_map_find(b->words, text);
     if (token && (b->options.ignore_merges ||
-                  atomic_load_explicit(&token->reach, memory_order_relaxed) == REACH_YES))
+                  atomic_load_explicit(&token->reach, memory_order_relaxed) >= REACH_YES))
         return encoder_push(e, token->id);
     return token ? encode_word(e, text) : encode_parts(e, text);
 }

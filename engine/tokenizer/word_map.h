@@ -22,12 +22,14 @@
 struct word_key {
     uint64_t a, b;
 };
-enum word_reach { REACH_UNKNOWN, REACH_NO, REACH_YES }; /* do merges make the token of its text? */
+/* Do merges make the token of its text?  From REACH_YES on: yes, and how far up in rank they go
+ * (bpe.h, bpe_reach). */
+enum word_reach { REACH_UNKNOWN, REACH_NO, REACH_YES };
 struct word {
     struct word_key key; /* of a longer word: its hash, and where its bytes are */
     int32_t id;
     uint16_t len; /* 0 = an empty slot */
-    _Atomic uint8_t reach;
+    _Atomic uint16_t reach;
 };
 struct word_map {
     struct word *slots;

@@ -292,13 +292,19 @@ struct random_model {
     int32_t merges[TOKENS_MAX][3]; /* left, right, result; in order of rank */
 };
 
-/* a, b, c and random merges of what there is, a pair or a result now and then twice. */
-static struct tokenizer *random_bpe(struct rng *rng, struct random_model *m)
+#define BETWEEN "[\"\xC4\x80\",\"\xC4\x81\"]" /* a merge that no text of the test has */
+
+/* Single symbols and random merges of what there is, a result now and then twice.  `vocab`: entries
+ * behind these; n_between: other merges before each, which spread the ranks. */
+static struct tokenizer *random_bpe(struct rng *rng, const char *const *symbols, const char *vocab,
+                                    const char *rest, int n_between, struct random_model *m)
 {
     struct strbuf json;
     strbuf_init(&json, 0);
-    *m = (struct random_model){.texts = {"a", "b", "c"}, .n_tokens = 3};
-    size_t n_wanted = 2 + rng_below(rng, TOKENS_MAX - 4);
+    *m = (struct random_model){.n_tokens = 0};
+    for (; symbols[m->n_tokens]; m->n_tokens++)
+        snprintf(m->texts[m->n_tokens], 64, "%s", symbols[m->n_tokens]);
+    size_t n_wanted = 2 + rng_below(rng, TOKENS_MAX - 10);
     for (size_t tries = 0; m->n_merges < n_wanted && tries < 200; tries++) {
         int32_t left = (int32_t)rng_below(rng, m->n_tokens),
                 right = (int32_t)rng_below(rng, m->n_tokens);
@@ -321,11 +327,13 @@ static struct tokenizer *random_bpe(struct rng *rng, struct random_model *m)
     strbuf_add_str(&json, "{\"model\":{\"type\":\"BPE\",\"vocab\":{");
     for (size_t i = 0; i < m->n_tokens; i++)
         strbuf_addf(&json, "%s\"%s\":%zu", i ? "," : "", m->texts[i], i);
-    strbuf_add_str(&json, "},\"merges\":[");
-    for (size_t i = 0; i < m->n_merges; i++)
-        strbuf_addf(&json, "%s\"%s %s\"", i ? "," : "", m->texts[m->merges[i][0]],
-                    m->texts[m->merges[i][1]]);
-    strbuf_add_str(&json, "]}}");
+    strbuf_addf(&json, "%s},\"merges\":[", vocab);
+    for (size_t i = 0; i < m->n_merges; i++) {
+        if (i > 0) strbuf_add_char(&json, ',');
+        for (int k = 0; k < n_between; k++) strbuf_addf(&json, "%s,", BETWEEN);
+        strbuf_addf(&json, "\"%s %s\"", m->texts[m->merges[i][0]], m->texts[m->merges[i][1]]);
+    }
+    strbuf_addf(&json, "]}%s}", rest);
     struct tokenizer *t = parse(json.data, NULL);
     strbuf_free(&json);
     return t;
@@ -364,10 +372,11 @@ static void test_merging(void **state)
 {
     (void)state;
     static const size_t blocks[] = {0, 64, 52, 100};
+    static const char *const letters[] = {"a", "b", "c", NULL};
     struct rng rng = {7};
     for (int round = 0; round < 400; round++) {
         struct random_model m;
-        struct tokenizer *t = random_bpe(&rng, &m);
+        struct tokenizer *t = random_bpe(&rng, letters, "", "", 0, &m);
         struct bpe_scratch scratch = {.block = blocks[round % 4]};
         for (int i = 0; i < 8; i++) {
             char word[500];
@@ -383,6 +392,61 @@ static void test_merging(void **state)
         bpe_scratch_free(&scratch);
         tokenizer_free(t);
     }
+}
+
+/* Bytes: merges that cross characters in part, before and after the characters are whole. */
+static void test_merging_bytes(void **state)
+{
+    (void)state;
+    /* bytes D0 D1 B0 B1 80 61 as characters; the text has D0B0 D0B1 D180 D1B0 and 61 */
+    static const char *const symbols[] = {"\xC3\x90", "\xC3\x91", "\xC2\xB0", "\xC2\xB1",
+                                          "\xC4\xA2", "a",        NULL};
+    static const uint8_t bytes[] = {0xD0, 0xD1, 0xB0, 0xB1, 0x80, 'a'};
+    static const char characters[][3] = {"\xD0\xB0", "\xD0\xB1", "\xD1\x80", "\xD1\xB0", "a"};
+    struct strbuf vocab;
+    strbuf_init(&vocab, 0);
+    for (int i = 0; i < 256; i++) { /* every byte must have a token */
+        struct strbuf one;
+        char byte = (char)i;
+        strbuf_init(&one, 0);
+        byte_level_add(&one, &byte, 1);
+        if (!memchr(bytes, i, sizeof(bytes))) {
+            strbuf_add_char(&vocab, ',');
+            strbuf_add_json(&vocab, one.data, one.len);
+            strbuf_addf(&vocab, ":%d", 1000 + i);
+        }
+        strbuf_free(&one);
+    }
+    strbuf_add_str(&vocab, ",\"\xC4\x80\xC4\x81\":2000");
+    struct rng rng = {11};
+    for (int round = 0; round < 300; round++) {
+        struct random_model m;
+        struct tokenizer *t =
+            random_bpe(&rng, symbols, vocab.data,
+                       ",\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"use_regex\":false,"
+                       "\"add_prefix_space\":false}",
+                       round % 2 ? 130 : 0, &m);
+        for (int i = 0; i < 12; i++) {
+            char text[200];
+            int32_t want[sizeof(text)];
+            size_t len = 0, n_characters = 1 + rng_below(&rng, 60);
+            for (; n_characters > 0; n_characters--) {
+                const char *c = characters[rng_below(&rng, 5)];
+                memcpy(text + len, c, strlen(c));
+                len += strlen(c);
+            }
+            for (size_t k = 0; k < len; k++)
+                want[k] = (int32_t)((const uint8_t *)memchr(bytes, text[k], sizeof(bytes)) - bytes);
+            size_t n_want = merge_by_definition(&m, want, len);
+            struct token_vec got = {0};
+            assert_int_equal(tokenizer_encode(t, text, len, false, true, 0, &got, NULL), 0);
+            assert_int_equal(got.len, n_want);
+            assert_memory_equal(got.ids, want, n_want * sizeof(want[0]));
+            token_vec_free(&got);
+        }
+        tokenizer_free(t);
+    }
+    strbuf_free(&vocab);
 }
 
 static void test_added_tokens(void **state)
@@ -831,12 +895,12 @@ int main(void)
         cmocka_unit_test(test_cases_llama),      cmocka_unit_test(test_cases_phi3),
         cmocka_unit_test(test_stories_prompts),  cmocka_unit_test(test_merge_order),
         cmocka_unit_test(test_fallback_and_unk), cmocka_unit_test(test_held_back_text),
-        cmocka_unit_test(test_merging),          cmocka_unit_test(test_added_tokens),
-        cmocka_unit_test(test_config),           cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_corrupt_bytes),
-        cmocka_unit_test(test_detok_property),   cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_long_texts),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_merging),          cmocka_unit_test(test_merging_bytes),
+        cmocka_unit_test(test_added_tokens),     cmocka_unit_test(test_config),
+        cmocka_unit_test(test_limits),           cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_corrupt_bytes),    cmocka_unit_test(test_detok_property),
+        cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_long_texts),
+        cmocka_unit_test(test_threads),          cmocka_unit_test(test_patterns),
     };
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
 }
