@@ -210,7 +210,7 @@ static const struct field template_fields[] = {
     CUSTOM("documents", field_documents),
     CUSTOM("reasoning_effort", field_reasoning_effort),
     REFUSED("chat_template", never, "start the server with --chat-template FILE"),
-    REFUSED("tools", is_empty, NOT_YET),
+    CUSTOM("tools", field_tools),
     /* clang-format on */
 };
 
@@ -223,7 +223,7 @@ static const struct field chat_fields[] = {
     IGNORED("parallel_tool_calls", is_bool, "a boolean"),
     IGNORED("include_reasoning", is_bool, "a boolean"),
     REFUSED("echo", is_false, "use 'continue_final_message'"),
-    REFUSED("tool_choice", is_no_tool_choice, NOT_YET),
+    CUSTOM("tool_choice", field_tool_choice),
     REFUSED("functions", is_empty, NOT_YET),
     REFUSED("function_call", is_no_tool_choice, NOT_YET),
     REFUSED("modalities", is_text_modality, "only [\"text\"] is offered"),

@@ -66,6 +66,8 @@ parse_fn field_tokenize_prompt;
 parse_fn field_tokens;
 parse_fn field_messages;
 parse_fn field_documents;
+parse_fn field_tools;
+parse_fn field_tool_choice;
 parse_fn field_template_kwargs;
 parse_fn field_reasoning_effort;
 parse_fn field_bias;

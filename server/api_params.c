@@ -1,6 +1,7 @@
 #include "server/api_params.h"
 
 #include "config/base/check.h"
+#include "engine/template/template.h"
 #include "server/api_fields.h"
 
 #include <math.h>
@@ -199,6 +200,10 @@ enum status api_params_parse(const char *text, size_t len, enum api_kind kind,
     set_defaults(out, kind, rules);
     st = json_parse(text, len, &limits, &out->root, err);
     if (st != STATUS_OK) out->root = NULL;
+    /* Templates print numbers with the client's digits. */
+    if (st == STATUS_OK && (kind == API_CHAT || kind == API_TOKENIZE) &&
+        !template_keep_numbers(out->root, text, len))
+        st = error_set(err, STATUS_NO_MEMORY, "out of memory reading the request");
     if (st == STATUS_OK) st = read_all(&q);
     if (st != STATUS_OK) api_params_free(out);
     return st;
@@ -214,7 +219,7 @@ void api_params_trim(struct api_params *p)
         if (p->prompt_is_text && strcmp(item->string, "prompt") == 0) continue;
         cJSON_Delete(cJSON_DetachItemViaPointer(p->root, item));
     }
-    p->messages = p->template_kwargs = p->documents = NULL;
+    p->messages = p->template_kwargs = p->documents = p->tools = NULL;
 }
 
 void api_params_free(struct api_params *p)

@@ -33,6 +33,8 @@ struct api_rules {
     int32_t vocab_size, max_model_len;
     int32_t max_n, max_prompts, max_stop_strings, max_logprobs;
     bool priority_policy; /* else only priority 0 is accepted */
+    bool
+        prompt_only; /* the prompt is wanted, no answer: what only shapes the prompt may be there */
     float temperature, top_p, min_p, repetition_penalty;
     int32_t top_k;
 };
@@ -58,6 +60,7 @@ struct api_params {
     const cJSON *messages;        /* chat: an array, its items not looked at */
     const cJSON *template_kwargs; /* an object without reserved names, or NULL */
     const cJSON *documents;       /* an array of objects, or NULL */
+    const cJSON *tools;           /* an array of objects, not empty, or NULL */
     const char *reasoning_effort; /* for the template, or NULL */
     bool add_special_tokens;      /* completions, tokenize: true; chat: false */
     bool add_generation_prompt, continue_final_message;

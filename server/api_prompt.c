@@ -71,13 +71,14 @@ void api_rules_init(struct api_rules *r, const struct app *a)
         r->repetition_penalty = c->generation.repetition_penalty;
 }
 
-enum status api_parse(const struct app *a, struct str body, enum api_kind kind,
+enum status api_parse(const struct app *a, struct str body, enum api_kind kind, bool prompt_only,
                       struct api_params *out, struct error *err)
 {
     struct api_rules rules;
     enum status st;
 
     api_rules_init(&rules, a);
+    rules.prompt_only = prompt_only;
     st = api_params_parse(body.data, body.len, kind, &rules, out, err);
     if (st != STATUS_OK) return st;
     st = api_check_model(a, out->model, err);

@@ -22,7 +22,7 @@ enum status api_check_serving(const struct app *a, struct error *err);
 void api_rules_init(struct api_rules *r, const struct app *a);
 
 /* A body to its fields, checked, with a model that is served.  On failure nothing is left to free. */
-enum status api_parse(const struct app *a, struct str body, enum api_kind kind,
+enum status api_parse(const struct app *a, struct str body, enum api_kind kind, bool prompt_only,
                       struct api_params *out, struct error *err);
 
 /* The context as JSON: a number, or null where it is not known. */

@@ -120,6 +120,38 @@ enum status field_documents(struct parse *q, const struct field *f, const cJSON 
     return STATUS_OK;
 }
 
+/* Answers with calls are not taken apart here, so tools only go with a request for the prompt. */
+static enum status refuse_tools(struct parse *q, const struct field *f)
+{
+    return error_set_param(q->err, STATUS_UNSUPPORTED, f->name,
+                           "'%s' is not supported: this server does not offer tool calls; leave it "
+                           "out, or ask for the prompt alone.",
+                           f->name);
+}
+
+enum status field_tools(struct parse *q, const struct field *f, const cJSON *v)
+{
+    const cJSON *item;
+
+    if (!cJSON_IsArray(v)) return field_bad(q, f->name, "an array of objects", v);
+    if (!v->child) return STATUS_OK;
+    if (!q->rules->prompt_only) return refuse_tools(q, f);
+    cJSON_ArrayForEach(item, v)
+    {
+        if (!cJSON_IsObject(item)) return field_bad(q, f->name, "an array of objects", item);
+    }
+    q->p->tools = v;
+    return STATUS_OK;
+}
+
+/* Without tools "auto" cannot call one either. */
+enum status field_tool_choice(struct parse *q, const struct field *f, const cJSON *v)
+{
+    bool none = field_string_is(v, "none") || field_string_is(v, "auto");
+
+    return none || q->rules->prompt_only ? STATUS_OK : refuse_tools(q, f);
+}
+
 enum status field_template_kwargs(struct parse *q, const struct field *f, const cJSON *v)
 {
     static const char *const reserved[] = {"messages",

@@ -27,7 +27,7 @@ static enum status tokenize(const struct text_request *r, struct strbuf *answer,
     const struct app *a = r->app;
     const struct prompt_tokens *t;
     struct api_params p;
-    enum status st = api_parse(r->app, r->body, API_TOKENIZE, &p, err);
+    enum status st = api_parse(r->app, r->body, API_TOKENIZE, true, &p, err);
 
     if (st != STATUS_OK) return st;
     st = prompts_make(a, &p, r->now_s, &t, err);
@@ -52,7 +52,7 @@ static enum status detokenize(const struct text_request *r, struct strbuf *answe
 {
     struct strbuf text;
     struct api_params p;
-    enum status st = api_parse(r->app, r->body, API_DETOKENIZE, &p, err);
+    enum status st = api_parse(r->app, r->body, API_DETOKENIZE, true, &p, err);
 
     if (st != STATUS_OK) return st;
     strbuf_init(&text, 0);
@@ -73,7 +73,7 @@ static enum status render(const struct text_request *r, enum api_kind kind, stru
 {
     const struct prompt_tokens *t;
     struct api_params p;
-    enum status st = api_parse(r->app, r->body, kind, &p, err);
+    enum status st = api_parse(r->app, r->body, kind, true, &p, err);
 
     if (st != STATUS_OK) return st;
     st = prompts_make(r->app, &p, r->now_s, &t, err);

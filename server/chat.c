@@ -156,6 +156,7 @@ enum status chat_render(const struct app *a, const struct api_params *p, int64_t
 {
     const struct chat_input in = {
         .messages = p->messages,
+        .tools = p->tools,
         .documents = p->documents,
         .template_kwargs = p->template_kwargs,
         .reasoning_effort = p->reasoning_effort,

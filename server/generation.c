@@ -255,7 +255,7 @@ static enum status make_prompts(struct generation *g)
 /* The JSON to tokens: reads what is immutable in the app and touches this generation alone. */
 static void prepare(struct generation *g)
 {
-    enum status st = api_parse(g->app, g->body, g->kind, &g->params, &g->prepare_err);
+    enum status st = api_parse(g->app, g->body, g->kind, false, &g->params, &g->prepare_err);
 
     g->prepare_status = st;
     if (st != STATUS_OK) return;

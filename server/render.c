@@ -70,7 +70,7 @@ static enum status render(const struct app *a, bool ids, struct error *err)
     enum status st = cli_read_all(STDIN_FILENO, (size_t)a->opts->max_body_size, &body, err);
     if (st == STATUS_OK) {
         struct str text = {body.data ? body.data : "", body.len};
-        st = api_parse(a, text, API_CHAT, &p, err);
+        st = api_parse(a, text, API_CHAT, true, &p, err);
     }
     if (st == STATUS_OK) {
         st = add_prompt(a, &p, ids, &out, err);
