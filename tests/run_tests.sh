@@ -67,7 +67,10 @@ suite_ops() { run optest timeout 600 "$BUILD/tests/optest"; }
 suite_sim() { run simtest timeout 900 "$BUILD/tests/simtest"; }
 suite_diff() {
     run tokenizer_diff timeout 900 "$VENV/bin/python" tests/golden/tokenizer_diff.py
+    run sentencepiece_diff timeout 300 "$VENV/bin/python" tests/golden/sentencepiece_diff.py
+    run tiktoken_diff timeout 300 "$VENV/bin/python" tests/golden/tiktoken_diff.py
     run template_diff timeout 300 "$VENV/bin/python" tests/golden/template_diff.py
+    run chat_diff timeout 300 "$VENV/bin/python" tests/golden/chat_diff.py
 }
 suite_fuzz() {
     local t dir
@@ -76,7 +79,8 @@ suite_fuzz() {
         dir=$logs/$t.corpus
         mkdir -p "$dir"
         run "$t" timeout 120 "build/fuzz/$t" -max_total_time="${FUZZ_SECONDS:-6}" -timeout=20 \
-            -rss_limit_mb=4096 -artifact_prefix="$logs/$t." "$dir" $([ -d "tests/fuzz/seeds/$t" ] && echo "tests/fuzz/seeds/$t")
+            -rss_limit_mb=4096 -artifact_prefix="$logs/$t." \
+            $([ -f "tests/fuzz/$t.dict" ] && echo "-dict=tests/fuzz/$t.dict") "$dir" $([ -d "tests/fuzz/seeds/$t" ] && echo "tests/fuzz/seeds/$t")
     done
 }
 pytest() { "$VENV/bin/python" -m pytest -q -p no:cacheprovider --tb=short "$@"; }

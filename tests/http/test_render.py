@@ -328,3 +328,28 @@ def test_a_storm_of_megabyte_prompts_holds_up_nobody(tmp_path):
         for c in streams:
             c.read_until(b"data: ", c.buffer.count(b"data: ") + 5)
             c.close()
+
+
+# --- tools: they shape the prompt, which is all that is asked for here ---------------------------------
+
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "n": 1.0, "big": 1234567890123456789}}}
+
+
+def test_tools_pick_the_template_for_them(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(STORIES, folder)
+    (folder / "chat_template.jinja").write_text("plain {{ messages[0].content }}")
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates/tool_use.jinja").write_text("{{ tools|tojson }} {{ messages[0].content }}")
+    talk = {"messages": [{"role": "user", "content": "hi"}]}
+    ids = reference()
+    with Server(command="render-server", model=folder) as s:
+        for tools, want in ((None, "plain hi"), ([], "plain hi"), ([WEATHER], json.dumps([WEATHER]) + " hi")):
+            got = render(s, CHAT, {**talk, **({} if tools is None else {"tools": tools}), "tool_choice": "auto"})
+            assert got == ids.encode(want, add_special_tokens=False).ids, want
+        status, answer = s.post(CHAT, {**talk, "tools": [1]})
+        assert status == 400 and "tools" in answer["error"]["message"]
+    with Server(model=folder) as s:  # no answer with calls is offered
+        status, answer = s.post("/v1/chat/completions", {**talk, "tools": [WEATHER]})
+        assert status == 400 and answer["error"]["param"] == "tools"
+        assert render(s, CHAT, {**talk, "tools": [WEATHER]})
