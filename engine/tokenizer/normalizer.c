@@ -20,11 +20,19 @@ static enum status parse_prepend(const cJSON *json, struct normalizer_stage *s, 
     return copy_text(json, "prepend", s, err);
 }
 
+/* The reference writes the text and the first character in front of what follows that character;
+ * with no text it takes that as an insertion, and the first character stands twice. */
 static enum status run_prepend(struct stage_io *io)
 {
-    strbuf_add(io->out, io->stage->text, io->stage->text_len);
+    struct str text = {io->stage->text, io->stage->text_len};
+    if (text.len == 0) {
+        const char *second = io->in.data;
+        (void)unicode_next(&second);
+        text = (struct str){io->in.data, (size_t)(second - io->in.data)};
+    }
+    strbuf_add(io->out, text.data, text.len);
     strbuf_add(io->out, io->in.data, io->in.len);
-    if (io->head_len > 0) io->head_len += io->stage->text_len;
+    if (io->head_len > 0) io->head_len += text.len;
     return STATUS_OK;
 }
 

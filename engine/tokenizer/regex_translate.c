@@ -1,5 +1,6 @@
 #include "config/base/check.h"
 #include "engine/tokenizer/regex.h"
+#include "engine/tokenizer/regex_properties.h"
 #include "engine/tokenizer/unicode.h"
 
 #include <ctype.h>
@@ -9,12 +10,14 @@
 /* Oniguruma's syntax, PCRE2's spelling.  One pass; `atom` is where the last thing that a
  * quantifier may follow starts in the output. */
 
-#define GROUP_DEPTH_MAX 64
-#define NO_ATOM         SIZE_MAX
+#define GROUP_DEPTH_MAX    64
+#define NO_ATOM            SIZE_MAX
+#define PROPERTY_NAME_SIZE 40
 
 struct group {
     size_t start;   /* of the group in the output */
     int n_to_close; /* "(?i)" opens "(?i:" until the end of its group */
+    bool ignore_case_around;
 };
 
 /* A class as far as it is read: [items], or one of the others ("|[^..]|(?:..)"), if the lookaheads
@@ -31,6 +34,7 @@ struct translator {
     struct error *err;
     size_t atom;
     bool quantified; /* the atom has a quantifier already */
+    bool ignore_case;
     int depth;
     struct group groups[GROUP_DEPTH_MAX];
 };
@@ -75,63 +79,50 @@ static const struct set set_word_in_class = {WORD_IN_CLASS, WORD_NEW};
 static const struct set set_digit = {"\\p{Nd}", "Nd"};
 static const struct set set_hex = {"0-9a-fA-F", ""};
 
-/* The set as items of the class that is being read, or as a class of its own.  PCRE2 knows no
- * complement of several items inside a class, so that becomes an alternative to the class. */
-static void add_set(struct translator *t, const struct set *set, bool negated)
+/* Opens what a set stands in: the items of the class that is being read, or a class of its own.
+ * PCRE2 knows no complement of several items inside a class, so that becomes an alternative to the
+ * class. */
+static struct strbuf *set_begin(struct translator *t, bool negated)
 {
     struct strbuf *out = t->out;
     if (t->class) out = negated ? &t->class->others : &t->class->items;
-    bool own_class = !t->class || negated;
     if (t->class && negated) strbuf_add_char(out, '|');
-    if (own_class) strbuf_add_str(out, negated ? "[^" : "[");
-    strbuf_add_str(out, set->items);
-    add_new_characters(out, set->newer);
-    if (own_class) strbuf_add_char(out, ']');
+    if (!t->class || negated) strbuf_add_str(out, negated ? "[^" : "[");
+    return out;
 }
 
-/* Long names of general categories; the short ones stand for themselves. */
-static const struct {
-    const char *name, *category;
-} category_names[] = {
-    {"letter", "L"},
-    {"uppercaseletter", "Lu"},
-    {"lowercaseletter", "Ll"},
-    {"titlecaseletter", "Lt"},
-    {"modifierletter", "Lm"},
-    {"otherletter", "Lo"},
-    {"mark", "M"},
-    {"combiningmark", "M"},
-    {"nonspacingmark", "Mn"},
-    {"spacingmark", "Mc"},
-    {"enclosingmark", "Me"},
-    {"number", "N"},
-    {"decimalnumber", "Nd"},
-    {"letternumber", "Nl"},
-    {"othernumber", "No"},
-    {"punctuation", "P"},
-    {"connectorpunctuation", "Pc"},
-    {"dashpunctuation", "Pd"},
-    {"symbol", "S"},
-    {"mathsymbol", "Sm"},
-    {"currencysymbol", "Sc"},
-    {"modifiersymbol", "Sk"},
-    {"othersymbol", "So"},
-    {"separator", "Z"},
-    {"spaceseparator", "Zs"},
-    {"control", "Cc"},
-};
-static const char short_categories[] =
-    "|l|lu|ll|lt|lm|lo|m|mn|mc|me|n|nd|nl|no|p|pc|pd|ps|pe|pi|pf|po|s|sm|sc|sk|so|z|zs|zl|zp|cc|";
+static void set_end(struct translator *t, struct strbuf *out, bool negated)
+{
+    if (!t->class || negated) strbuf_add_char(out, ']');
+}
 
-/* Scripts, with the characters newer than Unicode 14. */
-static const struct {
-    const char *name, *items;
-} scripts[] = {
-    {"han", "\\p{sc:Han}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"},
-    {"hiragana", "\\p{sc:Hiragana}\\x{1b132}"},
-    {"katakana", "\\p{sc:Katakana}\\x{1b155}"},
-    {"hangul", "\\p{sc:Hangul}"},
-};
+static void add_set(struct translator *t, const struct set *set, bool negated)
+{
+    struct strbuf *out = set_begin(t, negated);
+    strbuf_add_str(out, set->items);
+    add_new_characters(out, set->newer);
+    set_end(t, out, negated);
+}
+
+/* The property called `name` (as regex_properties.h spells it), whose spelling is len bytes at
+ * `at`. */
+static enum status add_property(struct translator *t, const char *name, bool negated,
+                                const char *at, size_t len)
+{
+    const struct regex_set *known = regex_property(name);
+    if (!known) return refuse(t, "the property", at, len);
+    if (t->class && t->ignore_case && known->cased)
+        return refuse(t, "in a class that ignores case, the property", at, len);
+    /* Outside a class the option does not hold for a property, but PCRE2's ranges obey it. */
+    bool shielded = t->ignore_case && known->cased;
+    if (shielded) strbuf_add_str(t->out, "(?-i:");
+    negated = negated != known->complement;
+    struct strbuf *out = set_begin(t, negated);
+    regex_set_items(known, out);
+    set_end(t, out, negated);
+    if (shielded) strbuf_add_char(t->out, ')');
+    return STATUS_OK;
+}
 
 /* \p{..} or \P{..} at t->p (on the p). */
 static enum status property(struct translator *t)
@@ -145,33 +136,28 @@ static enum status property(struct translator *t)
         negated = !negated;
         p++;
     }
-    char name[32];
+    char name[PROPERTY_NAME_SIZE];
     size_t n = 0;
     for (; p < end && n < sizeof(name) - 1; p++) /* names compare without case, blanks, - and _ */
         if (*p != ' ' && *p != '_' && *p != '-') name[n++] = (char)tolower((unsigned char)*p);
     name[n] = '\0';
-    struct str spelling = {from, (size_t)(end + 1 - from)};
     t->p = end + 1;
+    return add_property(t, name[0] == ':' || p < end ? "" : name, negated, from,
+                        (size_t)(end + 1 - from));
+}
 
-    char category[4] = "", items[16];
-    char probe[40];
-    snprintf(probe, sizeof(probe), "|%s|", name);
-    if (n >= 1 && n <= 2 && strstr(short_categories, probe))
-        snprintf(category, sizeof(category), "%c%.1s", toupper((unsigned char)name[0]), name + 1);
-    for (size_t i = 0; i < ARRAY_LEN(category_names); i++)
-        if (!strcmp(category_names[i].name, name))
-            snprintf(category, sizeof(category), "%s", category_names[i].category);
-    if (category[0]) {
-        snprintf(items, sizeof(items), "\\p{%s}", category);
-        add_set(t, &(struct set){items, category}, negated);
-        return STATUS_OK;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
-        if (strcmp(scripts[i].name, name) != 0) continue;
-        add_set(t, &(struct set){scripts[i].items, ""}, negated);
-        return STATUS_OK;
-    }
-    return refuse(t, "the property", spelling.data, spelling.len);
+/* [:name:] or [:^name:] inside a class, at t->p. */
+static enum status posix_bracket(struct translator *t)
+{
+    const char *from = t->p, *end = strstr(from, ":]");
+    bool negated = from[2] == '^';
+    const char *start = from + 2 + negated;
+    char name[PROPERTY_NAME_SIZE];
+    if (!end || end < start || (size_t)(end - start) >= sizeof(name) - 1)
+        return refuse(t, "the POSIX class", from, strnlen(from, 10));
+    snprintf(name, sizeof(name), ":%.*s", (int)(end - start), start);
+    t->p = end + 2;
+    return add_property(t, name, negated, from, (size_t)(t->p - from));
 }
 
 /* --- escapes -------------------------------------------------------------------------------- */
@@ -306,8 +292,7 @@ static enum status class_member(struct translator *t, int depth, bool *after_cha
     const char *from = t->p;
     bool after = *after_character;
     *after_character = false;
-    if (*from == '[' && from[1] == ':')
-        return refuse(t, "the POSIX class", from, strnlen(from, 10));
+    if (*from == '[' && from[1] == ':') return posix_bracket(t);
     if (*from == '[') return char_class(t, depth + 1);
     if (*from == '\\') {
         *after_character = !(from[1] && strchr("sSwWdDhHpP", from[1]));
@@ -470,8 +455,10 @@ static enum status open_group(struct translator *t)
         t->groups[t->depth].n_to_close++;
     } else {
         if (t->depth == GROUP_DEPTH_MAX - 1) return refuse(t, "the nesting", from, 1);
-        t->groups[++t->depth] = (struct group){t->out->len, 0};
+        t->groups[++t->depth] = (struct group){t->out->len, 0, t->ignore_case};
     }
+    if (!strcmp(spelling, "(?i:")) t->ignore_case = true;
+    if (!strcmp(spelling, "(?-i:")) t->ignore_case = false;
     strbuf_add_str(t->out, spelling);
     t->atom = NO_ATOM;
     return STATUS_OK;
@@ -481,6 +468,7 @@ static void close_group(struct translator *t)
 {
     for (int i = 0; i < t->groups[t->depth].n_to_close; i++) strbuf_add_char(t->out, ')');
     t->groups[t->depth].n_to_close = 0;
+    t->ignore_case = t->groups[t->depth].ignore_case_around;
 }
 
 static enum status one_item(struct translator *t)

@@ -174,6 +174,12 @@ static size_t scan_cl100k(const char *s, size_t len, size_t at)
     return scan_words(s, len, at, &(struct style){LETTERS, INT_MAX, false, true});
 }
 
+/* What tiktoken means by it. */
+static size_t scan_cl100k_digits(const char *s, size_t len, size_t at)
+{
+    return scan_words(s, len, at, &(struct style){LETTERS, 3, false, true});
+}
+
 /* [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+ at p: the upper half gives back, from
  * its end, until a character that may be lower too begins the lower half. */
 static inline const char *capitalised(const char *p, const char *end)
@@ -238,6 +244,13 @@ static const struct {
      "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|"
      "\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
      scan_cl100k},
+    {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}| "
+     "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|"
+     "\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
+     scan_cl100k_digits},
+    {"'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|"
+     "\\s",
+     scan_gpt2},
     {"[^\\r\\n\\p{L}\\p{N}]?" O200K_UPPER "*" O200K_LOWER "+" CONTRACTIONS
      "?|[^\\r\\n\\p{L}\\p{N}]?" O200K_UPPER "+" O200K_LOWER "*" CONTRACTIONS
      "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" TAIL,

@@ -854,6 +854,12 @@ static void test_patterns(void **state)
         {"\\w", "\xC2\xB2", "\xC2\xB2"},
         {"[\\w-]+", "a-b+c", "a-b|c"},
         {"\\p{L}+", "\xF0\x9E\x80\xB0", "\xF0\x9E\x80\xB0"}, /* U+1E030, of Unicode 15 */
+        {"[[:alpha:]_-]+", "ab_-1", "ab_-"},
+        {"[^[:^space:]x]+|[[:digit:]]", "a 1x", " |1"},
+        {"[[:punct:]]+|\\p{Punct}", "a+!", "+!"}, /* + is no \p{Punct}, but [:punct:] */
+        {"\\p{Cn}|\\p{Cf}", "a\xCD\xB8\xE2\x80\x8D", "\xCD\xB8|\xE2\x80\x8D"},
+        {"(?i)\\p{Lu}+x", "AaX AX", "AX"}, /* the option does not reach a property */
+        {"(?i:a)\\p{Upper}|(?i)(?-i)[\\p{Lu}]", "AB Ab ab", "AB|A"},
     };
     struct regex_scratch scratch = {0};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -875,9 +881,10 @@ static void test_patterns(void **state)
         strbuf_free(&got);
         regex_free(r);
     }
-    static const char *const refused[] = {"(a)\\1", "[a&&]",   "[[:alpha:]]", "\\p{Foo}", "a**+)",
-                                          "",       "(?<n>a)", "\\K",         "[a",       "\\",
-                                          "*a",     "[]",      "\\R",         "(?x: a)"};
+    static const char *const refused[] = {"(a)\\1",      "[a&&]",    "[[:alpah:]]", "(?i)[\\p{Lu}]",
+                                          "\\p{:alpha}", "\\p{Foo}", "a**+)",       "",
+                                          "(?<n>a)",     "\\K",      "[a",          "\\",
+                                          "*a",          "[]",       "\\R",         "(?x: a)"};
     for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
         struct regex *r = NULL;
         struct error err = {0};
