@@ -25,6 +25,7 @@ struct group {
 struct class
 {
     struct strbuf items, others, conditions;
+    bool negated;
 };
 
 struct translator {
@@ -109,6 +110,8 @@ static void add_set(struct translator *t, const struct set *set, bool negated)
 static enum status add_property(struct translator *t, const char *name, bool negated,
                                 const char *at, size_t len)
 {
+    /* Oniguruma's \p{Word} is its \w, which knows Latin-1's superscripts outside a class alone. */
+    if (t->class && !strcmp(name, "word")) name = ":word";
     const struct regex_set *known = regex_property(name);
     if (!known) return refuse(t, "the property", at, len);
     if (t->class && t->ignore_case && known->cased)
@@ -299,9 +302,10 @@ static enum status class_member(struct translator *t, int depth, bool *after_cha
         return escape(t);
     }
     *after_character = true;
-    if (*from == ']' || *from == '[' || (*from == '-' && is_plain_dash(from, after))) {
+    bool plain_dash = *from == '-' && is_plain_dash(from, after);
+    if (plain_dash || strchr("[]:.=", *from)) { /* PCRE2 knows more brackets, as [= */
         strbuf_add_char(&c->items, '\\');
-        *after_character = *from != '-';
+        *after_character = !plain_dash;
     }
     strbuf_add_char(&c->items, *t->p++);
     return STATUS_OK;
@@ -336,6 +340,7 @@ static enum status char_class(struct translator *t, int depth)
     enum status st = STATUS_OK;
     if (depth == CLASS_DEPTH_MAX) return refuse(t, "the nesting", from, 1);
     t->p += negated;
+    c.negated = negated;
     t->class = &c;
     for (; st == STATUS_OK && (*t->p != ']' || first); first = false) {
         bool empty = c.items.len == 0 && c.others.len == 0;
@@ -354,6 +359,12 @@ static enum status char_class(struct translator *t, int depth)
     }
     if (st == STATUS_OK && c.items.len == 0 && c.others.len == 0)
         st = refuse(t, "the empty class", from, strnlen(from, 20));
+    /* The reference gets it wrong where the inner class is empty, which nobody can tell from here. */
+    if (st == STATUS_OK && outer && outer->negated && negated && c.others.len > 0)
+        st = refuse(t, "in a negated class, the negated class", from, strnlen(from, 20));
+    /* The reference adds the other cases to the whole class at its end, PCRE2 to each part. */
+    if (st == STATUS_OK && t->ignore_case && (c.conditions.len > 0 || (outer && negated)))
+        st = refuse(t, "ignoring case, the class of classes", from, strnlen(from, 20));
     t->class = outer;
     if (st == STATUS_OK) {
         t->p++;

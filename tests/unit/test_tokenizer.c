@@ -858,7 +858,9 @@ static void test_patterns(void **state)
         {"[^[:^space:]x]+|[[:digit:]]", "a 1x", " |1"},
         {"[[:punct:]]+|\\p{Punct}", "a+!", "+!"}, /* + is no \p{Punct}, but [:punct:] */
         {"\\p{Cn}|\\p{Cf}", "a\xCD\xB8\xE2\x80\x8D", "\xCD\xB8|\xE2\x80\x8D"},
-        {"(?i)\\p{Lu}+x", "AaX AX", "AX"}, /* the option does not reach a property */
+        {"(?i)\\p{Lu}+x", "AaX AX", "AX"},              /* the option does not reach a property */
+        {"[\\p{Word}]|\\P{Word}", "a\xC2\xB2-", "a|-"}, /* as \w */
+        {"[=a=]+|[.x.]", "=a.", "=a|."},
         {"(?i:a)\\p{Upper}|(?i)(?-i)[\\p{Lu}]", "AB Ab ab", "AB|A"},
     };
     struct regex_scratch scratch = {0};
@@ -881,10 +883,25 @@ static void test_patterns(void **state)
         strbuf_free(&got);
         regex_free(r);
     }
-    static const char *const refused[] = {"(a)\\1",      "[a&&]",    "[[:alpah:]]", "(?i)[\\p{Lu}]",
-                                          "\\p{:alpha}", "\\p{Foo}", "a**+)",       "",
-                                          "(?<n>a)",     "\\K",      "[a",          "\\",
-                                          "*a",          "[]",       "\\R",         "(?x: a)"};
+    static const char *const refused[] = {"(a)\\1",
+                                          "[a&&]",
+                                          "[[:alpah:]]",
+                                          "[^[^\\S\\D]]",
+                                          "(?i:[a[^b]])",
+                                          "(?i)[a-z&&b-c]",
+                                          "(?i)[\\p{Lu}]",
+                                          "\\p{:alpha}",
+                                          "\\p{Foo}",
+                                          "a**+)",
+                                          "",
+                                          "(?<n>a)",
+                                          "\\K",
+                                          "[a",
+                                          "\\",
+                                          "*a",
+                                          "[]",
+                                          "\\R",
+                                          "(?x: a)"};
     for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
         struct regex *r = NULL;
         struct error err = {0};
