@@ -30,7 +30,7 @@ const struct option_def option_table[] = {
     ROW("model", STRING, model, SECTION(MODEL), ARG("DIR"),
         HELP("Hugging Face model directory; also accepted without --model, as the first word.")),
     ROW("tokenizer", STRING, tokenizer, SECTION(MODEL), ARG("DIR"),
-        HELP("Directory with tokenizer.json, where it is not the model's own.")),
+        HELP("Directory with the tokenizer's files, where it is not the model's own.")),
     ROW("served-model-name", LIST, served_model_name, SECTION(MODEL), ARG("NAME..."),
         HELP("Names that requests may use; the first is shown. Default: the directory's own name; "
              "its path as given is always accepted.")),
@@ -52,7 +52,9 @@ const struct option_def option_table[] = {
         HELP("Jinja chat template instead of the model's.")),
     ROW("chat-template-content-format", CHOICE, chat_template_content_format, SECTION(MODEL),
         PRESET("auto"), CHOICES("auto|string|openai"),
-        HELP("How message contents reach the template: as one string or as a list of parts.")),
+        HELP("How message contents reach the template; auto: as the client sent them if it loops "
+             "over "
+             "their parts, else the texts joined by line breaks.")),
     ROW("generation-config", CHOICE, generation_config, SECTION(MODEL), PRESET("auto"),
         CHOICES("auto|vllm"),
         HELP("auto: defaults of sampling from the model's generation_config.json; vllm: none.")),
@@ -187,7 +189,8 @@ const struct option_foreign option_foreign_table[] = {
     {"hf-overrides", NULL, "is not implemented: edit a copy of config.json instead"},
     {"rope-scaling", NULL, "is not implemented: edit a copy of config.json instead"},
     {"rope-theta", NULL, "is not implemented: edit a copy of config.json instead"},
-    {"tokenizer-mode", "auto", "is not implemented: tokenizer.json is what is read"},
+    {"tokenizer-mode", "auto",
+     "is not implemented: the files in the directory decide (docs/tokenizers.md)"},
     {"skip-tokenizer-init", "false", "is not implemented: the server needs the tokenizer"},
     {"runner", "generate", "is not implemented yet: models generate text and nothing else"},
     {"task", "generate", "is not implemented yet: models generate text and nothing else"},

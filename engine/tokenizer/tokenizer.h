@@ -4,7 +4,7 @@
 /* tokenizer.h - text to ids and back, as Hugging Face tokenizers (0.22) does it.
  *
  * Reads tokenizer.json (a component it does not know is refused by name; "truncation" and
- * "padding" play no part) and, where present, tokenizer_config.json and special_tokens_map.json
+ * "padding" play no part), else a SentencePiece model or a tiktoken rank file, and, where present, tokenizer_config.json and special_tokens_map.json
  * as transformers 5 does:
  * - "added_tokens_decoder" overrides the flags of added tokens; named tokens (bos, eos, unk, sep,
  *   pad, cls, mask, any other "..._token") and extra_special_tokens are added to the tokenizer: one
