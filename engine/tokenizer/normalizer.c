@@ -17,22 +17,18 @@ static enum status copy_text(const cJSON *json, const char *key, struct normaliz
 
 static enum status parse_prepend(const cJSON *json, struct normalizer_stage *s, struct error *err)
 {
-    return copy_text(json, "prepend", s, err);
+    enum status st = copy_text(json, "prepend", s, err);
+    /* The reference gives some texts their first character twice then. */
+    if (st == STATUS_OK && s->text_len == 0)
+        st = error_set(err, STATUS_UNSUPPORTED, "nothing to prepend: leave the component out");
+    return st;
 }
 
-/* The reference writes the text and the first character in front of what follows that character;
- * with no text it takes that as an insertion, and the first character stands twice. */
 static enum status run_prepend(struct stage_io *io)
 {
-    struct str text = {io->stage->text, io->stage->text_len};
-    if (text.len == 0) {
-        const char *second = io->in.data;
-        (void)unicode_next(&second);
-        text = (struct str){io->in.data, (size_t)(second - io->in.data)};
-    }
-    strbuf_add(io->out, text.data, text.len);
+    strbuf_add(io->out, io->stage->text, io->stage->text_len);
     strbuf_add(io->out, io->in.data, io->in.len);
-    if (io->head_len > 0) io->head_len += text.len;
+    if (io->head_len > 0) io->head_len += io->stage->text_len;
     return STATUS_OK;
 }
 
