@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,6 +74,27 @@ out:
     free(buf);
     close(fd);
     return st;
+}
+
+static bool begins_with(const char *data, size_t len, const char *word)
+{
+    size_t word_len = strlen(word);
+    return len >= word_len && strncasecmp(data, word, word_len) == 0;
+}
+
+enum status file_check_download(const char *path, const char *data, size_t len, struct error *err)
+{
+    if (begins_with(data, len, "version https://git-lfs.github.com/"))
+        return error_set(err, STATUS_CORRUPT,
+                         "%s is a Git LFS pointer, not the file: run \"git lfs pull\" where it was "
+                         "cloned",
+                         path);
+    if (begins_with(data, len, "\xEF\xBB\xBF")) data += 3, len -= 3;
+    for (; len > 0 && strchr(" \t\r\n", *data) && *data; len--) data++;
+    if (begins_with(data, len, "<!doctype html") || begins_with(data, len, "<html"))
+        return error_set(err, STATUS_CORRUPT,
+                         "%s is a web page: the download failed, fetch the file again", path);
+    return STATUS_OK;
 }
 
 bool file_exists(const char *path)

@@ -1,6 +1,7 @@
 #include "engine/tokenizer/load.h"
 
 #include "config/base/file.h"
+#include "config/limits.h"
 #include "engine/tokenizer/internal.h"
 
 #include <stdlib.h>
@@ -133,9 +134,16 @@ static enum status read_optional(const char *dir, const char *name,
     char path[4096];
     enum status st = path_join(path, sizeof(path), dir, name, err);
     if (st != STATUS_OK || !file_exists(path)) return st;
-    st = json_parse_file(path, limits, out, err);
-    if (st != STATUS_OK) return error_prepend(err, "%s", name);
-    return STATUS_OK;
+    char *text = NULL;
+    size_t len = 0;
+    st = file_read(path, LIMIT_JSON_SIZE, &text, &len, err);
+    if (st == STATUS_OK) st = file_check_download(path, text, len, err);
+    if (st == STATUS_OK) {
+        st = json_parse(text, len, limits, out, err);
+        if (st != STATUS_OK) st = error_prepend(err, "%s", path);
+    }
+    free(text);
+    return st;
 }
 
 enum status tokenizer_load(const char *dir, struct tokenizer **out, struct error *err)
@@ -150,6 +158,7 @@ enum status tokenizer_load(const char *dir, struct tokenizer **out, struct error
     if (st == STATUS_OK) st = read_optional(dir, "special_tokens_map.json", NULL, &files.map, err);
     if (st == STATUS_OK && json) {
         st = build(json, files.config, files.map, out, err);
+        if (st != STATUS_OK) st = error_prepend(err, "%s", dir);
     } else if (st == STATUS_OK) {
         st = read_optional(dir, "added_tokens.json", NULL, &files.added, err);
         if (st == STATUS_OK) st = tokenizer_load_native(dir, &files, out, err);

@@ -7,6 +7,8 @@
 #include "config/base/status.h"
 #include "config/base/str.h"
 
+#include <stdbool.h>
+
 struct tokenizer;
 
 /* The JSON files beside a tokenizer's own; each may be NULL.  Loading takes the chat templates out
@@ -15,6 +17,8 @@ struct token_files {
     cJSON *config; /* tokenizer_config.json */
     cJSON *map;    /* special_tokens_map.json */
     cJSON *added;  /* added_tokens.json */
+    /* For tests: a rank file need not have all the ranks of its family. */
+    bool any_rank_count;
 };
 void token_files_free(struct token_files *f);
 

@@ -202,7 +202,7 @@ out:
 static enum status create_tiktoken(struct str file, const char *name, struct token_files *files,
                                    struct tokenizer *t, struct error *err)
 {
-    enum status st = tiktoken_create(file, name, files->config, t, err);
+    enum status st = tiktoken_create(file, name, files, t, err);
     if (st != STATUS_OK) return error_prepend(err, "%s", name);
     return add_tokens(t, files, err);
 }
@@ -272,7 +272,8 @@ static enum status refuse_missing(const char *dir, struct error *err)
     }
     return error_set(err, STATUS_NOT_FOUND,
                      "%s has neither tokenizer.json nor tokenizer.model, spiece.model, "
-                     "tiktoken.model or *.tiktoken; name a directory that has one with --tokenizer",
+                     "tiktoken.model or *.tiktoken: give the directory that has the tokenizer's "
+                     "files",
                      dir);
 }
 
@@ -297,8 +298,11 @@ enum status tokenizer_load_native(const char *dir, struct token_files *files,
     size_t len = 0;
     st = path_join(path, sizeof(path), dir, name, err);
     if (st == STATUS_OK) st = file_read(path, NATIVE_SIZE_MAX, &data, &len, err);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK) st = file_check_download(path, data, len, err);
+    if (st == STATUS_OK) {
         st = tokenizer_parse_native((struct str){data, len}, name, files, out, err);
+        if (st != STATUS_OK) st = error_prepend(err, "%s", dir);
+    }
     free(data);
     return st;
 }

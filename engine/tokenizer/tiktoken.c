@@ -411,9 +411,10 @@ bool tiktoken_is_rank_file(struct str file)
     return file.len > 0 && base64_value(file.data[0]) >= 0;
 }
 
-enum status tiktoken_create(struct str file, const char *name, const cJSON *config,
+enum status tiktoken_create(struct str file, const char *name, const struct token_files *files,
                             struct tokenizer *t, struct error *err)
 {
+    const cJSON *config = files->config;
     struct ranks ranks = {.highest_id = -1};
     struct specials specials = {0};
     const struct tiktoken_family *family = NULL;
@@ -421,11 +422,15 @@ enum status tiktoken_create(struct str file, const char *name, const cJSON *conf
     enum status st = read_lines(&ranks, file, err);
     if (st == STATUS_OK) st = index_ranks(&ranks, err);
     if (st == STATUS_OK) st = tiktoken_family_find(name, ranks.n, config, &family, err);
+    if (st == STATUS_OK && !files->any_rank_count)
+        st = tiktoken_family_check_count(family, ranks.n, err);
     if (st == STATUS_OK) st = list_specials(family, config, ranks.highest_id + 1, &specials, err);
     int32_t highest = ranks.highest_id;
     for (size_t i = 0; i < specials.n; i++)
         if (specials.list[i].id > highest) highest = specials.list[i].id;
-    if (st == STATUS_OK) st = vocab_init(&t->vocab, (size_t)highest + 1, ranks.n + specials.n, err);
+    size_t n_ids = (size_t)highest + 1, n_tokens = ranks.n + specials.n;
+    if (n_tokens > n_ids) n_tokens = n_ids; /* some id is used twice: adding it says which */
+    if (st == STATUS_OK) st = vocab_init(&t->vocab, n_ids, n_tokens, err);
     if (st == STATUS_OK) st = add_rank_texts(&ranks, t, err);
     if (st == STATUS_OK) st = add_merges(&ranks, t, err);
     if (st == STATUS_OK) st = put_specials(&specials, t, err);

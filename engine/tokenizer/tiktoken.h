@@ -18,12 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct token_files;
 struct tokenizer;
 
 /* Whether the bytes begin as a rank file does; SentencePiece models never do. */
 bool tiktoken_is_rank_file(struct str file);
-/* Fills t, special tokens included.  config (tokenizer_config.json) may be NULL. */
-enum status tiktoken_create(struct str file, const char *name, const cJSON *config,
+/* Fills t, special tokens included.  Of the other files tokenizer_config.json counts. */
+enum status tiktoken_create(struct str file, const char *name, const struct token_files *files,
                             struct tokenizer *t, struct error *err);
 /* Once t is finished: no special token is what plain text becomes. */
 enum status tiktoken_check(const struct tokenizer *t, struct error *err);
@@ -40,7 +41,7 @@ struct tiktoken_family {
     const char *name;
     const char *files[3], *classes[3]; /* NULL-terminated unless full */
     const char *module;                /* the class's, NULL = any */
-    size_t n_ranks;                    /* of the published file */
+    size_t n_ranks;                    /* of the published file: no family's varies */
     const char *pattern;
     bool nfc;      /* the text is normalised first */
     bool relative; /* the specials' ids */
@@ -53,5 +54,8 @@ struct tiktoken_family {
 /* UNSUPPORTED: unknown, the message says what is needed. */
 enum status tiktoken_family_find(const char *file_name, size_t n_ranks, const cJSON *config,
                                  const struct tiktoken_family **out, struct error *err);
+/* CORRUPT unless the file has as many ranks as the family's. */
+enum status tiktoken_family_check_count(const struct tiktoken_family *f, size_t n_ranks,
+                                        struct error *err);
 
 #endif

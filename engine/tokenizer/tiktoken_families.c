@@ -99,6 +99,7 @@ static const struct tiktoken_family families[] = {
      .n_specials = ARRAY_LEN(o200k)},
     {.name = "o200k_harmony",
      .files = {"o200k_harmony.tiktoken"},
+     .n_ranks = 199998, /* by the count alone o200k_base comes first */
      .pattern = O200K,
      .specials = harmony,
      .n_specials = ARRAY_LEN(harmony)},
@@ -158,6 +159,25 @@ static bool is_general_class(const char *class)
     return false;
 }
 
+/* Missing ranks would move relative special tokens and cut every long word differently. */
+enum status tiktoken_family_check_count(const struct tiktoken_family *f, size_t n_ranks,
+                                        struct error *err)
+{
+    if (n_ranks == f->n_ranks) return STATUS_OK;
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        if (families[i].n_ranks == n_ranks)
+            return error_set(
+                err, STATUS_CORRUPT,
+                "the file has %zu ranks like %s, but its name or tokenizer_class is of "
+                "%s, which has %zu: give it the right one",
+                n_ranks, families[i].name, f->name, f->n_ranks);
+    return error_set(err, STATUS_CORRUPT, "the file has %zu ranks, %s has %zu: %s", n_ranks,
+                     f->name, f->n_ranks,
+                     n_ranks < f->n_ranks ? "cut short? Download it again"
+                                          : "it is another tokenizer's, give the directory a "
+                                            "tokenizer.json");
+}
+
 enum status tiktoken_family_find(const char *file_name, size_t n_ranks, const cJSON *config,
                                  const struct tiktoken_family **out, struct error *err)
 {
@@ -175,8 +195,8 @@ enum status tiktoken_family_find(const char *file_name, size_t n_ranks, const cJ
         return error_set(err, STATUS_UNSUPPORTED,
                          "the rank file does not say how text is cut, and neither its name, its "
                          "%zu ranks nor the tokenizer_class is of a known family (GPT-2, p50k, "
-                         "cl100k, o200k, Llama 3 and 4, Qwen, Kimi, GLM-4); give the directory a "
-                         "tokenizer.json",
+                         "cl100k, o200k, Llama 3 and 4, Qwen, Kimi, GLM-4); if it is not cut "
+                         "short, give the directory a tokenizer.json",
                          n_ranks);
     if (!has_tokens && class && !by_class &&
         !(is_listed((*out)->classes, class) || is_general_class(class)))

@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     strbuf_init(&file, 0);
     for (unsigned i = 0; data[0] & 0x80 && i < 256; i++) add_line(&file, i);
     strbuf_add(&file, text + text_len, size - 2 - text_len);
-    struct token_files files = {0};
+    struct token_files files = {.any_rank_count = true};
     struct tokenizer *t = NULL;
     struct error err = {0};
     if (config) CHECK(json_parse(config, strlen(config), NULL, &files.config, &err) == STATUS_OK);

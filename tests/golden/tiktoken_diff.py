@@ -3,8 +3,8 @@
 
     tiktoken_diff.py [TOKCAT] [--strings N] [--seed S] [--only NAME]
 
-The ranks are GPT-2's, whose ids are its ranks, written under the names and with the configurations
-of every known family.  OpenAI's patterns and special tokens are those of the installed tiktoken,
+The ranks are GPT-2's, whose ids are its ranks, filled up with tokens that no text has to the number
+of every known family, and written under its names and with its configurations.  OpenAI's patterns and special tokens are those of the installed tiktoken,
 the others stand here as they were published.
 """
 import argparse
@@ -75,11 +75,25 @@ class Family:
         self.config, self.before, self.nfc = config, list(before), nfc
 
 
+def filled(ranks, count, kept_free=()):
+    """As many ranks as the family's file has, the free ids first."""
+    out, taken, rng = dict(ranks), {*ranks.values(), *kept_free}, random.Random(3)
+    free = (i for i in range(count + len(kept_free)) if i not in taken)
+    while len(out) < count:
+        token = b"\xff" + rng.randbytes(5)
+        if token not in out:
+            out[token] = next(free)
+    return out
+
+
+COUNTS = {"r50k_base": 50256, "p50k_base": 50280, "cl100k_base": 100256, "o200k_base": 199998, "o200k_harmony": 199998}
+
+
 def openai_families(ranks):
     spaces = {b" " * (2 + i): 50257 + i for i in range(24)}
     kept = {token: i for token, i in ranks.items() if token not in spaces}
-    for name in ("r50k_base", "p50k_base", "cl100k_base", "o200k_base", "o200k_harmony"):
-        own = {**kept, **spaces} if name == "p50k_base" else ranks
+    for name, count in COUNTS.items():
+        own = filled({**kept, **spaces}, count, [50256]) if name == "p50k_base" else filled(ranks, count)
         load = openai_public.load_tiktoken_bpe
         openai_public.load_tiktoken_bpe = lambda *args, **kwargs: own
         try:
@@ -94,21 +108,20 @@ def openai_families(ranks):
 
 def families(ranks):
     yield from openai_families(ranks)
-    first = max(ranks.values()) + 1
+    own, first = filled(ranks, 163584), 163584
     kimi = {**numbered(["[BOS]", "[EOS]", "<|im_end|>"], first), "[UNK]": first + 254, "[PAD]": first + 255}
     reserved = {f"<|reserved_token_{i}|>": i for i in range(first, first + 256) if i not in kimi.values()}
     auto_map = {"AutoTokenizer": ["tokenization_kimi.TikTokenTokenizer", None]}
     kimi_config = {"tokenizer_class": "TikTokenTokenizer", "auto_map": auto_map, "added_tokens_decoder": decoder(kimi)}
-    yield Family("Kimi", "tiktoken.model", ranks, KIMI, {**kimi, **reserved}, kimi_config)
+    yield Family("Kimi", "tiktoken.model", own, KIMI, {**kimi, **reserved}, kimi_config)
+    own, first = filled(ranks, 151329), 151329
     glm = numbered(GLM_NAMES, first)
     glm_config = {"tokenizer_class": "ChatGLM4Tokenizer", "added_tokens_decoder": decoder(glm)}
-    yield Family("GLM-4", "tokenizer.model", ranks, LLAMA3, glm, glm_config, before=[first + 2, first + 4])
+    yield Family("GLM-4", "tokenizer.model", own, LLAMA3, glm, glm_config, before=[first + 2, first + 4])
+    own, first = filled(ranks, 151643), 151643
     qwen_config = {"tokenizer_class": "QWenTokenizer"}
-    yield Family("Qwen", "qwen.tiktoken", ranks, QWEN, numbered(QWEN_NAMES, first), qwen_config, nfc=True)
-    large = dict(ranks)  # as many ranks as Llama 3 has, so that the count tells
-    rng = random.Random(3)
-    while len(large) < 128000:
-        large.setdefault(b"\xff" + rng.randbytes(5), len(large))
+    yield Family("Qwen", "qwen.tiktoken", own, QWEN, numbered(QWEN_NAMES, first), qwen_config, nfc=True)
+    large = filled(ranks, 128000)  # by which the family is found
     yield Family("Llama 3", "tokenizer.model", large, LLAMA3, numbered(LLAMA3_NAMES, 128000))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": True, "bos_token": "<|begin_of_text|>"}
     config["added_tokens_decoder"] = decoder(numbered(LLAMA3_NAMES, 128000))

@@ -480,6 +480,40 @@ static void assert_refused(const char *dir, const char *message)
     if (!strstr(err.message, message)) fail_msg("\"%s\"", err.message);
 }
 
+/* What a failed download leaves under the names of the files. */
+static void test_downloads(void **state)
+{
+    (void)state;
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n";
+    static const char *const pages[] = {"<!DOCTYPE html><p>", "\n <!doctype HTML>",
+                                        "<html lang=\"\"", "\xEF\xBB\xBF<HTML>"};
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
+                                        "tokenizer.model", "tiktoken.model", "qwen.tiktoken"};
+    char dir[] = "/tmp/inferd-downloads-XXXXXX", message[256];
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        write_file(dir, names[i], pointer, sizeof(pointer) - 1);
+        snprintf(message, sizeof(message), "%s/%s is a Git LFS pointer, not the file: run", dir,
+                 names[i]);
+        assert_refused(dir, message);
+        for (size_t k = 0; k < ARRAY_LEN(pages); k++) {
+            write_file(dir, names[i], pages[k], strlen(pages[k]));
+            snprintf(message, sizeof(message), "%s/%s is a web page", dir, names[i]);
+            assert_refused(dir, message);
+        }
+        write_file(dir, names[i], "<", 1);
+        struct tokenizer *t = NULL;
+        struct error err = {0};
+        assert_int_not_equal(tokenizer_load(dir, &t, &err), STATUS_OK);
+        const char *first = strstr(err.message, names[i]); /* named, and once */
+        assert_non_null(strstr(err.message, dir));
+        assert_non_null(first);
+        assert_null(strstr(first + 1, names[i]));
+        remove_file(dir, names[i]);
+    }
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_directories(void **state)
 {
     (void)state;
@@ -525,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_cut_files),
         cmocka_unit_test(test_protobuf),
+        cmocka_unit_test(test_downloads),
         cmocka_unit_test(test_directories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,15 +44,21 @@ static void write_ranks(struct strbuf *out)
     for (size_t i = 0; i < ARRAY_LEN(merged); i++) add_line(out, str_from(merged[i]), 256 + (int)i);
 }
 
-static enum status load(struct str file, const char *name, const char *config,
-                        struct tokenizer **out, struct error *err)
+static enum status load_files(struct str file, const char *name, const char *config,
+                              bool any_rank_count, struct tokenizer **out, struct error *err)
 {
-    struct token_files files = {0};
+    struct token_files files = {.any_rank_count = any_rank_count};
     if (config)
         assert_int_equal(json_parse(config, strlen(config), NULL, &files.config, err), STATUS_OK);
     enum status st = tokenizer_parse_native(file, name, &files, out, err);
     token_files_free(&files);
     return st;
+}
+
+static enum status load(struct str file, const char *name, const char *config,
+                        struct tokenizer **out, struct error *err)
+{
+    return load_files(file, name, config, true, out, err);
 }
 
 static struct tokenizer *must_load(const char *name, const char *config)
@@ -163,6 +169,7 @@ static void test_refusals(void **state)
         {"gpt2.tiktoken", NULL, "enp6 99999999999999999999", "line 269: the rank must be"},
         {"gpt2.tiktoken", NULL, "YWI= 300", "the ranks 256 and 300 are of the same token"},
         {"gpt2.tiktoken", NULL, "enp6 256", "share the id 256"},
+        {"gpt2.tiktoken", NULL, "enp6 50256", "\"zzz\" and \"<|endoftext|>\" share the id 50256"},
         {"tokenizer.model", NULL, "enp6 300", "nor the tokenizer_class is of a known family"},
         {"gpt2.tiktoken", "{\"tokenizer_class\":\"OwnTokenizer\"}", "enp6 300",
          "special tokens of the tokenizer_class \"OwnTokenizer\" are not known"},
@@ -215,6 +222,55 @@ static void test_lines(void **state)
     strbuf_free(&file);
 }
 
+/* The first n ranks of a made-up file: after write_ranks's there are tokens of three bytes that no
+ * two others make. */
+static void write_many(struct strbuf *out, int n)
+{
+    write_ranks(out);
+    for (int i = 256 + (int)ARRAY_LEN(merged); i < n; i++) {
+        char token[] = {(char)(0xF0 + (i >> 12 & 3)), (char)(0xC0 + (i >> 6 & 63)), (char)(i & 63),
+                        (char)(i >> 14)};
+        add_line(out, (struct str){token, sizeof(token)}, i);
+    }
+}
+
+static void test_rank_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        int n;
+        const char *name, *config, *message;
+    } cases[] = {
+        {50256, "r50k_base.tiktoken", NULL, NULL},
+        {50256, "tokenizer.model", NULL, NULL},
+        {30124, "r50k_base.tiktoken", NULL,
+         "r50k_base.tiktoken: the file has 30124 ranks, GPT-2 (r50k_base) has 50256: cut short?"},
+        {50255, "gpt2.tiktoken", NULL, "has 50255 ranks, GPT-2 (r50k_base) has 50256: cut short?"},
+        {50257, "gpt2.tiktoken", NULL, "has 50257 ranks, GPT-2 (r50k_base) has 50256: it is anoth"},
+        {50256, "cl100k_base.tiktoken", NULL, "50256 ranks like GPT-2 (r50k_base), but its name"},
+        {40000, "qwen.tiktoken", "{\"tokenizer_class\":\"QWenTokenizer\"}",
+         "has 40000 ranks, Qwen has 151643: cut short?"},
+        {40000, "tiktoken.model", "{\"tokenizer_class\":\"QWenTokenizer\"}",
+         "has 40000 ranks, Qwen has 151643: cut short?"},
+        {40000, "o200k_harmony.tiktoken", NULL, "o200k_harmony has 199998: cut short?"},
+        {40000, "tokenizer.model", NULL, "if it is not cut short"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct tokenizer *t = NULL;
+        struct error err = {0};
+        struct strbuf file;
+        write_many(&file, cases[i].n);
+        enum status st = load_files((struct str){file.data, file.len}, cases[i].name,
+                                    cases[i].config, false, &t, &err);
+        assert_int_equal(st == STATUS_OK, !cases[i].message);
+        if (cases[i].message && !strstr(err.message, cases[i].message))
+            fail_msg("case %zu: \"%s\"", i, err.message);
+        if (t) assert_ids(t, "abc<|endoftext|>", false, true, "257 50256");
+        tokenizer_free(t);
+        strbuf_free(&file);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_configured_tokens),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_rank_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
