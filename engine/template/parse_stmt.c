@@ -315,7 +315,27 @@ static const struct {
     {"autoescape", NULL},
 };
 
-static struct node *parse_statement(struct compiler *c)
+/* Refuses a tag that is none; where it would end or go on with another statement than the one that
+ * is open, with the names that may stand here (three at most). */
+static void fail_unknown_tag(struct compiler *c, const struct token *t, const char *const *ends)
+{
+    int len = (int)(t->text.len < 64 ? t->text.len : 64);
+    bool is_end = str_starts_with(t->text, str_from("end")) || token_at_name(c, "else") ||
+                  token_at_name(c, "elif");
+    const char *second = ends && ends[1] ? ends[1] : NULL, *third = second ? ends[2] : NULL;
+
+    if (!ends || !is_end)
+        compile_fail(c, t->line, t->col, "unknown tag '%.*s'", len, t->text.data);
+    else if (third)
+        compile_fail(c, t->line, t->col, "unexpected tag '%.*s'; expected '%s', '%s' or '%s'", len,
+                     t->text.data, ends[0], second, third);
+    else
+        compile_fail(c, t->line, t->col, "unexpected tag '%.*s'; expected '%s'%s%s%s", len,
+                     t->text.data, ends[0], second ? " or '" : "", second ? second : "",
+                     second ? "'" : "");
+}
+
+static struct node *parse_statement(struct compiler *c, const char *const *ends)
 {
     struct token *t = token_peek(c);
     if (t->kind != TOKEN_NAME) {
@@ -334,7 +354,7 @@ static struct node *parse_statement(struct compiler *c)
         parse_leave(c);
         return n;
     }
-    compile_fail(c, t->line, t->col, "unknown tag '%.*s'", len, t->text.data);
+    fail_unknown_tag(c, t, ends);
     return NULL;
 }
 
@@ -380,7 +400,7 @@ static bool parse_body(struct compiler *c, const char *const *ends, struct node_
         default: /* the lexer gives nothing else outside of tags */
             if (!token_expect(c, TOKEN_BLOCK_BEGIN, "a tag")) return false;
             if (at_any(c, ends)) return true;
-            n = parse_statement(c);
+            n = parse_statement(c, ends);
             if (!node_list_push(c, out, n) || !token_expect(c, TOKEN_BLOCK_END, "'%}'"))
                 return false;
         }

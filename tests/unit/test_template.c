@@ -124,6 +124,11 @@ static void test_error_positions(void **state)
     expect_error("ab\n{{ 1 + }}", STATUS_INVALID, "line 2, column 8");
     expect_error("{% if n %}\n{% nope %}{% endif %}", STATUS_INVALID,
                  "line 2, column 4: unknown tag");
+    expect_error("{% for x in l %}{% endif %}", STATUS_INVALID,
+                 "unexpected tag 'endif'; expected 'endfor' or 'else'");
+    expect_error("{% if n %}{% endfor %}", STATUS_INVALID, "expected 'endif', 'elif' or 'else'");
+    expect_error("{% macro m() %}{% else %}", STATUS_INVALID, "expected 'endmacro'");
+    expect_error("{% endif %}", STATUS_INVALID, "unknown tag 'endif'");
     expect_error("\n\n  {{ n.x.y }}", STATUS_INVALID, "line 3, column 9");
     expect_error("{{ s|nope }}", STATUS_INVALID, "the filter 'nope' does not exist");
     expect_error("{{ s|pprint }}", STATUS_INVALID, "the filter 'pprint' is not supported");
