@@ -70,14 +70,15 @@ static enum status read_option(struct option_parser *p, const char *arg, struct 
     const char *value = name[len] == '=' ? name + len + 1 : NULL;
     const struct option_def *d = option_find(name, len);
     if (d && strcmp(d->name, "model") == 0 && p->out->model)
-        return error_set(err, STATUS_INVALID, "--model beside \"%.100s\"; one server serves one",
-                         p->out->model);
+        return error_set(err, STATUS_INVALID,
+                         "--model beside \"%.100s\"; inferd %s takes one model directory",
+                         p->out->model, p->out->command);
     if (d) return set_from_argument(p, d, value, args, err);
     bool taken = false;
     enum status st = value ? STATUS_OK : set_negated(p, name, len, &taken, err);
     if (taken) return st;
     const struct option_foreign *f = option_find_foreign(name, len);
-    if (!f) return option_unknown("command line", name, len, err);
+    if (!f) return option_unknown(p, "command line", name, len, err);
     if (!value && !(f->harmless && strcmp(f->harmless, "false") == 0)) value = next_value(args);
     return option_foreign_check(f, value, "command line", err);
 }
@@ -99,12 +100,13 @@ static enum status read_command_line(struct option_parser *p, struct arguments *
         } else if (!only_words && is_option(arg)) {
             st = error_set(err, STATUS_INVALID,
                            "unknown option \"%.100s\"; options have two "
-                           "dashes, and inferd serve --help lists them",
-                           arg);
+                           "dashes, and inferd %s --help lists them",
+                           arg, p->out->command);
         } else if (p->out->model) {
             st = error_set(err, STATUS_INVALID,
-                           "a second model \"%.100s\" beside \"%.100s\"; one server serves one",
-                           arg, p->out->model);
+                           "a second model \"%.100s\" beside \"%.100s\"; inferd %s takes one "
+                           "model directory",
+                           arg, p->out->model, p->out->command);
         } else {
             st = option_set(p, option_find("model", 5), arg, SOURCE_COMMAND_LINE, "model", err);
         }
@@ -245,7 +247,14 @@ static enum status name_model(struct option_parser *p, struct error *err)
 enum status options_parse(int argc, char **argv, char **envp, struct options *out, bool *help,
                           struct error *err)
 {
+    return options_parse_command("serve", argc, argv, envp, out, help, err);
+}
+
+enum status options_parse_command(const char *command, int argc, char **argv, char **envp,
+                                  struct options *out, bool *help, struct error *err)
+{
     memset(out, 0, sizeof(*out));
+    out->command = command;
     *help = false;
     struct arena *arena = calloc(1, sizeof(*arena));
     if (!arena) return error_set(err, STATUS_NO_MEMORY, "out of memory reading the options");

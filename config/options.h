@@ -20,6 +20,8 @@ struct option_list {
 };
 
 struct options {
+    const char *command; /* "serve": whose options these are, for messages */
+
     /* model */
     const char *model;                    /* positional: DIR */
     const char *tokenizer;                /* --tokenizer DIR; NULL = the model's */
@@ -73,11 +75,16 @@ struct options {
  * there is nothing to free. */
 enum status options_parse(int argc, char **argv, char **envp, struct options *out, bool *help,
                           struct error *err);
+/* The same for another command that takes these options; `command` must outlive them. */
+enum status options_parse_command(const char *command, int argc, char **argv, char **envp,
+                                  struct options *out, bool *help, struct error *err);
 void options_free(struct options *o);
 void options_print_help(FILE *f); /* `inferd serve --help`: every option, default, env, unit */
 /* The options alone, without those of one section, with how they are given: for the help of other
  * commands that take them. */
 void options_print_rows(FILE *f, const char *without_section);
+/* The same rows of the options named alone; the list ends with NULL. */
+void options_print_named(FILE *f, const char *const *names);
 /* One line per option as markdown, for docs (kept in step with the table by a test). */
 void options_print_markdown(FILE *f);
 

@@ -55,7 +55,9 @@ static void print_option(FILE *f, const struct option_def *d)
     print_wrapped(f, text);
 }
 
-void options_print_rows(FILE *f, const char *without_section)
+static const char help_row[] = "  -h, --help\n        This text.\n";
+
+static void print_sources(FILE *f)
 {
     fputs("Options are taken from the command line, then from the environment, then from the\n"
           "--config file, then from the defaults. --name VALUE and --name=VALUE are the same, and\n"
@@ -63,6 +65,19 @@ void options_print_rows(FILE *f, const char *without_section)
           "k, m, g, t (powers of 1000). Lists: several words after the option, commas in the\n"
           "environment, a YAML list in the file.\n",
           f);
+}
+
+void options_print_named(FILE *f, const char *const *names)
+{
+    for (; *names; names++) print_option(f, option_find(*names, strlen(*names)));
+    fputs(help_row, f);
+    fputc('\n', f);
+    print_sources(f);
+}
+
+void options_print_rows(FILE *f, const char *without_section)
+{
+    print_sources(f);
     const char *section = "";
     for (int i = 0; i < option_table_len; i++) {
         const struct option_def *d = &option_table[i];
@@ -71,7 +86,7 @@ void options_print_rows(FILE *f, const char *without_section)
         section = d->section;
         print_option(f, d);
     }
-    fputs("  -h, --help\n        This text.\n", f);
+    fputs(help_row, f);
 }
 
 void options_print_help(FILE *f)

@@ -80,7 +80,8 @@ bool option_parse_bool(const char *text, bool *out);
 /* "4G" -> 4294967296; K M G T and Ki.. are powers of 1024, k m g t and KB.. powers of 1000. */
 bool option_parse_size(const char *text, int64_t *out);
 
-enum status option_unknown(const char *where, const char *name, size_t len, struct error *err);
+enum status option_unknown(const struct option_parser *p, const char *where, const char *name,
+                           size_t len, struct error *err);
 enum status option_foreign_check(const struct option_foreign *f, const char *value,
                                  const char *where, struct error *err);
 

@@ -62,16 +62,16 @@ void option_env_name(const struct option_def *d, char *out, size_t out_size)
     out[n] = '\0';
 }
 
-enum status option_unknown(const char *where, const char *name, size_t len, struct error *err)
+enum status option_unknown(const struct option_parser *p, const char *where, const char *name,
+                           size_t len, struct error *err)
 {
     if (len > 100) len = 100;
     const char *near = option_suggest(name, len);
     if (near)
         return error_set(err, STATUS_INVALID, "%s: unknown option \"%.*s\"; did you mean \"%s\"?",
                          where, (int)len, name, near);
-    return error_set(err, STATUS_INVALID,
-                     "%s: unknown option \"%.*s\"; inferd serve --help lists all", where, (int)len,
-                     name);
+    return error_set(err, STATUS_INVALID, "%s: unknown option \"%.*s\"; see inferd %s --help",
+                     where, (int)len, name, p->out->command);
 }
 
 enum status option_foreign_check(const struct option_foreign *f, const char *value,

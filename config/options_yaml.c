@@ -94,7 +94,7 @@ static enum status read_pair(struct yaml_reader *r, struct error *err)
              (size_t)r->event.start_mark.line + 1);
     const struct option_def *d = option_find(key, strlen(key));
     const struct option_foreign *f = d ? NULL : option_find_foreign(key, strlen(key));
-    if (!d && !f) return option_unknown(where, key, strlen(key), err);
+    if (!d && !f) return option_unknown(r->p, where, key, strlen(key), err);
     if (d && d->kind == OPTION_CONFIG) return refuse(r, "config cannot name another file", err);
     if (d && r->seen[d - option_table])
         return error_set(err, STATUS_INVALID, "%s: \"%s\" is given twice", where, d->name);
