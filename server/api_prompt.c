@@ -81,7 +81,7 @@ enum status api_parse(const struct app *a, struct str body, enum api_kind kind, 
     rules.prompt_only = prompt_only;
     st = api_params_parse(body.data, body.len, kind, &rules, out, err);
     if (st != STATUS_OK) return st;
-    st = api_check_model(a, out->model, err);
+    if (!a->command_line) st = api_check_model(a, out->model, err);
     if (st != STATUS_OK) api_params_free(out);
     return st;
 }
@@ -137,8 +137,8 @@ static enum status truncate_ids(const struct app *a, const struct api_params *p,
     return st;
 }
 
-/* Encodes and truncates.  The count is exact up to twice the context: enough for the words of
- * the refusal, and a bound on the work for a text that can never fit.  Where no context is known
+/* Encodes and truncates.  The count is exact up to twice the context and 1,024 more: enough for
+ * the words of the refusal, and a bound on the work for a text that can never fit.  Where no context is known
  * the body's size is the bound. */
 static enum status encode(const struct app *a, struct api_params *p, struct str text,
                           struct prompt_tokens *out, struct error *err)

@@ -11,6 +11,13 @@ enum status field_bad(struct parse *q, const char *name, const char *what, const
                            json_type_name(v));
 }
 
+/* An array without items, where one or more are needed. */
+static enum status field_empty(struct parse *q, const char *name, const char *what)
+{
+    return error_set_param(q->err, STATUS_INVALID, name, "'%s' must be %s; it is empty.", name,
+                           what);
+}
+
 enum status field_no_memory(struct parse *q)
 {
     return error_set(q->err, STATUS_NO_MEMORY, "out of memory reading the request");
@@ -58,17 +65,16 @@ static enum status read_prompt_item(struct parse *q, const cJSON *v, bool text,
 
 enum status field_prompt(struct parse *q, const struct field *f, const cJSON *v)
 {
+    static const char what[] = "a string, an array of strings, an array of token ids or an array "
+                               "of those, with one item or more";
     struct api_params *p = q->p;
     const cJSON *first = cJSON_IsArray(v) ? v->child : NULL;
     bool single = cJSON_IsString(v) || cJSON_IsNumber(first);
     int64_t count = 1, i = 0;
     enum status st;
 
-    if (!cJSON_IsString(v) && !first)
-        return field_bad(q, f->name,
-                         "a string, an array of strings, an array of token ids or an array "
-                         "of those, with one item or more",
-                         v);
+    if (cJSON_IsArray(v) && !first) return field_empty(q, f->name, what);
+    if (!cJSON_IsString(v) && !first) return field_bad(q, f->name, what, v);
     p->prompt_is_text = cJSON_IsString(single ? v : first);
     if (!single) count = cJSON_GetArraySize(v);
     if (count > q->rules->max_prompts)
@@ -101,8 +107,10 @@ enum status field_tokens(struct parse *q, const struct field *f, const cJSON *v)
 
 enum status field_messages(struct parse *q, const struct field *f, const cJSON *v)
 {
-    if (!cJSON_IsArray(v) || !v->child)
-        return field_bad(q, f->name, "an array of one message or more", v);
+    static const char what[] = "an array of one message or more";
+
+    if (!cJSON_IsArray(v)) return field_bad(q, f->name, what, v);
+    if (!v->child) return field_empty(q, f->name, what);
     q->p->messages = v;
     return STATUS_OK;
 }
@@ -125,7 +133,7 @@ static enum status refuse_tools(struct parse *q, const struct field *f)
 {
     return error_set_param(q->err, STATUS_UNSUPPORTED, f->name,
                            "'%s' is not supported: this server does not offer tool calls; leave it "
-                           "out, or ask for the prompt alone.",
+                           "out, or ask /v1/chat/completions/render for the prompt alone.",
                            f->name);
 }
 

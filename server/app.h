@@ -29,6 +29,7 @@ struct app {
     char system_fingerprint[32];
     uint64_t salt_seed;      /* random per process: mixed into every prefix-cache salt */
     const struct auth *auth; /* NULL: no key is configured */
+    bool command_line;       /* `inferd render`: one model, whatever the request calls it */
     bool render_only;        /* a render server: no weights, no engine */
     bool draining;           /* SIGTERM came: ready is 503, new generation is 503 */
     bool failed;             /* the device failed */

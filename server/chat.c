@@ -100,13 +100,17 @@ static enum status cut_at_mark(struct strbuf *out, size_t start, struct str text
 
 /* --- rendering ---------------------------------------------------------------------------------- */
 
-/* The template's words, with the field that they speak of. */
+/* The template's words, with the field that they speak of.  Those of raise_exception are the
+ * template's own; what failed of itself has a place in front. */
 static enum status name_template(struct error *err, enum status st)
 {
+    static const char place[] = "chat template, ";
     struct error inner = *err;
+    bool failed = strncmp(inner.message, place, sizeof(place) - 1) == 0;
 
-    return error_set_param(err, st, "messages", "The chat template refused the messages: %s",
-                           inner.message);
+    return error_set_param(err, st, "messages", "The chat template %s: %s",
+                           failed ? "failed" : "refused the messages",
+                           inner.message + (failed ? sizeof(place) - 1 : 0));
 }
 
 /* Takes `context` over. */
@@ -166,8 +170,10 @@ enum status chat_render(const struct app *a, const struct api_params *p, int64_t
 
     if (!a->chat_templates)
         return error_set_param(err, STATUS_UNSUPPORTED, "messages",
-                               "This model has no chat template. Start the server with "
-                               "--chat-template FILE, or use /v1/completions.");
+                               "This model has no chat template. %s",
+                               a->command_line ? "Give one by --chat-template FILE."
+                                               : "Start the server with --chat-template FILE, or "
+                                                 "use /v1/completions.");
     return chat_render_input(a->chat_templates, a->opts->chat_template_content_format, &in, now,
                              out, err);
 }

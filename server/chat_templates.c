@@ -279,13 +279,14 @@ static enum status no_such(const struct chat_templates *t, const char *name, str
         if (i > 0) strbuf_add_str(&names, ", ");
         strbuf_add_json(&names, t->items[i].name, strlen(t->items[i].name));
     }
-    enum status st = name ? error_set_param(err, STATUS_INVALID, "chat_template",
-                                            "This model has no chat template \"%.80s\"; it has %s.",
-                                            name, names.data ? names.data : "")
-                          : error_set_param(err, STATUS_INVALID, "chat_template",
-                                            "This model has several chat templates and none called "
-                                            "\"default\": ask for one of %s.",
-                                            names.data ? names.data : "");
+    enum status st =
+        name ? error_set_param(err, STATUS_INVALID, "chat_template",
+                               "This model has no chat template \"%.80s\"; it has %s.", name,
+                               names.data ? names.data : "")
+             : error_set_param(err, STATUS_INVALID, "chat_template",
+                               "This model has no chat template \"default\", only "
+                               "%s: save %s to a file and use --chat-template FILE.",
+                               names.data ? names.data : "", t->n == 1 ? "it" : "one of them");
     strbuf_free(&names);
     return st;
 }

@@ -109,7 +109,8 @@ enum status load_model(const struct options *o, bool weights, struct loaded_mode
                        struct error *err)
 {
     *out = (struct loaded_model){0};
-    enum status st = check_model_dir(o->model, err);
+    enum status st = check_dir(
+        o->model, weights ? "config.json and the safetensors files" : "the tokenizer's files", err);
     if (st == STATUS_OK && weights) st = check_config(o->model, err);
     if (st != STATUS_OK) return st;
     if (weights) warn_of_threads(o);

@@ -19,7 +19,7 @@ static bool is_hub_name(const char *name)
            name[0] != '~';
 }
 
-enum status check_model_dir(const char *dir, struct error *err)
+enum status check_dir(const char *dir, const char *holds, struct error *err)
 {
     struct stat st;
     if (stat(dir, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
@@ -31,9 +31,8 @@ enum status check_model_dir(const char *dir, struct error *err)
         return error_set_param(err, STATUS_IO, "model", "%s: %s", dir, strerror(errno));
     if (!S_ISDIR(st.st_mode))
         return error_set_param(err, STATUS_INVALID, "model",
-                               "%s is not a directory: give the Hugging Face model directory "
-                               "that holds config.json and the safetensors files",
-                               dir);
+                               "%s is not a directory: give the directory that holds %s", dir,
+                               holds);
     return STATUS_OK;
 }
 
@@ -41,6 +40,8 @@ enum status load_text(const struct options *o, struct loaded_text *out, struct e
 {
     *out = (struct loaded_text){0};
     uint64_t t0 = clock_now_us();
+    if (o->tokenizer && check_dir(o->tokenizer, "the tokenizer's files", err) != STATUS_OK)
+        return error_prepend(err, "--tokenizer");
     enum status st = tokenizer_load(o->tokenizer ? o->tokenizer : o->model, &out->tokenizer, err);
     uint64_t t1 = clock_now_us();
     if (st == STATUS_OK) st = chat_templates_load(o, out->tokenizer, &out->chat_templates, err);
@@ -64,18 +65,24 @@ void loaded_text_free(struct loaded_text *t)
 
 /* --- lengths without an engine --------------------------------------------------------------- */
 
-/* A key of config.json, or of the part that several families keep their text model's keys in. */
-static bool find_length(const cJSON *root, const char *key, int64_t max, int *out)
+/* A key of config.json, or of the part that several families keep their text model's keys in.
+ * What is no number is refused: the length would silently be another than was meant. */
+static enum status find_length(const cJSON *root, const char *key, int64_t max, int *out,
+                               struct error *err)
 {
     const cJSON *places[] = {root, json_get(root, "text_config")};
     int64_t v;
 
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-        if (!json_as_i64(json_get(places[i], key), 1, max, &v)) continue;
+        const cJSON *found = json_get(places[i], key);
+        if (found && !cJSON_IsNumber(found) && !cJSON_IsNull(found))
+            return error_set_param(err, STATUS_INVALID, key, "%s must be an integer, not %s", key,
+                                   json_type_name(found));
+        if (!json_as_i64(found, 1, max, &v)) continue;
         *out = (int)v;
-        return true;
+        break;
     }
-    return false;
+    return STATUS_OK;
 }
 
 /* The names that transformers' configurations have for the same thing. */
@@ -88,11 +95,11 @@ static enum status read_lengths(const char *path, struct model_config *c, struct
 
     if (st != STATUS_OK) return st;
     *c = (struct model_config){.bos_id = -1};
-    find_length(root, "vocab_size", LIMIT_VOCAB, &c->vocab_size);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (find_length(root, names[i], LIMIT_CONTEXT, &c->max_position)) break;
+    st = find_length(root, "vocab_size", LIMIT_VOCAB, &c->vocab_size, err);
+    for (size_t i = 0; st == STATUS_OK && i < ARRAY_LEN(names) && c->max_position == 0; i++)
+        st = find_length(root, names[i], LIMIT_CONTEXT, &c->max_position, err);
     cJSON_Delete(root);
-    return STATUS_OK;
+    return st == STATUS_OK ? st : error_prepend(err, "%s", path);
 }
 
 static enum status read_config(const struct options *o, struct loaded_text *t, struct error *err)

@@ -19,8 +19,9 @@ struct loaded_text {
     int32_t max_model_len; /* 0: not known, no limit */
 };
 
-/* The directory itself: NOT_FOUND, IO or INVALID in words that say what to give instead. */
-enum status check_model_dir(const char *dir, struct error *err);
+/* The directory itself: NOT_FOUND, IO or INVALID in words that say what to give instead; `holds`
+ * says what is looked for in it. */
+enum status check_dir(const char *dir, const char *holds, struct error *err);
 /* On failure nothing is left. */
 enum status load_text(const struct options *o, struct loaded_text *out, struct error *err);
 /* For a process without an engine: context and vocabulary from config.json where there is one.

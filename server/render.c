@@ -1,6 +1,7 @@
 #include "server/render.h"
 
 #include "config/base/clock.h"
+#include "config/base/log.h"
 #include "config/limits.h"
 #include "server/api_prompt.h"
 #include "server/chat.h"
@@ -14,22 +15,32 @@
 
 static void print_help(void)
 {
+    static const char *const options[] = {"chat-template",
+                                          "tokenizer",
+                                          "max-model-len",
+                                          "chat-template-content-format",
+                                          "max-body-size",
+                                          "config",
+                                          NULL};
     fputs(
         "usage: inferd render DIR [--ids] [options] < request.json\n\n"
         "Prints the prompt that the model in DIR gets for a chat-completions request: the text "
         "that\n"
         "its chat template makes, without a newline added. Reads tokenizer and chat template, no\n"
-        "weights. A request that the server would refuse is refused in the same words.\n\n"
-        "  --ids\n        The prompt's token ids instead, as a JSON array.\n\n"
-        "Exit status: 0 done, 1 failed, 2 wrong usage. All options of `inferd serve` are "
-        "accepted,\n"
-        "so that both can share a --config file.\n\n"
-        "examples:\n"
-        "  inferd render ./model < request.json\n"
-        "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}' | inferd render "
-        "./model --ids\n\n",
+        "weights. A request that the server would refuse is refused in the same words, but for\n"
+        "`tools` and `tool_choice`, which shape the prompt; `model` is not looked at.\n\n"
+        "  --ids\n        The prompt's token ids instead, as a JSON array.\n",
         stdout);
-    options_print_rows(stdout, "Engine and scheduler");
+    options_print_named(stdout, options);
+    fputs("\nThe other options of `inferd serve` are accepted too, so that both can share a "
+          "--config\n"
+          "file; only those that limit requests have an effect.\n\n"
+          "Exit status: 0 done, 1 failed, 2 wrong usage.\n\n"
+          "examples:\n"
+          "  inferd render ./model < request.json\n"
+          "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}' | inferd render "
+          "./model --ids\n",
+          stdout);
 }
 
 /* Takes --ids out of the words; the rest are the server's options. */
@@ -90,7 +101,7 @@ int render_main(int argc, char **argv)
     bool help = false, ids = false;
 
     argc = take_ids_flag(argc, argv, &ids);
-    if (options_parse(argc, argv, environ, &opts, &help, &err) != STATUS_OK) {
+    if (options_parse_command(COMMAND, argc, argv, environ, &opts, &help, &err) != STATUS_OK) {
         cli_print_error(COMMAND, &err);
         return 2;
     }
@@ -99,6 +110,7 @@ int render_main(int argc, char **argv)
         options_free(&opts);
         return 0;
     }
+    log_setup(LOG_WARN, false); /* what is done stands on standard output */
     enum status st = load_model(&opts, false, &model, &err);
     if (st == STATUS_OK) {
         struct app app = {.opts = &opts,
@@ -106,6 +118,7 @@ int render_main(int argc, char **argv)
                           .max_model_len = model.text.max_model_len,
                           .tokenizer = model.text.tokenizer,
                           .chat_templates = model.text.chat_templates,
+                          .command_line = true,
                           .render_only = true};
         st = render(&app, ids, &err);
         loaded_model_free(&model);

@@ -380,9 +380,10 @@ static void print_help(const struct serve *s)
         "prompt\n"
         "before they choose who runs it: /v1/completions/render, /v1/chat/completions/render,\n"
         "/tokenize and /detokenize. Reads tokenizer and chat template from DIR, the context's\n"
-        "length from its config.json where there is one, and no weights. All options of `inferd\n"
-        "serve` are accepted, so that both can share a --config file; those of the engine are\n"
-        "without effect.\n\n";
+        "length from its config.json where there is one, and no weights. The options of\n"
+        "`inferd serve` are accepted, so that both can share a --config file; those of the "
+        "engine,\n"
+        "which are not listed here, and of the weights are without effect.\n\n";
     if (s->app.render_only) {
         fputs(render_usage, stdout);
         options_print_rows(stdout, "Engine and scheduler");
@@ -396,7 +397,8 @@ static int run(struct serve *s, int argc, char **argv)
     struct error err = {0};
     bool help = false;
     s->start_us = clock_now_us();
-    if (options_parse(argc, argv, environ, &s->opts, &help, &err) != STATUS_OK) {
+    if (options_parse_command(command(s), argc, argv, environ, &s->opts, &help, &err) !=
+        STATUS_OK) {
         cli_print_error(command(s), &err);
         return 2;
     }

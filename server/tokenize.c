@@ -32,25 +32,26 @@ static const struct flag {
     const char *help;
 } flags[] = {
     {"--lines", offsetof(struct arguments, lines),
-     "a document on each line: JSON strings in, JSON arrays out"},
+     "A document on each line: JSON strings in, JSON arrays out."},
     {"--no-special", offsetof(struct arguments, no_special),
-     "do not add what the tokenizer puts around a text (BOS, EOS)"},
-    {"--detokenize", offsetof(struct arguments, detokenize), "ids to text instead"},
+     "Do not add what the tokenizer puts around a text (BOS, EOS)."},
+    {"--detokenize", offsetof(struct arguments, detokenize), "Ids to text instead."},
     {"--skip-special", offsetof(struct arguments, skip_special),
-     "with --detokenize: leave special tokens out of the text"},
-    {"--help", offsetof(struct arguments, help), "this text"},
+     "With --detokenize: leave special tokens out of the text."},
+    {"--help", offsetof(struct arguments, help), "This text."},
 };
 
 static void print_help(FILE *f)
 {
     fputs("usage: inferd tokenize DIR [options] < input > output\n\n"
           "Turns text into token ids with the tokenizer in DIR, a model's directory or one that\n"
-          "holds only the tokenizer. The standard input is one text in UTF-8, the standard output\n"
-          "one JSON array.\n\n",
+          "holds only the tokenizer: tokenizer.json, else a SentencePiece model or tiktoken ranks. "
+          "The\n"
+          "standard input is one text in UTF-8, the standard output one JSON array.\n\n",
           f);
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         fprintf(f, "  %-15s %s\n", flags[i].name, flags[i].help);
-    fputs("\nwith --lines every answer is written before more input is waited for, and the first\n"
+    fputs("\nWith --lines every answer is written before more input is waited for, and the first\n"
           "line that is wrong ends the command. Exit status: 0 done, 1 failed, 2 wrong usage.\n\n"
           "examples:\n"
           "  inferd tokenize ./model < book.txt\n"

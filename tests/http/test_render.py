@@ -352,4 +352,5 @@ def test_tools_pick_the_template_for_them(tmp_path):
     with Server(model=folder) as s:  # no answer with calls is offered
         status, answer = s.post("/v1/chat/completions", {**talk, "tools": [WEATHER]})
         assert status == 400 and answer["error"]["param"] == "tools"
+        assert CHAT in answer["error"]["message"]
         assert render(s, CHAT, {**talk, "tools": [WEATHER]})

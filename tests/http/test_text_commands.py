@@ -212,10 +212,10 @@ def test_render_uses_what_the_directory_has():
 
 def test_render_refuses_in_the_server_s_words(stories):
     for body in ({}, {"messages": []}, {"messages": MESSAGES, "nope": 1}, {"messages": MESSAGES, "temperature": 9},
-                 "no JSON", "", {"messages": MESSAGES, "model": "other"}, {"messages": [{"role": "user"}]}):
+                 "no JSON", "", {"messages": [{"role": "user"}]}):
         expected = stories.post("/v1/chat/completions", body)[1]["error"]["message"]
         assert render(STORIES, "--chat-template", CHATML, body=body, code=1) == expected + "\n"
-    assert "--chat-template" in render(STORIES, body={"messages": MESSAGES}, code=1)
+    assert "Give one by --chat-template FILE" in render(STORIES, body={"messages": MESSAGES}, code=1)
     big = json.dumps({"messages": MESSAGES}) + " " * 5000
     assert "limit of 4096 bytes" in render(STORIES, "--chat-template", CHATML, "--max-body-size", "4K", body=big, code=1)
 
@@ -224,3 +224,50 @@ def test_render_wrong_usage():
     assert "DIR" in failure(2, "render")
     assert "max-model-len" in failure(2, "render", STORIES, "--max-model-lem", "5")
     assert "no such directory" in failure(1, "render", "/nope", data="{}")
+    assert "inferd render DIR" in failure(2, "render")
+    assert "inferd render --help" in failure(2, "render", STORIES, "--qqqqqq")
+    assert "inferd render takes one" in failure(2, "render", STORIES, "/other")
+    message = failure(1, "render", STORIES / "config.json")
+    assert "the tokenizer's files" in message and "safetensors" not in message
+    assert "--tokenizer: /nope: no such directory" in failure(1, "render", STORIES, "--tokenizer", "/nope")
+    message = failure(1, "render", STORIES, "--tokenizer", STORIES / "tokenizer.json")
+    assert "tokenizer.json is not a directory: give the directory that holds" in message
+
+
+def test_render_takes_what_only_shapes_the_prompt(tmp_path):
+    """Whatever the request calls the model, there is one; tools reach the template."""
+    body = {"messages": MESSAGES, "model": "gpt-4o", "tool_choice": "required", "tools": [{"type": "function"}]}
+    (tmp_path / "t.jinja").write_text("{{ tools|length }}")
+    assert render(STORIES, "--chat-template", tmp_path / "t.jinja", body=body) == b"1"
+    assert "functions" in render(STORIES, "--chat-template", CHATML, body={**body, "functions": [{}]}, code=1)
+
+
+def test_render_says_which_way_a_template_failed(tmp_path):
+    body, file = {"messages": MESSAGES}, tmp_path / "t.jinja"
+    for text, words in (("{{ raise_exception('no way') }}", "The chat template refused the messages: no way"),
+                        ("{{ 1 / 0 }}", "The chat template failed: line 1, column "),
+                        ("{% for m in messages %}{% endif %}", "expected 'endfor' or 'else'")):
+        file.write_text(text)
+        assert words in render(STORIES, "--chat-template", file, body=body, code=1)
+
+
+def test_render_of_a_model_that_is_not_run(tmp_path):
+    """No word about it; but lengths that are none are refused."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((STORIES / name).read_bytes())
+    config = {"architectures": ["Other"], "model_type": "other", "max_position_embeddings": 77}
+    for length, words in ((77, None), ("x", "config.json: max_position_embeddings must be an integer, not a string")):
+        (tmp_path / "config.json").write_text(json.dumps({**config, "max_position_embeddings": length}))
+        args = (tmp_path, "--chat-template", CHATML)
+        if words:
+            assert words in render(*args, body={"messages": MESSAGES}, code=1)
+        else:
+            assert render(*args, body={"messages": MESSAGES})
+
+
+def test_help_of_a_command():
+    for command in ("serve", "render", "render-server", "tokenize", "bench"):
+        assert output("help", command) == output(command, "--help")
+    assert output("help", "help") == output("help")
+    done = inferd("help", "nope")
+    assert done.returncode == 2 and b'no command "nope"' in done.stderr
