@@ -7,6 +7,7 @@
 #include "engine/tokenizer/tiktoken.h"
 
 #include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,7 +252,7 @@ static enum status find_tiktoken(const char *dir, char *found, size_t found_size
                            "%s has both %s and %s and no tokenizer.json: leave one of them", dir,
                            found, entry->d_name);
         else
-            strcpy(found, entry->d_name);
+            snprintf(found, found_size, "%s", entry->d_name);
     }
     closedir(d);
     return st;

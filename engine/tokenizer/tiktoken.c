@@ -179,35 +179,43 @@ static enum status index_ranks(struct ranks *r, struct error *err)
 
 /* --- the model ------------------------------------------------------------------------------------------------ */
 
-static enum status add_merges(struct ranks *r, struct tokenizer *t, struct error *err)
+struct merges {
+    struct bpe_merge *list;
+    size_t n, cap;
+};
+
+static enum status add_merge(struct merges *m, const struct rank *left, const struct rank *right,
+                             int32_t id, struct error *err)
 {
-    struct bpe_merge *merges = NULL;
-    size_t n = 0, cap = 0;
+    if (m->n == m->cap) {
+        size_t cap = m->cap ? 2 * m->cap : 65536;
+        struct bpe_merge *grown =
+            m->n < LIMIT_VOCAB ? realloc(m->list, cap * sizeof(*grown)) : NULL;
+        if (!grown)
+            return error_set(err, STATUS_NO_MEMORY, "no memory for more than %zu merges", m->n);
+        m->list = grown;
+        m->cap = cap;
+    }
+    m->list[m->n++] = (struct bpe_merge){left->id, right->id, (uint32_t)id, id};
+    return STATUS_OK;
+}
+
+static enum status add_merges(const struct ranks *r, struct tokenizer *t, struct error *err)
+{
+    struct merges merges = {0};
     enum status st = STATUS_OK;
-    for (size_t i = 0; st == STATUS_OK && i < r->n; i++) {
+    for (size_t i = 0; i < r->n; i++) {
         struct str bytes = rank_bytes(r, &r->list[i]);
-        for (size_t at = 1; at < bytes.len; at++) {
+        for (size_t at = 1; st == STATUS_OK && at < bytes.len; at++) {
             const struct rank *left = find_rank(r, bytes.data, at);
             if (!left) continue;
             const struct rank *right = find_rank(r, bytes.data + at, bytes.len - at);
-            if (!right) continue;
-            if (n == cap) {
-                cap = cap ? 2 * cap : 65536;
-                struct bpe_merge *grown =
-                    n < LIMIT_VOCAB ? realloc(merges, cap * sizeof(*merges)) : NULL;
-                if (!grown) {
-                    st = error_set(err, STATUS_NO_MEMORY, "no memory for more than %zu merges", n);
-                    break;
-                }
-                merges = grown;
-            }
-            merges[n++] =
-                (struct bpe_merge){left->id, right->id, (uint32_t)r->list[i].id, r->list[i].id};
+            if (right) st = add_merge(&merges, left, right, r->list[i].id, err);
         }
     }
     struct bpe_options options = {.unk_id = -1, .ignore_merges = true};
-    if (st == STATUS_OK) st = bpe_create(t, merges, n, &options, err);
-    free(merges);
+    if (st == STATUS_OK) st = bpe_create(t, merges.list, merges.n, &options, err);
+    free(merges.list);
     return st;
 }
 
