@@ -139,6 +139,12 @@ def test_refusals_are_those_of_the_generation(stories, renderer, path, bad):
     assert renderer.post(path + "/render", bad) == expected
 
 
+def test_an_empty_array_is_called_empty(renderer):
+    for path, body in ((COMPLETION, {"prompt": []}), (CHAT, {"messages": []})):
+        status, answer = renderer.post(path, body)
+        assert status == 400 and answer["error"]["message"].endswith("; it is empty."), answer
+
+
 def test_routes_are_like_others(server):
     for path in SCHEMAS:
         status, headers, _ = server.request("GET", path)
