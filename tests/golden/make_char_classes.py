@@ -33,7 +33,7 @@ def main():
     starts = [c for c in range(0x110000) if c == 0 or klass[c] != klass[c - 1]]
     print("/* Made by tests/golden/make_char_classes.py; what it means: char_class.h. */")
     print('#include "engine/tokenizer/char_class.h"\n\n#include "config/base/check.h"\n')
-    print("/* First character of a range and its class, as first << 4 | class. */")
+    print("/* First character of a range and its class, as first << 4 | class. */\n/* clang-format off */")
     print("const uint32_t char_class_ranges[] = {")
     items = [f"0x{c << 4 | klass[c]:x}" for c in starts]
     line = "   "
