@@ -68,7 +68,7 @@ def main():
     # Whatever the server goes on to say must not fill the pipe.
     subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL)
     passed = failed = 0
-    env = dict(os.environ, PATH=f"{ROOT / 'build'}:{os.environ['PATH']}")
+    env = dict(os.environ, PATH=f"{pathlib.Path(BINARY).resolve().parent}:{os.environ['PATH']}")
     try:
         for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
             for line, block in blocks(path.read_text()):
