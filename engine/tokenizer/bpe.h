@@ -62,7 +62,7 @@ struct bpe {
     char *prefix, *suffix; /* of all but the first, of the last character; NULL = none */
     bool may_cut;
     struct bpe_cuts cuts;
-    bool cut_at_blanks; /* no token has U+2581 after anything else */
+    bool may_cut_at_blanks, cut_at_blanks; /* no token has U+2581 after anything else */
 };
 
 /* For files that are not tokenizer.json: makes BPE the model of t, whose vocab is filled.  Ranks
@@ -112,9 +112,12 @@ static inline uint16_t bpe_reach(uint32_t highest)
 }
 static inline uint32_t bpe_reach_rank(uint16_t reach)
 {
-    return (uint32_t)(reach - REACH_YES) * 128;
+    return reach == UINT16_MAX ? BPE_NEVER : (uint32_t)(reach - REACH_YES) * 128;
 }
-/* bpe_symbols.c: the word before its first merge, into s->ids, which has room for
+/* bpe_symbols.c: which characters of several bytes may start whole; after `words` and `cuts`.
+ * False: out of memory. */
+bool bpe_find_characters(const struct bpe *b, const struct vocab *v);
+/* The word before its first merge, into s->ids, which has room for
  * bpe_symbols_max(word.len). */
 size_t bpe_symbols_max(const struct bpe *b, size_t len);
 enum status bpe_symbols(const struct bpe *b, struct bpe_scratch *s, struct str word, size_t *n_out);

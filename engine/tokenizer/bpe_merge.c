@@ -122,13 +122,14 @@ static bool push_pair(const struct bpe *b, struct bpe_scratch *s, int32_t at)
     return !m || heap_push(s, (struct bpe_candidate){(uint64_t)m->rank << 32 | (uint32_t)at, m});
 }
 
-/* Merges the symbols [from, to) alone: tokens in tokens[0, *n_out). */
+/* Merges the symbols [from, to) alone: tokens in s->tokens[which][0, *n_out). */
 static bool merge_block(const struct bpe *b, struct bpe_scratch *s, size_t from, size_t to,
-                        struct bpe_token **tokens, size_t *cap, size_t *n_out)
+                        int which, size_t *n_out)
 {
     size_t n = to - from, kept = 0;
     if (!reserve((void **)&s->links, &s->links_cap, n, sizeof(*s->links))) return false;
-    if (!reserve((void **)tokens, cap, n, sizeof(**tokens))) return false;
+    if (!reserve((void **)&s->tokens[which], &s->tokens_cap[which], n, sizeof(*s->tokens[0])))
+        return false;
     s->heap_len = 0;
     for (size_t i = 0; i < n; i++)
         s->links[i] =
@@ -150,7 +151,8 @@ static bool merge_block(const struct bpe *b, struct bpe_scratch *s, size_t from,
         if (!push_pair(b, s, left->previous) || !push_pair(b, s, at)) return false;
     }
     for (int32_t at = n > 0 ? 0 : -1; at >= 0; at = s->links[at].next)
-        (*tokens)[kept++] = (struct bpe_token){s->links[at].id, (uint32_t)(from + (size_t)at)};
+        s->tokens[which][kept++] =
+            (struct bpe_token){s->links[at].id, (uint32_t)(from + (size_t)at)};
     *n_out = kept;
     return true;
 }
@@ -174,44 +176,51 @@ static bool find_common(const struct bpe_token *a, size_t n_a, size_t *i, const 
     return false;
 }
 
-/* The n symbols in s->ids become the tokens, in place: a token needs no more room than its symbols,
- * and only symbols before the current block are overwritten. */
-static bool merge_long(const struct bpe *b, struct bpe_scratch *s, size_t n, size_t *n_out)
+enum joined { JOINED, APART, FAILED };
+
+static void swap_tokens(struct bpe_scratch *s)
 {
-    size_t block = s->block ? s->block : BLOCK, n_done = 0, n_now = 0, first = 0,
-           to = n < block ? n : block;
-    if (!merge_block(b, s, 0, to, &s->tokens[0], &s->tokens_cap[0], &n_now)) return false;
+    struct bpe_token *tokens = s->tokens[0];
+    size_t cap = s->tokens_cap[0];
+    s->tokens[0] = s->tokens[1];
+    s->tokens_cap[0] = s->tokens_cap[1];
+    s->tokens[1] = tokens;
+    s->tokens_cap[1] = cap;
+}
+
+/* The n symbols in s->ids become the tokens, in place: a token needs no more room than its symbols,
+ * and only symbols before the current block are overwritten.  APART: two blocks have no token in
+ * common; the symbols are gone then. */
+static enum joined merge_long(const struct bpe *b, struct bpe_scratch *s, size_t n, size_t *n_out)
+{
+    size_t block = s->block ? s->block : BLOCK, overlap = block / (BLOCK / OVERLAP);
+    size_t n_done = 0, n_now = 0, first = 0, to = n < block ? n : block;
+    if (!merge_block(b, s, 0, to, 0, &n_now)) return FAILED;
     while (to < n) {
-        struct bpe_token *now = s->tokens[0];
-        size_t restart = n_now, n_next = 0, j = 0, overlap = block / (BLOCK / OVERLAP);
+        const struct bpe_token *now = s->tokens[0];
+        size_t restart = n_now - 1, n_next = 0, j = 0;
         while (restart > first + 1 && now[restart - 1].start + overlap > to) restart--;
-        size_t from = now[restart == n_now ? n_now - 1 : restart].start;
-        if (restart == n_now) restart = n_now - 1;
-        size_t end = n - from < block ? n : from + block;
-        if (end <= to) end = n - to < block ? n : to + block;
-        if (!merge_block(b, s, from, end, &s->tokens[1], &s->tokens_cap[1], &n_next)) return false;
+        size_t from = now[restart].start, end = n - from < block ? n : from + block;
+        if (end <= to) end = n - to < block ? n : to + block; /* the last token is a long one */
+        if (!merge_block(b, s, from, end, 1, &n_next)) return FAILED;
         size_t i = restart;
-        if (find_common(now, n_now, &i, s->tokens[1], n_next, &j)) {
-            for (; first < i; first++) s->ids[n_done++] = now[first].id;
-            s->tokens[0] = s->tokens[1];
-            s->tokens[1] = now;
-            size_t cap = s->tokens_cap[0];
-            s->tokens_cap[0] = s->tokens_cap[1];
-            s->tokens_cap[1] = cap;
-            n_now = n_next;
-            first = j;
-            to = end;
-        } else { /* from the first token that is not written yet, with a larger block */
-            block *= 4;
-            from = now[first].start;
-            to = n - from < block ? n : from + block;
-            if (!merge_block(b, s, from, to, &s->tokens[0], &s->tokens_cap[0], &n_now))
-                return false;
-            first = 0;
-        }
+        if (!find_common(now, n_now, &i, s->tokens[1], n_next, &j)) return APART;
+        for (; first < i; first++) s->ids[n_done++] = now[first].id;
+        swap_tokens(s);
+        n_now = n_next;
+        first = j;
+        to = end;
     }
     for (; first < n_now; first++) s->ids[n_done++] = s->tokens[0][first].id;
     *n_out = n_done;
+    return JOINED;
+}
+
+/* In one block, whatever its length. */
+static bool merge_at_once(const struct bpe *b, struct bpe_scratch *s, size_t n, size_t *n_out)
+{
+    if (!merge_block(b, s, 0, n, 0, n_out)) return false;
+    for (size_t i = 0; i < *n_out; i++) s->ids[i] = s->tokens[0][i].id;
     return true;
 }
 
@@ -224,7 +233,13 @@ enum status bpe_merge_word(const struct bpe *b, struct bpe_scratch *s, struct st
     enum status st = bpe_symbols(b, s, word, &n);
     if (st != STATUS_OK) return st;
     s->highest = BPE_UNMADE;
-    if (n > BPE_FEW) return merge_long(b, s, n, n_out) ? STATUS_OK : STATUS_NO_MEMORY;
-    *n_out = bpe_merge_few(b, s->ids, n, &s->highest);
-    return STATUS_OK;
+    if (n <= BPE_FEW) {
+        *n_out = bpe_merge_few(b, s->ids, n, &s->highest);
+        return STATUS_OK;
+    }
+    enum joined joined = merge_long(b, s, n, n_out);
+    if (joined != APART) return joined == JOINED ? STATUS_OK : STATUS_NO_MEMORY;
+    st = bpe_symbols(b, s, word, &n);
+    if (st != STATUS_OK) return st;
+    return merge_at_once(b, s, n, n_out) ? STATUS_OK : STATUS_NO_MEMORY;
 }

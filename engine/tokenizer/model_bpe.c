@@ -356,9 +356,37 @@ static bool learn_words(struct tokenizer *t)
     while (good && p.n_added < p.n_kept) good = add_pending(&p, &b->own_words);
     for (int i = 0; i < WORDS_AHEAD; i++) strbuf_free(&p.texts[i]);
     free(ranks);
-    b->cut_at_blanks = !b->takes_bytes && !b->prefix && !b->suffix && !b->options.ignore_merges &&
-                       !blank_inside && vocab_find(&t->vocab, BLANK, BLANK_LEN) >= 0;
+    b->cut_at_blanks =
+        b->may_cut_at_blanks && !blank_inside && vocab_find(&t->vocab, BLANK, BLANK_LEN) >= 0;
+    good = good && (!b->takes_bytes || bpe_find_characters(b, &t->vocab));
     return good;
+}
+
+static bool is_substitute(const struct bpe *b, int32_t id, int32_t lowest, int32_t highest)
+{
+    if (id == b->options.unk_id) return true;
+    bool is_byte = false;
+    if (!b->options.byte_fallback || id < lowest || id > highest) return false;
+    for (int i = 0; i < 256; i++) is_byte |= b->byte_ids[i] == id;
+    return is_byte;
+}
+
+/* Whether a token that stands for characters other than its text, <0xNN> or unk, is ever merged. */
+static bool merges_substitutes(const struct bpe *b)
+{
+    int32_t lowest = INT32_MAX, highest = -1; /* of the byte tokens, mostly one range */
+    for (int i = 0; i < 256; i++) {
+        int32_t id = b->byte_ids[i];
+        if (id >= 0 && id < lowest) lowest = id;
+        if (id > highest) highest = id;
+    }
+    for (size_t i = 0; i < b->n_merge_slots; i++) {
+        const struct bpe_merge *m = &b->merges[i];
+        if (m->left >= 0 && (is_substitute(b, m->left, lowest, highest) ||
+                             is_substitute(b, m->right, lowest, highest)))
+            return true;
+    }
+    return false;
 }
 
 static enum status prepare(struct tokenizer *t, struct error *err)
@@ -368,9 +396,13 @@ static enum status prepare(struct tokenizer *t, struct error *err)
     b->takes_bytes = !affixes && pretokenizer_ends_in_bytes(&t->pretokenizer) && find_bytes(t);
     if (b->takes_bytes) pretokenizer_leave_bytes(&t->pretokenizer);
     /* Where a character may be unknown, a cut could part two that become one unk, or two that meet
-     * once it is dropped. */
-    bool all_known = b->takes_bytes || (find_byte_tokens(t) && b->options.byte_fallback);
-    b->may_cut = !affixes && all_known;
+     * once it is dropped; and what stands for a character has not its text. */
+    bool all_bytes = !b->takes_bytes && find_byte_tokens(t);
+    bool all_known = b->takes_bytes || (all_bytes && b->options.byte_fallback);
+    bool by_text = !affixes && (b->takes_bytes || !merges_substitutes(b));
+    b->may_cut = by_text && all_known;
+    b->may_cut_at_blanks = by_text && !b->takes_bytes && !b->options.ignore_merges &&
+                           (all_known || b->options.unk_id >= 0 || b->unk_missing);
     b->words = b->takes_bytes ? &b->own_words : &t->vocab.words;
     enum status st = STATUS_OK;
     if (b->takes_bytes) st = word_map_init(&b->own_words, t->vocab.n_tokens, err);
