@@ -6,8 +6,9 @@
 #include <string.h>
 
 /* Longer contents would make the windows of the search long. */
-#define CONTENT_SIZE_MAX 1024
-#define PATTERN_SIZE_MAX (4 * CONTENT_SIZE_MAX)
+#define CONTENT_SIZE_MAX    1024
+#define NORMALIZED_SIZE_MAX 65536 /* of such a content */
+#define PATTERN_SIZE_MAX    (4 * CONTENT_SIZE_MAX)
 
 /* --- the list, found by content and by id ----------------------------------------------------- */
 
@@ -258,8 +259,8 @@ enum status added_tokens_build(struct tokenizer *t, struct error *err)
     struct regex_scratch scratch = {0};
     struct strbuf buffers[2];
     struct error why = {0};
-    strbuf_init(&buffers[0], 0);
-    strbuf_init(&buffers[1], 0);
+    strbuf_init(&buffers[0], NORMALIZED_SIZE_MAX);
+    strbuf_init(&buffers[1], NORMALIZED_SIZE_MAX);
     enum status st = STATUS_OK;
     /* Of tokens that normalise to the same text the first counts, special ones first. */
     for (int special = 1; special >= 0; special--)

@@ -95,12 +95,22 @@ static enum status explain(const struct encoder *e, struct error *err)
     case STATUS_INVALID:
         return error_set(err, e->status,
                          "the tokenizer's pattern takes too many steps on the text");
+    case STATUS_TOO_LARGE:
+        return error_set(err, e->status, "the tokenizer's normalizer makes the text too long");
     case STATUS_UNSUPPORTED:
         return error_set(err, e->status,
                          "the text has characters that this tokenizer has no token for");
     default:
         return error_set(err, e->status, "out of memory while tokenizing");
     }
+}
+
+/* Real normalizers make a character at most 11 times as long (NFKC of U+FDFA); a file could ask for
+ * any growth. */
+static size_t normalized_size_max(size_t len)
+{
+    size_t max = 32 * len + ((size_t)1 << 20);
+    return max < TEXT_SIZE_MAX ? max : TEXT_SIZE_MAX;
 }
 
 enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
@@ -113,6 +123,7 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
         return error_set(err, STATUS_INVALID, "the text is not valid UTF-8");
     struct encoder e = {.t = t, .out = out, .out_start = out->len, .max_tokens = max_tokens};
     e.text_len = len;
+    for (int i = 0; i < 2; i++) strbuf_init(&e.normalized[i], normalized_size_max(len));
     (void)encode_all(&e, (struct str){len > 0 ? text : "", len}, add_special, parse_special);
     regex_scratch_free(&e.regex);
     if (t->model->free_scratch) t->model->free_scratch(e.model_scratch);

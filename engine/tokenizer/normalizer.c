@@ -177,7 +177,7 @@ enum status normalizer_apply(const struct normalizer *n, struct regex_scratch *s
         strbuf_clear(io.out);
         enum status st = io.stage->kind->run(&io);
         if (st != STATUS_OK) return st;
-        if (io.out->failed) return STATUS_NO_MEMORY;
+        if (io.out->failed) return io.out->limit_size ? STATUS_TOO_LARGE : STATUS_NO_MEMORY;
         if (io.same) continue;
         io.in = (struct str){io.out->data ? io.out->data : "", io.out->len};
         free_buffer = 1 - free_buffer;

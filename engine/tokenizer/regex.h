@@ -6,7 +6,8 @@
  * They are written for Oniguruma; regex_translate.c rewrites what means something else in PCRE2
  * (\s, \w, \h, \p{..} of a newer Unicode, {n,m}+, isolated options, line anchors) and refuses by
  * name what it does not know.  A compiled regex is immutable; each call brings its own scratch.
- * A match that would cost too much is an error, not a wait. */
+ * A match that backtracks too much is an error, not a wait; a repeat inside a lookahead is not
+ * counted, so that a file may bring a pattern that is slow on purpose (no published one is). */
 
 #include "config/base/status.h"
 #include "config/base/str.h"

@@ -72,6 +72,7 @@ static bool push_piece(struct sink *s, const struct scratch *scratch, struct str
     int32_t id = piece_id(s, text);
     uint32_t border =
         s->m->types[id] == PIECE_UNUSED && scratch->borders ? scratch->borders[id] : 0;
+    if (border == 0 && s->m->types[id] == PIECE_UNUSED) id = s->m->unk_id; /* made of nothing */
     if (border == 0) return push_id(s, text, id);
     return push_piece(s, scratch, (struct str){text.data, border}) &&
            push_piece(s, scratch, (struct str){text.data + border, text.len - border});

@@ -358,6 +358,22 @@ static void test_limits(void **state)
                      STATUS_CONTEXT_LENGTH);
     assert_int_equal(ids.len, 7); /* it counts its own */
     assert_int_equal(tokenizer_encode(t, "a\xC3", 2, false, true, 0, &ids, &err), STATUS_INVALID);
+    tokenizer_free(t);
+
+    /* A file may not make a text of any length out of a short one. */
+    struct strbuf json;
+    strbuf_init(&json, 0);
+    strbuf_add_str(&json, "{" MODEL ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+    for (int i = 0; i < 4; i++) {
+        strbuf_addf(&json, "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"",
+                    i ? "," : "");
+        for (int k = 0; k < 1000; k++) strbuf_add_char(&json, 'a');
+        strbuf_add_str(&json, "\"}");
+    }
+    strbuf_add_str(&json, "]}}");
+    t = parse(json.data, NULL);
+    assert_int_equal(tokenizer_encode(t, "a", 1, false, true, 0, &ids, &err), STATUS_TOO_LARGE);
+    strbuf_free(&json);
     token_vec_free(&ids);
     tokenizer_free(t);
 }
