@@ -20,12 +20,12 @@ enum node_kind {
     NODE_LIST,         /*                                     elements                            */
     NODE_DICT,         /*                                     key, value, ...                     */
     NODE_COND,         /* test         then       else|NULL                                       */
-    NODE_OR,           /* left         right                                                      */
-    NODE_AND,          /* left         right                                                      */
+    NODE_OR,           /*                                     terms                               */
+    NODE_AND,          /*                                     terms                               */
     NODE_NOT,          /* operand                                                                 */
     NODE_COMPARE,      /* first                               operands                            */
-    NODE_OPERAND,      /* right                                            op: enum compare_kind  */
-    NODE_BINARY,       /* left         right                               op: enum binary_op     */
+    NODE_OPERAND,      /* right                                            op of the one around   */
+    NODE_BINARY,       /* first                               operands                            */
     NODE_UNARY,        /* operand                                          op: BINARY_ADD/SUB     */
     NODE_CONCAT,       /*                                     parts                               */
     NODE_ATTR,         /* object                                           name                   */

@@ -113,6 +113,17 @@ static unsigned holds_list(struct finder *f, const struct node *n)
     return 0;
 }
 
+/* What any of the operands of and, or, + holds. */
+static unsigned holds_any(struct finder *f, const struct node *n)
+{
+    unsigned all = n->a ? holds(f, n->a) : 0;
+    for (size_t i = 0; i < n->items.n; i++) {
+        const struct node *item = n->items.items[i];
+        all |= holds(f, item->kind == NODE_OPERAND ? item->a : item);
+    }
+    return all;
+}
+
 static unsigned holds(struct finder *f, const struct node *n)
 {
     struct variable *v;
@@ -130,9 +141,9 @@ static unsigned holds(struct finder *f, const struct node *n)
         return holds(f, n->b) | (n->c ? holds(f, n->c) : 0);
     case NODE_OR:
     case NODE_AND:
-        return holds(f, n->a) | holds(f, n->b);
+        return holds_any(f, n);
     case NODE_BINARY:
-        return (holds(f, n->a) | holds(f, n->b)) & HOLDS_MESSAGES;
+        return holds_any(f, n) & HOLDS_MESSAGES;
     case NODE_LIST:
         return holds_list(f, n);
     case NODE_FILTER:

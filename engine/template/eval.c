@@ -237,8 +237,11 @@ static bool eval_cond(struct render *r, const struct node *n, struct value *out)
 
 static bool eval_logical(struct render *r, const struct node *n, struct value *out)
 {
-    if (!eval(r, n->a, out)) return false;
-    return value_truth(*out) == (n->kind == NODE_OR) || eval(r, n->b, out);
+    for (size_t i = 0; i < n->items.n; i++) {
+        if (!eval(r, n->items.items[i], out)) return false;
+        if (i + 1 < n->items.n && value_truth(*out) == (n->kind == NODE_OR)) return true;
+    }
+    return true;
 }
 
 static bool eval_not(struct render *r, const struct node *n, struct value *out)
@@ -296,8 +299,18 @@ static bool eval_compare(struct render *r, const struct node *n, struct value *o
 
 static bool eval_binary(struct render *r, const struct node *n, struct value *out)
 {
-    struct value a, b;
-    return eval(r, n->a, &a) && eval(r, n->b, &b) && binary_op(r, (enum binary_op)n->op, a, b, out);
+    struct value left, right;
+    if (!eval(r, n->a, &left)) return false;
+    for (size_t i = 0; i < n->items.n; i++) {
+        const struct node *o = n->items.items[i];
+        r->at = o;
+        if (!eval(r, o->a, &right) || !render_enter(r)) return false; /* each operator is a step */
+        bool ok = binary_op(r, (enum binary_op)o->op, left, right, &left);
+        render_leave(r);
+        if (!ok) return false;
+    }
+    *out = left;
+    return true;
 }
 
 static bool eval_unary(struct render *r, const struct node *n, struct value *out)

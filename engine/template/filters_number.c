@@ -45,6 +45,7 @@ static bool filter_int(struct render *r, struct value v, const struct args *a, s
         *out = value_int(i);
     } else if (v.type == VALUE_STR) {
         struct str s = {v.str->data, v.str->len};
+        if (!render_charge(r, CHARGE_SLOW * s.len)) return false;
         if (parse_int_text(s, (int)(base >= 0 && base <= 36 ? base : 1), &i) ||
             (parse_float_text(s, &f) && truncate_float(f, &i)))
             *out = value_int(i);
@@ -56,6 +57,7 @@ static bool filter_float(struct render *r, struct value v, const struct args *a,
 {
     double f;
     if (v.type == VALUE_UNDEFINED) return undef_fail(r, v);
+    if (v.type == VALUE_STR && !render_charge(r, CHARGE_SLOW * v.str->len)) return false;
     *out = a->pos[0].type == VALUE_MISSING ? value_float(0) : a->pos[0];
     if (value_is_number(v))
         *out = value_float(value_as_float(v));

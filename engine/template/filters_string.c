@@ -65,7 +65,7 @@ static bool filter_title(struct render *r, struct value v, const struct args *a,
         }
         i += n;
     }
-    bool ok = render_charge(r, s->len) && value_take(r, &b, out);
+    bool ok = render_charge(r, CHARGE_SLOW * s->len) && value_take(r, &b, out);
     strbuf_free(&b);
     return ok;
 }
@@ -77,9 +77,7 @@ static bool filter_trim(struct render *r, struct value v, const struct args *a, 
     if (!value_to_str(r, v, &s)) return false;
     bool given = a->pos[0].type != VALUE_MISSING && a->pos[0].type != VALUE_NONE;
     if (given && !arg_str(r, a->pos[0], "chars", &chars)) return false;
-    if (!render_charge(r, chars ? s->len * chars->len : s->len)) return false;
-    struct str t = text_strip((struct str){s->data, s->len}, chars, true, true);
-    return text_same_kind(r, s, t.data, t.len, out);
+    return text_strip_charged(r, s, chars, true, true, out);
 }
 
 static bool filter_replace(struct render *r, struct value v, const struct args *a,
@@ -189,7 +187,7 @@ static bool filter_indent(struct render *r, struct value v, const struct args *a
     strbuf_init(&b, LIMIT_TEMPLATE_OUTPUT);
     indent_lines(&b, s, (struct str){pad.str->data, pad.str->len}, arg_bool(a->pos[1], false),
                  arg_bool(a->pos[2], false));
-    bool ok = render_charge(r, s->len) && value_take(r, &b, out);
+    bool ok = render_charge(r, CHARGE_SLOW * s->len) && value_take(r, &b, out);
     strbuf_free(&b);
     if (ok) out->str->markup = s->markup;
     return ok;
@@ -239,7 +237,7 @@ static bool filter_wordcount(struct render *r, struct value v, const struct args
         in_word = word;
     }
     *out = value_int(n);
-    return render_charge(r, s->len);
+    return render_charge(r, CHARGE_SLOW * s->len);
 }
 
 /* --- urlencode -------------------------------------------------------------------------------------- */

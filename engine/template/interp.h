@@ -162,7 +162,13 @@ size_t text_next(const char *s, size_t len, uint32_t *cp);
 size_t text_count(const char *s, size_t len);
 size_t text_offset(const struct vstr *s, size_t index); /* byte offset of code point `index` */
 size_t text_find(const char *hay, size_t n, const char *needle, size_t m); /* SIZE_MAX = none */
+/* Takes up to n * m steps. */
+size_t text_find_last(const char *hay, size_t n, const char *needle, size_t m);
+/* For either over n bytes, one match or all of them.  To be called before the search. */
+bool text_charge_search(struct render *r, size_t n, size_t m, bool last);
 struct str text_strip(struct str s, const struct vstr *chars, bool left, bool right);
+bool text_strip_charged(struct render *r, const struct vstr *s, const struct vstr *chars, bool left,
+                        bool right, struct value *out);
 enum text_case { CASE_UPPER, CASE_LOWER, CASE_TITLE, CASE_CAPITALIZE, CASE_SWAP, CASE_FOLD };
 void text_case(struct strbuf *b, struct str s, enum text_case how);
 /* The next line of Python's splitlines: its length without the line end; *end_len bytes of line

@@ -60,9 +60,7 @@ static bool strip(struct render *r, struct value v, const struct args *a, bool l
     const struct vstr *chars = NULL;
     bool given = a->pos[0].type != VALUE_MISSING && a->pos[0].type != VALUE_NONE;
     if (given && !arg_str(r, a->pos[0], "the argument of strip", &chars)) return false;
-    if (!render_charge(r, chars ? v.str->len * chars->len : v.str->len)) return false;
-    struct str s = text_strip((struct str){v.str->data, v.str->len}, chars, left, right);
-    return text_same_kind(r, v.str, s.data, s.len, out);
+    return text_strip_charged(r, v.str, chars, left, right, out);
 }
 METHOD(strip)
 {
@@ -138,7 +136,7 @@ METHOD(expandtabs)
         }
         i += n;
     }
-    bool ok = render_charge(r, v.str->len) && value_take(r, &b, out);
+    bool ok = render_charge(r, CHARGE_SLOW * v.str->len) && value_take(r, &b, out);
     strbuf_free(&b);
     if (ok) out->str->markup = v.str->markup;
     return ok;
@@ -204,22 +202,12 @@ static bool split_at(struct render *r, const struct vstr *s, const struct vstr *
     return push_piece(r, l, s, s->data + at, s->len - at);
 }
 
-/* The last match that ends at or before `end`, or SIZE_MAX.  Takes up to end * needle->len
- * steps: the callers charge for it. */
-static size_t find_last(const char *s, size_t end, const struct vstr *needle)
-{
-    if (needle->len > end) return SIZE_MAX;
-    for (size_t at = end - needle->len + 1; at-- > 0;)
-        if (memcmp(s + at, needle->data, needle->len) == 0) return at;
-    return SIZE_MAX;
-}
-
 static bool rsplit_at(struct render *r, const struct vstr *s, const struct vstr *sep, int64_t max,
                       struct vlist *l)
 {
     size_t end = s->len;
     while (max < 0 || (int64_t)l->n < max) {
-        size_t found = find_last(s->data, end, sep);
+        size_t found = text_find_last(s->data, end, sep->data, sep->len);
         if (found == SIZE_MAX) break;
         if (!push_piece(r, l, s, s->data + found + sep->len, end - found - sep->len)) return false;
         end = found;
@@ -233,14 +221,15 @@ static bool split_any(struct render *r, struct value v, const struct args *a, bo
     struct vlist *l = vlist_new(r, 4);
     int64_t max;
     const struct vstr *sep;
-    if (!l || !arg_int(r, a->pos[1], -1, &max) || !render_charge(r, v.str->len)) return false;
+    if (!l || !arg_int(r, a->pos[1], -1, &max)) return false;
     bool ok;
     if (a->pos[0].type == VALUE_MISSING || a->pos[0].type == VALUE_NONE) {
+        if (!render_charge(r, CHARGE_SLOW * v.str->len)) return false;
         ok = from_right ? rsplit_spaces(r, v.str, max, l) : split_spaces(r, v.str, max, l);
     } else {
         if (!arg_str(r, a->pos[0], "the separator", &sep)) return false;
         if (sep->len == 0) return render_fail(r, "empty separator");
-        if (from_right && !render_charge(r, v.str->len * sep->len)) return false;
+        if (!text_charge_search(r, v.str->len, sep->len, from_right)) return false;
         ok = from_right ? rsplit_at(r, v.str, sep, max, l) : split_at(r, v.str, sep, max, l);
     }
     for (size_t i = 0; from_right && i < l->n / 2; i++) {
@@ -263,6 +252,7 @@ METHOD(splitlines)
 {
     struct vlist *l = vlist_new(r, 4);
     bool keep = arg_bool(a->pos[0], false);
+    if (!render_charge(r, CHARGE_SLOW * v.str->len)) return false;
     for (size_t at = 0; l && at < v.str->len;) {
         size_t end_len;
         size_t len = text_line(v.str->data + at, v.str->len - at, &end_len);
@@ -279,9 +269,9 @@ static bool partition(struct render *r, struct value v, const struct args *a, bo
     const struct vstr *sep, *s = v.str;
     if (!arg_str(r, a->pos[0], "the separator", &sep)) return false;
     if (sep->len == 0) return render_fail(r, "empty separator");
-    if (!render_charge(r, last ? s->len * sep->len : s->len)) return false;
-    size_t at =
-        last ? find_last(s->data, s->len, sep) : text_find(s->data, s->len, sep->data, sep->len);
+    if (!text_charge_search(r, s->len, sep->len, last)) return false;
+    size_t at = last ? text_find_last(s->data, s->len, sep->data, sep->len)
+                     : text_find(s->data, s->len, sep->data, sep->len);
     struct vlist *l = vlist_new(r, 3);
     if (!l) return false;
     bool found = at != SIZE_MAX;
@@ -325,7 +315,8 @@ static bool window(struct render *r, const struct vstr *s, const struct args *a,
     *inside = start <= end;
     *from = *inside ? text_offset(s, (size_t)start) : 0;
     *to = *inside ? text_offset(s, (size_t)end) : 0;
-    return render_charge(r, s->len);
+    bool whole = start == 0 && end == n;
+    return whole || s->n_chars == s->len || render_charge(r, CHARGE_SLOW * s->len);
 }
 
 static bool search(struct render *r, struct value v, const struct args *a, bool last,
@@ -337,9 +328,9 @@ static bool search(struct render *r, struct value v, const struct args *a, bool 
     if (!arg_str(r, a->pos[0], "the argument", &needle) ||
         !window(r, v.str, a, 1, &from, &to, &inside))
         return false;
-    if (last && !render_charge(r, v.str->len * needle->len)) return false;
+    if (!text_charge_search(r, v.str->len, needle->len, last)) return false;
     if (inside && last)
-        at = find_last(v.str->data + from, to - from, needle);
+        at = text_find_last(v.str->data + from, to - from, needle->data, needle->len);
     else if (inside)
         at = text_find(v.str->data + from, to - from, needle->data, needle->len);
     *index = at == SIZE_MAX ? -1 : (int64_t)text_count(v.str->data, from + at);
@@ -376,7 +367,8 @@ METHOD(count)
     bool inside;
     int64_t n = 0;
     if (!arg_str(r, a->pos[0], "the argument of count", &needle) ||
-        !window(r, v.str, a, 1, &from, &to, &inside))
+        !window(r, v.str, a, 1, &from, &to, &inside) ||
+        !text_charge_search(r, v.str->len, needle->len, false))
         return false;
     if (inside && needle->len == 0) n = (int64_t)text_count(v.str->data + from, to - from) + 1;
     while (inside && needle->len > 0) {
@@ -396,7 +388,7 @@ static bool affix_one(struct render *r, struct str part, struct value affix, boo
     const struct vstr *s = affix.str;
     *holds = part.len >= s->len &&
              memcmp(end ? part.data + part.len - s->len : part.data, s->data, s->len) == 0;
-    return true;
+    return render_charge(r, part.len >= s->len ? s->len : 0);
 }
 
 static bool has_affix(struct render *r, struct value v, const struct args *a, bool end,
@@ -410,6 +402,7 @@ static bool has_affix(struct render *r, struct value v, const struct args *a, bo
     if (affix.type != VALUE_TUPLE) {
         if (!affix_one(r, part, affix, end, &holds)) return false;
     } else {
+        if (!render_charge(r, affix.list->n * sizeof(struct value))) return false;
         for (size_t i = 0; i < affix.list->n && !holds; i++)
             if (!affix_one(r, part, affix.list->items[i], end, &holds)) return false;
     }
@@ -509,23 +502,24 @@ static bool is_ascii(uint32_t cp)
     return cp < 128;
 }
 
-static bool all_chars(const struct vstr *s, bool (*pred)(uint32_t), bool when_empty,
-                      struct value *out)
+static bool all_chars(struct render *r, const struct vstr *s, bool (*pred)(uint32_t),
+                      bool when_empty, struct value *out)
 {
     bool all = s->len > 0 || when_empty;
-    for (size_t i = 0; i < s->len && all;) {
+    size_t i = 0;
+    for (; i < s->len && all;) {
         uint32_t cp;
         i += text_next(s->data + i, s->len - i, &cp);
         all = pred(cp);
     }
     *out = value_bool(all);
-    return true;
+    return render_charge(r, CHARGE_SLOW * i);
 }
-#define QUESTION(name_, pred_, when_empty_)                                               \
-    METHOD(name_)                                                                         \
-    {                                                                                     \
-        (void)a;                                                                          \
-        return render_charge(r, v.str->len) && all_chars(v.str, pred_, when_empty_, out); \
+#define QUESTION(name_, pred_, when_empty_)                  \
+    METHOD(name_)                                            \
+    {                                                        \
+        (void)a;                                             \
+        return all_chars(r, v.str, pred_, when_empty_, out); \
     }
 QUESTION(isalnum, text_is_alnum, false)
 QUESTION(isalpha, is_alpha, false)
@@ -540,7 +534,7 @@ METHOD(isidentifier)
 {
     (void)a;
     bool digit = v.str->len && v.str->data[0] >= '0' && v.str->data[0] <= '9';
-    if (!digit) return render_charge(r, v.str->len) && all_chars(v.str, text_is_ident, false, out);
+    if (!digit) return all_chars(r, v.str, text_is_ident, false, out);
     *out = value_bool(false);
     return true;
 }
@@ -571,7 +565,7 @@ METHOD(istitle)
         cased_before = upper || lower;
     }
     *out = value_bool(ok && any);
-    return render_charge(r, v.str->len);
+    return render_charge(r, CHARGE_SLOW * v.str->len);
 }
 
 const struct method_def str_methods[] = {

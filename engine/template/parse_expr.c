@@ -605,23 +605,27 @@ static struct node *parse_unary_filtered(struct compiler *c)
     return parse_unary(c, true);
 }
 
-/* Left-associative operators of one level over the next tighter one. */
+/* Left-associative operators of one level over the next tighter one: one node for all of a chain, so
+ * that a long one is not deep. */
 static struct node *parse_binary(struct compiler *c, const struct op_token *ops,
                                  struct node *(*operand)(struct compiler *))
 {
-    struct node *left = operand(c);
+    struct node *first = operand(c), *n = NULL;
     const struct op_token *op;
-    while (left && (op = find_op(ops, token_peek(c)->kind))) {
-        struct node *n = node_new(c, NODE_BINARY, token_peek(c));
-        if (!n) return NULL;
+    while (first && (op = find_op(ops, token_peek(c)->kind))) {
+        if (!n) {
+            n = node_new(c, NODE_BINARY, token_peek(c));
+            if (!n) return NULL;
+            n->a = first;
+        }
+        struct node *o = node_new(c, NODE_OPERAND, token_peek(c));
+        if (!o) return NULL;
         token_advance(c);
-        n->op = op->op;
-        n->a = left;
-        n->b = operand(c);
-        if (!n->b) return NULL;
-        left = node_done(c, n);
+        o->op = op->op;
+        o->a = operand(c);
+        if (!o->a || !node_list_push(c, &n->items, node_done(c, o))) return NULL;
     }
-    return left;
+    return n ? node_done(c, n) : first;
 }
 
 static struct node *parse_power(struct compiler *c)
@@ -706,17 +710,13 @@ static struct node *parse_not(struct compiler *c)
 static struct node *parse_logical(struct compiler *c, const char *word, enum node_kind kind,
                                   struct node *(*operand)(struct compiler *))
 {
-    struct node *left = operand(c);
-    while (left && token_at_name(c, word)) {
-        struct node *n = node_new(c, kind, token_peek(c));
-        if (!n) return NULL;
-        token_advance(c);
-        n->a = left;
-        n->b = operand(c);
-        if (!n->b) return NULL;
-        left = node_done(c, n);
-    }
-    return left;
+    struct node *first = operand(c);
+    if (!first || !token_at_name(c, word)) return first;
+    struct node *n = node_new(c, kind, token_peek(c));
+    if (!n || !node_list_push(c, &n->items, first)) return NULL;
+    while (token_accept_name(c, word))
+        if (!node_list_push(c, &n->items, operand(c))) return NULL;
+    return node_done(c, n);
 }
 
 static struct node *parse_and(struct compiler *c)

@@ -129,7 +129,7 @@ static bool has_case(struct render *r, struct value v, bool upper, bool *out)
                 k == UTF8PROC_CATEGORY_LT;
     }
     *out = any && !other;
-    return render_charge(r, s->len);
+    return render_charge(r, CHARGE_SLOW * s->len);
 }
 TEST(lower)
 {

@@ -48,7 +48,8 @@ size_t text_count(const char *s, size_t len)
 
 size_t text_offset(const struct vstr *s, size_t index)
 {
-    if (s->n_chars == s->len) return index;
+    if (index == 0 || s->n_chars == s->len) return index;
+    if (index >= s->n_chars) return s->len;
     size_t at = 0;
     uint32_t cp;
     while (index > 0 && at < s->len) {
@@ -262,6 +263,24 @@ size_t text_find(const char *hay, size_t n, const char *needle, size_t m)
     return p ? (size_t)(p - hay) : SIZE_MAX;
 }
 
+size_t text_find_last(const char *hay, size_t n, const char *needle, size_t m)
+{
+    if (m > n) return SIZE_MAX;
+    if (m == 0) return n;
+    for (size_t left = n - m + 1; left > 0;) {
+        const char *p = memrchr(hay, needle[0], left);
+        if (!p) break;
+        left = (size_t)(p - hay);
+        if (memcmp(p, needle, m) == 0) return left;
+    }
+    return SIZE_MAX;
+}
+
+bool text_charge_search(struct render *r, size_t n, size_t m, bool last)
+{
+    return render_charge(r, n * (last && m > CHARGE_SLOW ? m : CHARGE_SLOW));
+}
+
 static bool in_set(const struct vstr *chars, uint32_t cp)
 {
     if (!chars) return text_is_space(cp);
@@ -293,6 +312,15 @@ struct str text_strip(struct str s, const struct vstr *chars, bool left, bool ri
         s.len = at;
     }
     return s;
+}
+
+bool text_strip_charged(struct render *r, const struct vstr *s, const struct vstr *chars, bool left,
+                        bool right, struct value *out)
+{
+    if (chars && !render_charge(r, s->len * chars->len)) return false;
+    struct str t = text_strip((struct str){s->data, s->len}, chars, left, right);
+    return render_charge(r, CHARGE_SLOW * (s->len - t.len)) &&
+           text_same_kind(r, s, t.data, t.len, out);
 }
 
 struct str template_strip(struct str s, bool left, bool right)
@@ -333,6 +361,7 @@ bool text_same_kind(struct render *r, const struct vstr *like, const char *data,
 bool text_replace(struct render *r, const struct vstr *s, const struct vstr *from,
                   const struct vstr *to, int64_t count, bool markup, struct value *out)
 {
+    if (!text_charge_search(r, s->len, from->len, false)) return false;
     struct strbuf b;
     strbuf_init(&b, LIMIT_TEMPLATE_OUTPUT);
     size_t at = 0;
@@ -354,7 +383,7 @@ bool text_replace(struct render *r, const struct vstr *s, const struct vstr *fro
         at += n;
     }
     if (at < s->len) strbuf_add(&b, s->data + at, s->len - at);
-    bool ok = render_charge(r, s->len) && value_take(r, &b, out);
+    bool ok = value_take(r, &b, out);
     strbuf_free(&b);
     if (ok) out->str->markup = markup;
     return ok;

@@ -424,9 +424,10 @@ bool value_contains(struct render *r, struct value container, struct value item,
         if (item.type != VALUE_STR)
             return render_fail(r, "'in <string>' needs a string on the left, not %s",
                                value_type_name(item));
+        if (!text_charge_search(r, container.str->len, item.str->len, false)) return false;
         *out = text_find(container.str->data, container.str->len, item.str->data, item.str->len) !=
                SIZE_MAX;
-        return render_charge(r, container.str->len);
+        return true;
     case VALUE_VIEW:
         if (container.view->kind != VIEW_KEYS) return iter_contains(r, container, item, out);
         container.dict = container.view->dict;

@@ -192,7 +192,6 @@ static void test_deep_source(void **state)
     expect_nested_error("{{ ", "[", "1", "]", " }}");
     expect_nested_error("{{ ", "not ", "1", "", " }}");
     expect_nested_error("{{ ", "- ", "1", "", " }}");
-    expect_nested_error("{{ 1", " + 1", "", "", " }}");
     expect_nested_error("{{ s", ".a", "", "", " }}");
     expect_nested_error("{{ s", "|upper", "", "", " }}");
     expect_nested_error("{{ 1", " if 1 else 1", "", "", " }}");
@@ -233,6 +232,101 @@ static void test_bounds(void **state)
                  STATUS_TOO_LARGE, "nested");
     expect_error("{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}", STATUS_TOO_LARGE,
                  "nested");
+}
+
+/* Scans of long strings and lists count by their length, whatever they find. */
+static void test_scans_are_charged(void **state)
+{
+    static const char *const scans[] = {
+        "'aaaab' in x",
+        "x.find('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab')",
+        "x.rfind('b')",
+        "x.rfind('ba')",
+        "x.rfind('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab')",
+        "x.find('b', 1, 9999990)",
+        "x.count('aaab')",
+        "x.count('b')",
+        "x.split('ab')|length",
+        "x.split()|length",
+        "x.rsplit('ab')|length",
+        "x.rsplit()|length",
+        "x.splitlines()|length",
+        "x.partition('ab')|length",
+        "x.rpartition('ab')|length",
+        "x.replace('ab', '')|length",
+        "x|replace('a', '')",
+        "x.replace('a', '')",
+        "x.strip('a')",
+        "x|trim('ba')",
+        "x.startswith(x)",
+        "x.endswith((y, y))",
+        "x.removeprefix(y)",
+        "x == y",
+        "x < y",
+        "x.isalpha()",
+        "x is lower",
+        "x|wordcount",
+        "x.istitle()",
+        "' ' in u",
+        "u.find('b', 2)",
+        "u.startswith('b', 2)",
+        "b|trim",
+        "b|int",
+        "b|float",
+        "b.split()",
+        "1 in l",
+        "l.count(1)",
+        "l.index(0, 100) if l.count(1) else 1",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(scans); i++) {
+        char text[512];
+        snprintf(text, sizeof(text),
+                 "{%% set x = 'a' * 10000000 %%}{%% set y = 'a' * 5000000 ~ 'a' * 5000000 %%}"
+                 "{%% set u = '\xc3\xa9' * 5000000 %%}{%% set b = ' ' * 10000000 %%}"
+                 "{%% set l = [0] * 200000 %%}{%% for a in range(100) %%}{%% set z = %s %%}"
+                 "{%% endfor %%}",
+                 scans[i]);
+        struct timespec before, after;
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+        expect_error(text, STATUS_TOO_LARGE, "steps");
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+        /* a minute would be one that counts nothing; the bound leaves room for sanitizers */
+        double took =
+            (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9;
+        if (getenv("TEMPLATE_TIMES")) print_message("%.2f %s\n", took, scans[i]);
+        if (took > 20) fail_msg("%s: %.1f s", scans[i], took);
+    }
+}
+
+/* A long chain of one operator is flat, not deep. */
+static void test_long_chains(void **state)
+{
+    static const struct {
+        const char *first, *more, *want;
+    } chains[] = {
+        {"{{ 1", " + 1", "20001"}, {"{{ 20000", " - 1", "0"},    {"{{ 1", " * 1", "1"},
+        {"{{ 1", " and 1", "1"},   {"{{ 0", " or 0", "0"},       {"{{ ''", " ~ ''", ""},
+        {"{{ 1", " == 1", "True"}, {"{{ 0", " or 0 and 1", "0"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
+        char *more = nest(chains[i].more, " }}", "", 20000);
+        struct strbuf b;
+        strbuf_init(&b, 0);
+        strbuf_add_str(&b, chains[i].first);
+        strbuf_add_str(&b, more);
+        expect_text(&(struct sample){b.data, chains[i].want});
+        strbuf_free(&b);
+        free(more);
+    }
+    const struct sample order[] = {
+        {"{{ 10 - 3 - 2 }} {{ 2 ** 3 ** 2 }} {{ 7 // 2 * 2 }} {{ 1 and 0 and x.y.z }}"
+         " {{ 0 or 2 or x.y.z }}",
+         "5 64 6 0 2"},
+    };
+    expect_text(&order[0]);
+    expect_error("{{ 1 +\n 1 +\n 'a' + 2 }}", STATUS_INVALID, "line 2, column 4");
 }
 
 /* Lists grown in a loop, and a string of a megabyte built piece by piece, are ordinary work. */
@@ -295,6 +389,8 @@ int main(void)
         cmocka_unit_test(test_raised_message_is_bare),
         cmocka_unit_test(test_deep_source),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_scans_are_charged),
+        cmocka_unit_test(test_long_chains),
         cmocka_unit_test(test_large_but_legal),
         cmocka_unit_test(test_size_limit),
         cmocka_unit_test(test_prefixes),
