@@ -127,6 +127,15 @@ static struct edges find_edges(const char *bytes, size_t n)
     return e;
 }
 
+/* Most tokens begin and end in ASCII: a look at their ends is enough. */
+static bool has_ascii_edges(struct str token)
+{
+    const char *first = token.data, *end = token.data + token.len;
+    int a = byte_level_byte(unicode_next(&first));
+    int b = byte_level_byte(unicode_previous(token.data, end));
+    return a >= 0 && a < 0x80 && b >= 0 && b < 0x80;
+}
+
 bool bpe_find_characters(const struct bpe *b, const struct vocab *v)
 {
     struct edges *edges = calloc(v->n_ids + 1, sizeof(*edges));
@@ -134,7 +143,8 @@ bool bpe_find_characters(const struct bpe *b, const struct vocab *v)
     char bytes[WORD_SIZE_MAX];
     for (size_t id = 0; id < v->n_ids; id++) {
         struct str text = vocab_text(v, (int64_t)id);
-        size_t n = text.data ? token_bytes(text, bytes, sizeof(bytes)) : 0;
+        if (!text.data || text.len == 0 || has_ascii_edges(text)) continue;
+        size_t n = token_bytes(text, bytes, sizeof(bytes));
         if (n < 2) continue;
         edges[id] = find_edges(bytes, n);
         struct word *w = n <= 4 ? word_map_find(b->words, (struct str){bytes, n}) : NULL;
