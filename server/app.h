@@ -54,6 +54,10 @@ void api_render_chat(struct app *a, struct http_exchange *x);
 void api_on_event(void *app, const struct engine_event *ev);
 void api_on_batch_end(void *app);
 int api_n_active(const struct app *a); /* generations not finished yet */
+/* Of these, the ones whose prompt the pool still makes; those too whose client has left. */
+int api_n_preparing(const struct app *a);
+/* At the end of a server: the clients of these are told, and what the pool has not begun it leaves. */
+void api_cancel_preparing(struct app *a);
 
 /* Answers with OpenAI's error object; adds Retry-After to 429 and 503. */
 void respond_error(struct http_exchange *x, const struct error *err);

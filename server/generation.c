@@ -15,11 +15,14 @@
  * of the stream): about 20,000 events. */
 enum { STREAM_BACKLOG_MAX_SIZE = 4 << 20 };
 
+#define SHUTTING_DOWN "The request was cancelled: the server is shutting down."
+
 /* The loop thread's; there is one in a process. */
 static struct {
-    struct list dirty; /* streams with bytes to flush */
+    struct list dirty;     /* streams with bytes to flush */
+    struct list preparing; /* on the pool */
     bool ready;
-    int n_active;
+    int n_active, n_preparing;
     uint64_t n_seeds; /* seeds drawn so far */
 } state;
 
@@ -42,11 +45,23 @@ int api_n_active(const struct app *a)
     return state.n_active;
 }
 
+int api_n_preparing(const struct app *a)
+{
+    (void)a;
+    return state.n_preparing;
+}
+
 /* --- the end --------------------------------------------------------------------------------- */
 
 static double seconds(uint64_t from_us, uint64_t to_us)
 {
     return from_us && to_us >= from_us ? (double)(to_us - from_us) / 1e6 : -1;
+}
+
+/* While the pool prepares it, what the body says belongs to the pool. */
+static bool on_pool(const struct generation *g)
+{
+    return g->work.data != NULL;
 }
 
 static const char *finish_word(const struct generation *g)
@@ -64,6 +79,7 @@ static const char *finish_word(const struct generation *g)
 static void log_end(const struct generation *g, const struct error *err)
 {
     uint64_t now = clock_now_us();
+    bool known = !on_pool(g);
     const char *code = err ? status_api_code(err->code) : NULL;
 
     if (!g->app->opts->log_requests) return;
@@ -71,16 +87,18 @@ static void log_end(const struct generation *g, const struct error *err)
     log_event(LOG_INFO, "request",
               "id=%s route=%s status=%d stream=%d n=%d prompt_tokens=%lld output_tokens=%lld "
               "cached_tokens=%lld ttft_s=%.6f e2e_s=%.6f finish=%s error=%s param=%s",
-              g->id, g->kind == API_CHAT ? "chat" : "completions", g->http_status, g->params.stream,
-              g->n_prompts * g->params.n, (long long)g->usage.prompt_tokens,
-              (long long)g->usage.completion_tokens, (long long)g->usage.cached_tokens,
+              g->id, g->kind == API_CHAT ? "chat" : "completions", g->http_status,
+              known && g->params.stream, known ? g->n_prompts * g->params.n : 0,
+              (long long)g->usage.prompt_tokens, (long long)g->usage.completion_tokens,
+              (long long)g->usage.cached_tokens,
               g->first_us ? seconds(g->arrival_us, g->first_us) : (double)NAN,
-              seconds(g->arrival_us, now), finish_word(g), code,
+              seconds(g->arrival_us, now), known ? finish_word(g) : "none", code,
               err && err->param[0] ? err->param : NULL);
 }
 
 static void cancel_all(struct generation *g)
 {
+    if (on_pool(g)) return; /* nothing of it is in the engine */
     for (int32_t i = 0; i < g->n_prompts; i++) {
         struct gen_prompt *p = &g->prompts[i];
         if (!p->in_engine || p->cancelled) continue;
@@ -156,7 +174,7 @@ static void on_closed(void *user, bool gone)
         g->answered = true;
         g->http_status = status_http(STATUS_CANCELLED);
         cancel_all(g);
-        if (g->work.data) uv_cancel((uv_req_t *)&g->work);
+        if (on_pool(g)) uv_cancel((uv_req_t *)&g->work);
         log_end(g, NULL);
     }
     release(g);
@@ -390,7 +408,6 @@ static void run(struct generation *g)
 
     if (!g->x || g->answered) return;
     if (g->prepare_status != STATUS_OK) {
-        snprintf(g->id, sizeof(g->id), "%s", http_request_id(g->x));
         fail(g, &g->prepare_err);
         return;
     }
@@ -431,6 +448,8 @@ static void work_done(uv_work_t *w, int status)
     struct generation *g = w->data;
 
     w->data = NULL;
+    list_remove(&g->preparing);
+    state.n_preparing--;
     free_body(g); /* of one that was cancelled */
     if (status == UV_ECANCELED) g->prepare_status = STATUS_CANCELLED;
     run(g);
@@ -445,10 +464,23 @@ static void prepare_on_pool(struct generation *g)
     g->work.data = g;
     if (uv_queue_work(g->app->loop, &g->work, work_run, work_done) == 0) {
         g->refs++;
+        list_push_back(&state.preparing, &g->preparing);
+        state.n_preparing++;
         return;
     }
     g->work.data = NULL;
     fail_with(g, STATUS_INTERNAL, "The server cannot take up the request.");
+}
+
+void api_cancel_preparing(struct app *a)
+{
+    (void)a;
+    if (!state.ready) return;
+    list_for_each (node, &state.preparing) {
+        struct generation *g = list_entry(node, struct generation, preparing);
+        uv_cancel((uv_req_t *)&g->work);
+        fail_with(g, STATUS_UNAVAILABLE, SHUTTING_DOWN);
+    }
 }
 
 static void prepare_here(struct generation *g)
@@ -474,7 +506,10 @@ static void start(struct app *a, struct http_exchange *x, enum api_kind kind)
         respond_error(x, &err);
         return;
     }
-    if (!state.ready) list_init(&state.dirty);
+    if (!state.ready) {
+        list_init(&state.dirty);
+        list_init(&state.preparing);
+    }
     state.ready = true;
     state.n_active++;
     g->app = a;
@@ -486,6 +521,7 @@ static void start(struct app *a, struct http_exchange *x, enum api_kind kind)
     g->body = http_body(x);
     g->created_s = clock_unix_s();
     g->arrival_us = http_received_us(x);
+    snprintf(g->id, sizeof(g->id), "%s", http_request_id(x)); /* until it is named */
     http_set_closed(x, on_closed, g);
     if (g->body.len > API_INLINE_BODY_SIZE)
         prepare_on_pool(g);
@@ -559,7 +595,7 @@ static void take_failure(struct generation *g, enum finish_reason finish)
                   "The request took longer than the server's --request-timeout allows.");
         break;
     case FINISH_ABORT:
-        fail_with(g, STATUS_UNAVAILABLE, "The request was cancelled: the server is shutting down.");
+        fail_with(g, STATUS_UNAVAILABLE, SHUTTING_DOWN);
         break;
     default:
         fail_with(g, STATUS_INTERNAL, "The engine could not run the request.");

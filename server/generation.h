@@ -61,7 +61,8 @@ struct generation {
     struct http_exchange *x; /* NULL after on_closed */
     enum api_kind kind;
     int refs;
-    struct list dirty; /* in the list of streams to flush */
+    struct list dirty;     /* in the list of streams to flush */
+    struct list preparing; /* in the list of those on the pool, while work.data is set */
     uv_work_t work;
     struct str body; /* until prepared */
     int64_t created_s;

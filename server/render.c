@@ -43,17 +43,31 @@ static void print_help(void)
           stdout);
 }
 
-/* Takes --ids out of the words; the rest are the server's options. */
+/* No option, as the server's options have it: a number may be negative. */
+static bool is_word(const char *arg)
+{
+    return arg[0] != '-' || arg[1] == '\0' || (arg[1] >= '0' && arg[1] <= '9');
+}
+
+/* Takes --ids out of the words; the rest are the server's options.  A word behind it is nobody's
+ * value: it goes to the front, lest the option before --ids takes it for one of its own. */
 static int take_ids_flag(int argc, char **argv, bool *ids)
 {
-    int n = 0;
+    int n = 0, front = 0, i = 0;
 
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--ids") == 0)
-            *ids = true;
-        else
+    for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--ids") != 0) {
             argv[n++] = argv[i];
+            continue;
+        }
+        *ids = true;
+        while (i + 1 < argc && is_word(argv[i + 1])) {
+            memmove(argv + front + 1, argv + front, (size_t)(n - front) * sizeof(*argv));
+            argv[front++] = argv[++i];
+            n++;
+        }
     }
+    while (i < argc) argv[n++] = argv[i++];
     return n;
 }
 

@@ -52,6 +52,12 @@ static const char *command(const struct serve *s)
     return s->app.render_only ? "render-server" : "serve";
 }
 
+/* Requests, and jobs on the pool whose client has left. */
+static int n_running(const struct serve *s)
+{
+    return api_n_active(&s->app) + text_jobs_n_active();
+}
+
 /* --- the end ----------------------------------------------------------------------------------- */
 
 static void on_second_signal(int signum)
@@ -67,10 +73,22 @@ static void arm_second_signal(void)
     sigaction(SIGINT, &sa, NULL);
 }
 
+/* Nobody waits for jobs of the pool any more, and what has begun there cannot be stopped: the
+ * process does not outlive its server for them.  The log is written, the sockets are closed. */
+static void leave_jobs_behind(const struct serve *s, int n_text, int n_preparing)
+{
+    log_event(LOG_WARN, "shutdown_jobs_left", "tokenize_or_render=%d preparing=%d", n_text,
+              n_preparing);
+    fflush(NULL);
+    _exit(s->exit_code);
+}
+
 static void close_all(struct serve *s)
 {
     s->phase = PHASE_STOPPED;
     http_close(s->app.http);
+    int n_text = text_jobs_n_active(), n_preparing = api_n_preparing(&s->app);
+    if (n_text + n_preparing > 0) leave_jobs_behind(s, n_text, n_preparing);
     uv_close((uv_handle_t *)&s->drain_tick, NULL);
     uv_close((uv_handle_t *)&s->loaded, NULL);
 }
@@ -105,9 +123,12 @@ static void on_drain_tick(uv_timer_t *t)
     struct serve *s = t->data;
     uint64_t now = clock_now_us();
     bool idle = http_open_exchanges(s->app.http) == 0;
-    if (s->phase == PHASE_DRAINING &&
-        ((idle && api_n_active(&s->app) == 0) || now >= s->deadline_us)) {
-        if (!idle) log_event(LOG_WARN, "shutdown_timeout", "aborted=%d", api_n_active(&s->app));
+    /* For a job whose client has left nobody waits. */
+    int n_generating = api_n_active(&s->app) - api_n_preparing(&s->app);
+    if (s->phase == PHASE_DRAINING && ((idle && n_generating == 0) || now >= s->deadline_us)) {
+        if (!idle) log_event(LOG_WARN, "shutdown_timeout", "aborted=%d", n_running(s));
+        api_cancel_preparing(&s->app);
+        text_jobs_cancel();
         stop_engine(s);
     } else if (s->phase == PHASE_FLUSHING && (idle || now >= s->deadline_us)) {
         close_all(s);
@@ -129,8 +150,7 @@ static void on_signal(uv_signal_t *h, int signum)
 {
     struct serve *s = h->data;
     log_event(LOG_INFO, "shutdown", "signal=%s running=%d timeout_s=%.1f",
-              signum == SIGTERM ? "SIGTERM" : "SIGINT", api_n_active(&s->app),
-              s->opts.shutdown_timeout);
+              signum == SIGTERM ? "SIGTERM" : "SIGINT", n_running(s), s->opts.shutdown_timeout);
     /* Nothing is to be saved while the model loads, and the loader cannot be interrupted. */
     if (s->loader_running) _exit(0);
     begin_drain(s, s->opts.shutdown_timeout);
@@ -249,7 +269,8 @@ static enum status start_serving(struct serve *s, struct error *err)
 {
     struct loaded_text *text = &s->model.text;
     const struct engine_info *i = s->model.engine ? engine_info(s->model.engine) : NULL;
-    s->app.config = i ? i->config : &text->config;
+    if (i) text->config = *i->config; /* a job of the pool may read it when the engine is closed */
+    s->app.config = &text->config;
     s->app.max_model_len = i ? i->max_model_len : text->max_model_len;
     s->app.metrics = metrics_new(model_name(s), i, s->opts.enable_prefix_caching);
     if (!s->app.metrics) return error_set(err, STATUS_NO_MEMORY, "no memory for the metrics");

@@ -1,6 +1,7 @@
 #include "server/text_job.h"
 
 #include "config/base/clock.h"
+#include "config/base/list.h"
 #include "server/api_prompt.h"
 
 #include <stdio.h>
@@ -30,6 +31,8 @@ struct text_job {
     struct http_exchange *x; /* NULL after on_closed */
     text_fn *fn;
     int refs; /* the exchange, the work */
+    bool answered;
+    struct list node; /* in `state.jobs` while it is on the pool */
     uv_work_t work;
     struct text_request request;
     char *body; /* the pool's own; NULL: the exchange has it */
@@ -37,6 +40,13 @@ struct text_job {
     struct error err;
     struct strbuf answer;
 };
+
+/* The loop thread's; there is one in a process. */
+static struct {
+    struct list jobs;
+    bool ready;
+    int n;
+} state;
 
 static void release(struct text_job *j)
 {
@@ -59,7 +69,8 @@ static void run(struct text_job *j)
 
 static void answer(struct text_job *j)
 {
-    if (!j->x) return;
+    if (!j->x || j->answered) return;
+    j->answered = true;
     if (j->status == STATUS_OK)
         http_respond_buf(j->x, 200, "application/json", &j->answer);
     else
@@ -89,6 +100,8 @@ static void work_done(uv_work_t *w, int status)
     struct text_job *j = w->data;
 
     w->data = NULL;
+    list_remove(&j->node);
+    state.n--;
     if (status == 0) answer(j);
     release(j);
 }
@@ -99,11 +112,37 @@ static void start_on_pool(struct text_job *j)
     j->request.body.data = j->body;
     j->work.data = j;
     j->refs++;
-    if (uv_queue_work(j->app->loop, &j->work, work_run, work_done) == 0) return;
+    if (uv_queue_work(j->app->loop, &j->work, work_run, work_done) == 0) {
+        if (!state.ready) list_init(&state.jobs);
+        state.ready = true;
+        list_push_back(&state.jobs, &j->node);
+        state.n++;
+        return;
+    }
     j->work.data = NULL;
     j->refs--;
     j->status = error_set(&j->err, STATUS_INTERNAL, "The server cannot take up the request.");
     answer(j);
+}
+
+int text_jobs_n_active(void)
+{
+    return state.n;
+}
+
+void text_jobs_cancel(void)
+{
+    struct error err = {0};
+
+    if (!state.ready) return;
+    error_set(&err, STATUS_UNAVAILABLE, "The request was cancelled: the server is shutting down.");
+    list_for_each (node, &state.jobs) {
+        struct text_job *j = list_entry(node, struct text_job, node);
+        uv_cancel((uv_req_t *)&j->work);
+        if (!j->x || j->answered) continue;
+        j->answered = true;
+        respond_error(j->x, &err); /* not j->err, which is the pool's */
+    }
 }
 
 void text_job_start(struct app *a, struct http_exchange *x, text_fn *fn)

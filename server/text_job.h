@@ -25,6 +25,11 @@ typedef enum status text_fn(const struct text_request *r, struct strbuf *answer,
 /* Answers the exchange now or later. */
 void text_job_start(struct app *a, struct http_exchange *x, text_fn *fn);
 
+/* The jobs on the pool, those too whose client has left: a job that has begun cannot be stopped. */
+int text_jobs_n_active(void);
+/* At the end of a server: their clients are told, and what the pool has not begun it leaves. */
+void text_jobs_cancel(void);
+
 /* Before the uv pool's first use: as many threads as suit this machine, unless UV_THREADPOOL_SIZE
  * says otherwise. */
 void pool_configure(void);

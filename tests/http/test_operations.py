@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+import random
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +16,7 @@ import pytest
 
 import harness
 from harness import BINARY, ROOT, SHARED, SLOW, Server
-from ops import Client, by_reason, fault_binary, long_server, wait_for
+from ops import CONTEXT, Client, by_reason, dummy_model, fault_binary, long_server, wait_for
 
 pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 ENDLESS = {"prompt": "Once upon a time", "max_tokens": 100_000, "ignore_eos": True, "temperature": 0}
@@ -106,6 +108,50 @@ def test_second_signal_ends_at_once(tmp_path):
     assert server.stop(signal.SIGTERM) == 128 + signal.SIGTERM
     assert time.monotonic() - start < 2 * SLOW
     stream.close()
+
+
+def working_server(tmp_path, command, timeout):
+    """(server, client): the pool works for seconds on what the client has sent, and cannot be stopped."""
+    model = dummy_model(tmp_path / "long", max_position_embeddings=CONTEXT, vocab_size=50257)
+    shutil.copy(SHARED / "data/tokenizers/gpt-2/tokenizer.json", model)
+    server = Server("--load-format", "dummy", "--kv-cache-memory-bytes", "100M", "--max-body-size", "64M",
+                    "--shutdown-timeout", str(timeout), command=command, model=model)
+
+    def n_threads():
+        return len(list(pathlib.Path(f"/proc/{server.process.pid}/task").iterdir()))
+
+    before = n_threads()
+    text = "".join(random.Random(1).choices("abcdefghij", k=1 << 16)) * 900
+    client = Client(server, {"prompt": text, "truncate_prompt_tokens": 5, "max_tokens": 1},
+                    path="/v1/completions" + ("/render" if command == "render-server" else ""))
+    wait_for("the pool to begin", lambda: n_threads() > before)  # its threads come with its first job
+    return server, client
+
+
+@pytest.mark.parametrize("command", ["serve", "render-server"])
+def test_shutdown_timeout_is_kept_while_the_pool_works(tmp_path, command):
+    server, client = working_server(tmp_path, command, 1)
+    start = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    client.read_all()
+    assert client.status == 503 and client.head["retry-after"] == "1", client.buffer[:300]
+    assert "shutting down" in json.loads(client.body)["error"]["message"]
+    assert server.process.wait(20 * SLOW) == 0
+    assert 0.9 < time.monotonic() - start < 1 + 2 * SLOW
+    server.reader.join(10)
+    kinds = "tokenize_or_render=1 preparing=0" if command == "render-server" else "tokenize_or_render=0 preparing=1"
+    assert "running=1 " in server.log and "shutdown_timeout aborted=1" in server.log, server.log
+    assert f"shutdown_jobs_left {kinds}" in server.log and "Sanitizer" not in server.log, server.log
+
+
+@pytest.mark.parametrize("command", ["serve", "render-server"])
+def test_shutdown_does_not_wait_for_work_that_nobody_wants(tmp_path, command):
+    server, client = working_server(tmp_path, command, 600)
+    client.close()
+    start = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - start < 2 * SLOW
+    assert "status=499" in server.log or command == "render-server", server.log
 
 
 def test_idle_server_stops_at_once_with_open_connections():

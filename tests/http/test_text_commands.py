@@ -194,6 +194,10 @@ def test_render_prints_the_prompt_and_nothing_else():
     assert json.loads(render(*args, "--ids", body={"messages": MESSAGES})) == ids
     assert render("--ids", *args, body={"messages": MESSAGES, "max_tokens": 7}) == render(*args, "--ids", body={
         "messages": MESSAGES})
+    for words in (["--log-level", "error", "--ids", STORIES], ["--served-model-name", "a", "--ids", STORIES]):
+        assert json.loads(render(*words, "--chat-template", CHATML, body={"messages": MESSAGES})) == ids
+    assert "--chat-template needs a value" in failure(2, "render", "--chat-template", "--ids", STORIES)
+    assert "--ids" in failure(1, "render", "--", "--ids")  # a directory's name
     # A prompt that does not fit can be looked at; its ids are what the server refuses.
     long = {"messages": [{"role": "user", "content": "word " * 2000}]}
     assert render(*args, body=long).count(b"word") == 2000
