@@ -167,4 +167,4 @@ help:
 	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean'
 	@echo 'variables: CONFIG=release|debug|asan|tsan|coverage BUILD_ROOT=build MODEL HOST PORT ARGS SUITES V=1'
 -include $(DEPS)
--include $(FUZZ_OBJS:.o=.d)
+-include $(FUZZ_OBJS:.o=.d) $(patsubst %.c,$(FUZZ_DIR)/%.d,$(FUZZERS))
