@@ -69,7 +69,7 @@ static struct tokenizer *random_bpe(struct rng *rng, const char *const *symbols,
         for (size_t i = 0; i < m->n_merges; i++)
             known |= m->merges[i][0] == left && m->merges[i][1] == right;
         if (known) continue;
-        if (id == m->n_tokens) snprintf(m->texts[m->n_tokens++], 64, "%s", joined);
+        if (id == m->n_tokens) snprintf(m->texts[m->n_tokens++], 64, "%.63s", joined);
         int32_t *merge = m->merges[m->n_merges++];
         merge[0] = left;
         merge[1] = right;
