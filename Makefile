@@ -81,7 +81,7 @@ TOOL_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TOOLS))
 DEPS := $(patsubst %.o,%.d,$(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
 
 .PHONY: all run test tests deps test-deps lint-deps lint fuzz format format-check tidy cppcheck \
-        layers clean help install FORCE
+        layers clean help install demo-train demo-eval FORCE
 all: $(BUILD_ROOT)/inferd
 
 # The release binary under its short name; other configurations stay in their own folders.
@@ -131,6 +131,16 @@ test: test-deps
 	@$(MAKE) --no-print-directory all tests fuzz-smoke-bins
 	@BUILD=$(BUILD) VENV=$(VENV) tests/run_tests.sh $(SUITES)
 
+# --- the demo model: training takes PyTorch from PyPI, evaluation only the tests' packages -----
+TRAIN_VENV := $(BUILD_ROOT)/train-venv
+demo-train:
+	@tests/install_packages.sh g++ python3 python3-venv
+	@tests/install_venv.sh $(PYTHON) $(TRAIN_VENV) models/train/requirements.txt
+	$(TRAIN_VENV)/bin/python models/train/train.py --work $(BUILD_ROOT)/demo-train $(ARGS)
+demo-eval: test-deps
+	@$(MAKE) --no-print-directory all
+	@$(VENV)/bin/python models/train/evaluate.py --binary $(BUILD_ROOT)/inferd $(ARGS)
+
 # --- fuzzing: clang builds the whole library again with coverage ------------------------------
 FUZZ_DIR  := $(BUILD_ROOT)/fuzz
 FUZZ_CC    = $(CLANG) $(CPP) -std=c11 -g -O1 -DINFERD_DEBUG_CHECKS=1 $(BASE_ISA) -Wno-everything \
@@ -164,7 +174,7 @@ PREFIX ?= /usr/local
 install: all ; install -D -m 755 $(BUILD)/inferd $(DESTDIR)$(PREFIX)/bin/inferd
 help:
 	@sed -n '3,6s/^# *//p' Makefile
-	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean'
+	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean demo-train demo-eval'
 	@echo 'variables: CONFIG=release|debug|asan|tsan|coverage BUILD_ROOT=build MODEL HOST PORT ARGS SUITES V=1'
 -include $(DEPS)
 -include $(FUZZ_OBJS:.o=.d) $(patsubst %.c,$(FUZZ_DIR)/%.d,$(FUZZERS))

@@ -1,0 +1,88 @@
+"""Which kinds in which share, and how single questions become conversations."""
+from . import arithmetic, language, stories, structured
+from .sample import loosely
+
+# (share, generator): of single questions in a conversation without tools.
+PLAIN = [
+    (14.0, arithmetic.addition), (16.0, arithmetic.subtraction), (2.0, arithmetic.table), (2.0, arithmetic.word_problem),
+    (2.0, arithmetic.compare), (3.0, arithmetic.counting), (4.0, arithmetic.sorting), (1.5, arithmetic.how_many),
+    (3.0, stories.story), (1.5, stories.story_question), (4.0, language.small_talk), (2.0, language.introduction),
+    (4.0, language.capital), (2.0, language.animal_fact), (2.0, language.order_fact), (2.5, language.word_fact),
+    (1.5, language.group_fact), (4.0, language.spelling), (4.0, language.formatted), (3.0, language.rewritten),
+    (4.0, language.unknown), (7.0, structured.json_answer),
+]
+TOTAL = sum(w for w, _ in PLAIN)
+STANDALONE = 0.03  # documents that are a story and nothing else
+WITH_TOOLS, TOOL_UNUSED = 0.14, 0.02
+PERSONA, STYLED = 0.03, 0.05
+MORE_TURNS = 0.62  # chance of one more turn in a plain conversation
+
+
+def plain(rng):
+    r = rng.random() * TOTAL
+    for w, make in PLAIN:
+        r -= w
+        if r < 0:
+            return make(rng)
+    return make(rng)
+
+
+def kept(rng, make, held_out):
+    """One sample on the wanted side of the border between training and evaluation."""
+    while True:
+        s = make(rng)
+        if s.held_out == held_out:
+            return s
+
+
+def loose(rng, s):
+    if s.kind not in ("rewrite", "tool") and not s.schema:
+        s.user = loosely(rng, s.user)
+    return s
+
+
+def conversation(rng):
+    """A training document: (text, None) or (messages, tools)."""
+    train = lambda make: loose(rng, kept(rng, make, False))
+    r = rng.random()
+    if r < STANDALONE:
+        return stories.story_text(rng, stories.Cast(rng)), None
+    r -= STANDALONE
+    if r < WITH_TOOLS:
+        s = train(structured.tool_call)
+        messages = s.messages()
+        if s.result is not None and rng.random() < 0.3:
+            messages += train(language.small_talk).messages()
+        return messages, s.tools
+    r -= WITH_TOOLS
+    if r < TOOL_UNUSED:
+        s = structured.tool_unused(rng, train(rng.choice([language.small_talk, language.capital, language.spelling])))
+        return s.messages(), s.tools
+    r -= TOOL_UNUSED
+    if r < PERSONA:
+        s = train(language.persona)
+        return s.messages() + (train(plain_without_system).messages() if rng.random() < 0.5 else []), None
+    r -= PERSONA
+    if r < STYLED:
+        s = kept(rng, lambda g: language.styled(g, plain_text(g)), False)
+        return s.messages(), None
+    messages = train(plain).messages()
+    system = messages[0]["role"] == "system"
+    while not system and rng.random() < MORE_TURNS and len(messages) < 24:
+        messages += train(plain_without_system).messages()
+    return messages, None
+
+
+def plain_without_system(rng):
+    while True:
+        s = plain(rng)
+        if not s.system:
+            return s
+
+
+def plain_text(rng):
+    """A question whose answer may be put in another style."""
+    while True:
+        s = plain(rng)
+        if not s.system and not s.schema and s.kind not in ("rewrite", "format"):
+            return s
