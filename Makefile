@@ -1,7 +1,7 @@
 # inferd: one non-recursive Makefile.
 #
 #   make                  build/inferd, the release binary
-#   make run MODEL=DIR    install what is missing, build, serve DIR, print a curl line when ready
+#   make run [MODEL=DIR]  install what is missing, build, serve DIR or the demo model, print a curl line
 #   make test             install what the tests need, build, run every test
 #   make help             all targets and variables
 MAKEFLAGS += -rR
@@ -116,7 +116,6 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libinferd.a
 HOST ?= 127.0.0.1
 PORT ?= 8000
 run: deps
-	@if [ -z "$(MODEL)" ]; then echo 'usage: make run MODEL=DIR   (a Hugging Face model directory)' >&2; exit 2; fi
 	@$(MAKE) --no-print-directory all
 	exec $(BUILD_ROOT)/inferd serve $(MODEL) --host $(HOST) --port $(PORT) $(ARGS)
 
@@ -171,7 +170,11 @@ cppcheck:
 lint: layers format-check
 clean: ; rm -rf $(BUILD_ROOT)
 PREFIX ?= /usr/local
-install: all ; install -D -m 755 $(BUILD)/inferd $(DESTDIR)$(PREFIX)/bin/inferd
+DEMO_FILES := $(wildcard models/demo/*)
+install: all
+	install -D -m 755 $(BUILD)/inferd $(DESTDIR)$(PREFIX)/bin/inferd
+	install -d $(DESTDIR)$(PREFIX)/share/inferd/models/demo
+	install -m 644 $(DEMO_FILES) $(DESTDIR)$(PREFIX)/share/inferd/models/demo
 help:
 	@sed -n '3,6s/^# *//p' Makefile
 	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean demo-train demo-eval'

@@ -3,8 +3,10 @@
 #include "config/base/file.h"
 #include "config/base/log.h"
 #include "config/base/str.h"
+#include "config/demo_model.h"
 #include "config/options_table.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,8 +123,8 @@ static enum status read_command_line(struct option_parser *p, struct arguments *
  * service named "inferd". */
 static bool is_other_variable(const char *name, size_t len)
 {
-    static const char *const names[] = {"SHARED", "BIN",          "BUILD",
-                                        "FAULT",  "SERVICE_HOST", "SERVICE_PORT"};
+    static const char *const names[] = {"SHARED",       "BIN",          "BUILD",     "FAULT",
+                                        "SERVICE_HOST", "SERVICE_PORT", "DEMO_MODEL"};
     static const char *const prefixes[] = {"SERVICE_PORT_", "PORT_", "TEST_", "BENCH_"};
     struct str s = {name, len};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -226,6 +228,27 @@ static enum status set_defaults(struct option_parser *p, struct error *err)
     return STATUS_OK;
 }
 
+/* Without a model, the one that comes with inferd. */
+static enum status default_model(struct option_parser *p, struct error *err)
+{
+    char dir[PATH_MAX];
+    enum status st;
+
+    if (p->out->model) return STATUS_OK;
+    st = demo_model_find(dir, sizeof(dir), err);
+    if (st != STATUS_OK) {
+        error_prepend(err,
+                      "no model given; write a Hugging Face model directory behind the command, "
+                      "such as inferd %s DIR",
+                      p->out->command);
+        return st;
+    }
+    p->out->model = arena_strndup(p->arena, dir, strlen(dir));
+    if (!p->out->model)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory reading the options");
+    return STATUS_OK;
+}
+
 /* The name that clients see when none was given: the directory's own ("." has one too). */
 static enum status name_model(struct option_parser *p, struct error *err)
 {
@@ -266,6 +289,7 @@ enum status options_parse_command(const char *command, int argc, char **argv, ch
     if (st == STATUS_OK && !*help) st = read_environment(&p, envp, err);
     if (st == STATUS_OK && !*help) st = read_config_file(&p, err);
     if (st == STATUS_OK && !*help) st = set_defaults(&p, err);
+    if (st == STATUS_OK && !*help) st = default_model(&p, err);
     if (st == STATUS_OK && !*help) st = options_check(out, err);
     if (st == STATUS_OK && !*help) st = name_model(&p, err);
     if (st != STATUS_OK) options_free(out);

@@ -78,11 +78,6 @@ static enum status check_server(const struct options *o, struct error *err)
 
 enum status options_check(const struct options *o, struct error *err)
 {
-    if (!o->model)
-        return error_set_param(err, STATUS_INVALID, "model",
-                               "no model given; write a Hugging Face model directory behind the "
-                               "command, such as: inferd %s DIR",
-                               o->command);
     enum status st = check_engine(o, err);
     return st == STATUS_OK ? check_server(o, err) : st;
 }

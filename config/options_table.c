@@ -28,7 +28,8 @@
 
 const struct option_def option_table[] = {
     ROW("model", STRING, model, SECTION(MODEL), ARG("DIR"),
-        HELP("Hugging Face model directory; also accepted without --model, as the first word.")),
+        HELP("Hugging Face model directory; also accepted without --model, as the first word. "
+             "None: the demo model that comes with inferd.")),
     ROW("tokenizer", STRING, tokenizer, SECTION(MODEL), ARG("DIR"),
         HELP("Directory with the tokenizer's files, where it is not the model's own.")),
     ROW("served-model-name", LIST, served_model_name, SECTION(MODEL), ARG("NAME..."),

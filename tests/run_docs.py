@@ -1,4 +1,5 @@
-"""Runs every ```console block of the README and of docs/ against a real server.
+"""Runs every ```console block of the README and of docs/ against a real server: the demo model's for the README, the
+test data's for docs/.
 
 A line that begins with "$ " is a command (a trailing backslash continues it); the lines below it
 are what it must print, where "..." stands for anything.  White space counts as one blank.  Port
@@ -48,47 +49,57 @@ def matches(expected, got):
     return re.fullmatch(r"\s*.*?\s*".join(parts), squeeze(got), re.S) is not None
 
 
-def start_server():
-    model = SHARED / "models/stories260K"
-    process = subprocess.Popen(
-        [BINARY, "serve", str(model), "--port", "0", "--chat-template", str(ROOT / "tests/http/chatml.jinja")],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start_server(*words):
+    process = subprocess.Popen([BINARY, "serve", *words, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     for line in process.stdout:
         ready = re.search(r"inferd ready: http://\S*?:(\d+)", line)
         if ready:
+            # Whatever the server goes on to say must not fill the pipe.
+            subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL)
             return process, int(ready.group(1))
     sys.exit("the server did not get ready")
 
 
-def main():
-    if not SHARED.is_dir():
-        print("docs: the shared data folder is absent: 0 passed, 0 failed, 1 skipped")
-        return 0
-    process, port = start_server()
-    # Whatever the server goes on to say must not fill the pipe.
-    subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL)
+def run_page(path, port):
+    """(passed, failed)"""
     passed = failed = 0
     env = dict(os.environ, PATH=f"{pathlib.Path(BINARY).resolve().parent}:{os.environ['PATH']}")
-    try:
-        for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-            for line, block in blocks(path.read_text()):
-                for command, expected in commands(block):
-                    command = command.replace(":8000", f":{port}")
-                    with tempfile.TemporaryFile() as out:
-                        rc = subprocess.run(["bash", "-c", command], cwd=ROOT, env=env, stdout=out,
-                                            stderr=subprocess.STDOUT, timeout=120).returncode
-                        out.seek(0)
-                        got = out.read().decode(errors="replace")
-                    if rc == 0 and (not expected.strip() or matches(expected, got)):
-                        passed += 1
-                        continue
-                    failed += 1
-                    print(f"FAILED {path.relative_to(ROOT)}:{line}: {json.dumps(command)}\n"
-                          f"  exit status {rc}\n  expected: {expected!r}\n  got:      {got!r}")
-    finally:
-        process.terminate()
-        process.wait(20)
-    print(f"docs: {passed} passed, {failed} failed")
+    for line, block in blocks(path.read_text()):
+        for command, expected in commands(block):
+            command = command.replace(":8000", f":{port}")
+            with tempfile.TemporaryFile() as out:
+                rc = subprocess.run(["bash", "-c", command], cwd=ROOT, env=env, stdout=out,
+                                    stderr=subprocess.STDOUT, timeout=120).returncode
+                out.seek(0)
+                got = out.read().decode(errors="replace")
+            if rc == 0 and (not expected.strip() or matches(expected, got)):
+                passed += 1
+                continue
+            failed += 1
+            print(f"FAILED {path.relative_to(ROOT)}:{line}: {json.dumps(command)}\n"
+                  f"  exit status {rc}\n  expected: {expected!r}\n  got:      {got!r}")
+    return passed, failed
+
+
+def main():
+    """The README's commands against the demo model, those of docs/ against the test data's."""
+    stories = [str(SHARED / "models/stories260K"), "--chat-template", str(ROOT / "tests/http/chatml.jinja")]
+    sets = [([], [ROOT / "README.md"]), (stories, sorted((ROOT / "docs").rglob("*.md")))]
+    passed = failed = skipped = 0
+    for words, pages in sets:
+        if words and not SHARED.is_dir():
+            print("docs/: the shared data folder is absent")
+            skipped += len(pages)
+            continue
+        process, port = start_server(*words)
+        try:
+            for page in pages:
+                ok, bad = run_page(page, port)
+                passed, failed = passed + ok, failed + bad
+        finally:
+            process.terminate()
+            process.wait(20)
+    print(f"docs: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 1 if failed else 0
 
 

@@ -144,7 +144,7 @@ class Api:
 
 class Server:
     def __init__(self, binary, model, options):
-        self.process = subprocess.Popen([binary, "serve", model, "--port", "0", *options], stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([binary, "serve", model, "--port", "0", "--no-log-requests", *options], stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             found = re.search(r"inferd ready: http://\S*?:(\d+)", line)
             if found:

@@ -14,11 +14,12 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "load: long, many clients; a suite of its own")
     config.addinivalue_line("markers", "full: left out with --quick")
+    config.addinivalue_line("markers", "alone: needs nothing but the checkout")
 
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if not SHARED.is_dir():
+        if not SHARED.is_dir() and not item.get_closest_marker("alone"):
             item.add_marker(pytest.mark.skip(reason="the shared data folder is absent"))
         elif config.getoption("--quick") and item.get_closest_marker("full"):
             item.add_marker(pytest.mark.skip(reason="--quick"))
