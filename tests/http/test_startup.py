@@ -49,8 +49,10 @@ def test_options_that_do_not_exist():
     assert done.returncode == 2 and 'did you mean "serve"' in done.stderr
 
 
-def test_no_model():
-    assert "model" in refused(model=None, status=2)
+def test_no_model(monkeypatch):
+    with monkeypatch.context() as m:
+        m.setenv("INFERD_DEMO_MODEL", "/nowhere")  # else the demo model is served
+        assert "no model given" in refused(model=None, status=2)
     line = refused(model="/nowhere/at/all")
     assert "/nowhere/at/all: no such directory" in line and "download" not in line, line
     line = refused(model="some-org/Some-Model-7B")

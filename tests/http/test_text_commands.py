@@ -224,8 +224,9 @@ def test_render_refuses_in_the_server_s_words(stories):
     assert "limit of 4096 bytes" in render(STORIES, "--chat-template", CHATML, "--max-body-size", "4K", body=big, code=1)
 
 
-def test_render_wrong_usage():
-    assert "DIR" in failure(2, "render")
+def test_render_wrong_usage(monkeypatch):
+    monkeypatch.setenv("INFERD_DEMO_MODEL", "/nowhere")  # else the demo model's template is used
+    assert "no model given" in failure(2, "render")
     assert "max-model-len" in failure(2, "render", STORIES, "--max-model-lem", "5")
     assert "no such directory" in failure(1, "render", "/nope", data="{}")
     assert "inferd render DIR" in failure(2, "render")
