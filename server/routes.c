@@ -3,6 +3,7 @@
 #include "config/base/check.h"
 #include "server/auth.h"
 #include "server/version.h"
+#include "server/web.h"
 
 #include <string.h>
 #include <strings.h>
@@ -117,6 +118,7 @@ enum {
     ROUTE_NEW_WORK = 4, /* 503 once the server shuts down */
     ROUTE_GENERATE = 8, /* 503 unless ready; not there in a render server */
     ROUTE_METRICS = 16, /* not there under --disable-metrics */
+    ROUTE_WEB = 32,     /* not there under --no-web, nor in a render server */
 };
 
 static const struct route {
@@ -139,11 +141,14 @@ static const struct route {
     {"POST", "/ping", handle_ready, ROUTE_PUBLIC},
     {"GET", "/version", handle_version, 0},
     {"GET", "/metrics", handle_metrics, ROUTE_LOADED | ROUTE_METRICS},
+    {"GET", "/", web_serve, ROUTE_PUBLIC | ROUTE_WEB},
+    {"GET", "/web/*", web_serve, ROUTE_PUBLIC | ROUTE_WEB},
 };
 
 static bool path_matches(const struct route *r, const struct app *a, const char *path)
 {
     if ((r->flags & ROUTE_METRICS) && a->opts->disable_metrics) return false;
+    if ((r->flags & ROUTE_WEB) && (!a->opts->web || a->render_only)) return false;
     size_t n = strlen(r->path);
     if (r->path[n - 1] == '*') return strncmp(path, r->path, n - 1) == 0 && path[n - 1] != '\0';
     return strcmp(path, r->path) == 0;
