@@ -2,6 +2,7 @@
 
 #include "config/base/check.h"
 #include "server/auth.h"
+#include "server/live.h"
 #include "server/version.h"
 #include "server/web.h"
 
@@ -55,7 +56,7 @@ const char *app_not_ready(const struct app *a, const char **sentence)
     return reason;
 }
 
-static void handle_live(struct app *a, struct http_exchange *x)
+static void handle_alive(struct app *a, struct http_exchange *x)
 {
     (void)a;
     static const char body[] = "{\"status\":\"live\"}";
@@ -135,12 +136,13 @@ static const struct route {
     {"POST", "/tokenize", api_tokenize, ROUTE_LOADED},
     {"POST", "/detokenize", api_detokenize, ROUTE_LOADED},
     {"GET", "/health", handle_ready, ROUTE_PUBLIC},
-    {"GET", "/health/live", handle_live, ROUTE_PUBLIC},
+    {"GET", "/health/live", handle_alive, ROUTE_PUBLIC},
     {"GET", "/health/ready", handle_ready, ROUTE_PUBLIC},
     {"GET", "/ping", handle_ready, ROUTE_PUBLIC},
     {"POST", "/ping", handle_ready, ROUTE_PUBLIC},
     {"GET", "/version", handle_version, 0},
     {"GET", "/metrics", handle_metrics, ROUTE_LOADED | ROUTE_METRICS},
+    {"GET", "/live", live_serve, ROUTE_NEW_WORK | ROUTE_WEB},
     {"GET", "/", web_serve, ROUTE_PUBLIC | ROUTE_WEB},
     {"GET", "/web/*", web_serve, ROUTE_PUBLIC | ROUTE_WEB},
 };
