@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+static const uint64_t VIEW_US = UINT64_C(1000) * ENGINE_LOOP_VIEW_MS;
+
 enum command_type { COMMAND_SUBMIT, COMMAND_CANCEL, COMMAND_FINISH };
 
 /* The engine thread follows `request` only while it is live there: a cancel may be on its way
@@ -207,7 +209,7 @@ static void take_commands(struct engine_loop *l)
 static uint64_t next_alarm(struct engine_loop *l)
 {
     uint64_t deadline = atomic_load(&l->failed) ? 0 : sched_next_deadline(l->sched);
-    uint64_t view = l->view_us + ENGINE_LOOP_VIEW_MS * 1000;
+    uint64_t view = l->view_us + VIEW_US;
     if (!l->view_stale || !atomic_load(&l->watched)) return deadline;
     return deadline && deadline < view ? deadline : view;
 }
@@ -250,7 +252,7 @@ static void publish_view(struct engine_loop *l)
     if (!atomic_load(&l->watched)) return;
     uint64_t now = clock_now_us();
     bool wanted = atomic_exchange(&l->view_wanted, false);
-    bool due = l->view_stale && now >= l->view_us + ENGINE_LOOP_VIEW_MS * 1000;
+    bool due = l->view_stale && now >= l->view_us + VIEW_US;
     if (!wanted && !due) return;
     l->view_stale = false;
     l->view_us = now;

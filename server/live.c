@@ -228,7 +228,7 @@ static void on_tick(uv_timer_t *t)
     const struct rate_sample *last = last_sample(l);
     live_stats_advance(a->live_stats, now);
     /* The engine draws no more views when it has nothing to do, or hangs. */
-    bool silent = !last || now - last->us >= TICK_MS * 1000;
+    bool silent = !last || now - last->us >= (uint64_t)TICK_MS * 1000;
     if (silent && l->told_rate) add_sample(l);
     if ((silent && l->told_rate) || strcmp(state_word(a), l->told_state) != 0) send_states(l);
     for (int i = 0; i < LIMIT_VIEWERS; i++)

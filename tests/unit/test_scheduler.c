@@ -2,7 +2,6 @@
 
 #include "config/base/check.h"
 #include "scheduler/state.h"
-#include "scheduler/view.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -919,149 +918,9 @@ static void test_in_flight_length(void **state)
     rig_close(&g);
 }
 
-/* --- views ------------------------------------------------------------------------------------ */
-
-static struct sched_view view;
-static int64_t owners[4096];
-
-static int32_t n_cells(int64_t what)
-{
-    int32_t n = 0;
-    for (int32_t c = 0; c < view.n_cells; c++) n += view.cells[c] == what;
-    return n;
-}
-
-static void test_view_rows(void **state)
-{
-    (void)state;
-    struct rig g;
-    struct sched_config c = small_config();
-    c.max_num_seqs = 3;
-    rig_open(&g, &c);
-    assert_int_equal(cached_of(&g, text, 14, 0), 0); /* request 1 leaves three cached blocks */
-    sched_view_fill(g.s, &view, owners);
-    assert_int_equal(view.n_choices + view.n_running + view.n_waiting, 0);
-    assert_int_equal(view.n_cells, 32);
-    assert_int_equal(view.blocks_per_cell, 1);
-    assert_int_equal(n_cells(VIEW_CACHED), 3);
-    assert_int_equal(n_cells(VIEW_FREE), 29);
-
-    struct request a = make_request(text, 14, 5), b = make_request(text + 40, 6, 200);
-    struct request d = make_request(text + 20, 7, 3);
-    a.owner = 7, a.arrival_us = 70, d.owner = 9;
-    b.n = 2;
-    submit(&g, &a);
-    submit(&g, &b);
-    submit(&g, &d);
-    run_step(&g);
-    sched_view_fill(g.s, &view, owners);
-    assert_int_equal(view.n_choices, 3);
-    assert_int_equal(view.n_running, 3);
-    const struct sched_view_choice *r = view.running;
-    assert_true(r[0].request == a.sequence && r[0].owner == 7 && r[0].arrival_us == 70);
-    assert_int_equal(r[0].n_cached, 12);
-    assert_int_equal(r[0].n_computed, 14);
-    assert_int_equal(r[0].n_output, 1);
-    assert_int_equal(r[0].max_output, 5);
-    assert_int_equal(r[0].state, VIEW_DECODE);
-    assert_true(r[1].request == b.sequence && r[2].request == b.sequence);
-    assert_int_equal(r[1].choice, 0);
-    assert_int_equal(r[2].choice, 1);
-    assert_int_equal(r[2].n, 2);
-    assert_int_equal(r[2].max_output, 94); /* what the context leaves */
-    assert_int_equal(view.n_waiting, 1);
-    assert_true(view.waiting[0].request == d.sequence && view.waiting[0].owner == 9);
-    assert_int_equal(view.waiting[0].n_prompt, 7);
-    assert_int_equal(view.waiting[0].max_output, 3);
-    /* Both choices of b hold the same blocks, and are one request. */
-    assert_int_equal(n_cells((int64_t)a.sequence), 4);
-    assert_int_equal(n_cells((int64_t)b.sequence), 2);
-    assert_int_equal(n_cells(VIEW_SHARED), 0);
-    sched_cancel(g.s, &a);
-    sched_cancel(g.s, &b);
-    run_all(&g);
-    rig_close(&g);
-}
-
-static void test_view_shared(void **state)
-{
-    (void)state;
-    struct rig g;
-    struct sched_config c = small_config();
-    rig_open(&g, &c);
-    cached_of(&g, text, 14, 0);
-    struct request a = make_request(text, 14, 5), b = make_request(text, 14, 5);
-    submit(&g, &a);
-    submit(&g, &b);
-    run_step(&g);
-    sched_view_fill(g.s, &view, owners);
-    assert_int_equal(n_cells(VIEW_SHARED), 3);
-    assert_int_equal(n_cells((int64_t)a.sequence), 1);
-    assert_int_equal(n_cells((int64_t)b.sequence), 1);
-    assert_int_equal(n_cells(VIEW_CACHED), 0);
-    run_all(&g);
-    rig_close(&g);
-}
-
-static void test_view_preempted(void **state)
-{
-    (void)state;
-    struct rig g;
-    struct sched_config c = small_config();
-    c.n_blocks = 7;
-    rig_open(&g, &c);
-    struct request a = make_request(text, 8, 12), b = make_request(text + 30, 8, 12);
-    submit(&g, &a);
-    submit(&g, &b);
-    while (stats(&g).n_preemptions == 0) run_step(&g);
-    sched_view_fill(g.s, &view, owners);
-    assert_int_equal(view.n_running, 2);
-    assert_int_equal(view.running[1].state, VIEW_PREEMPTED);
-    assert_int_equal(view.running[1].n_computed, 0);
-    assert_true(view.running[1].n_output > 0);
-    assert_int_equal(n_cells((int64_t)b.sequence), 0);
-    run_all(&g);
-    rig_close(&g);
-}
-
-/* Beyond the rows and cells there are: cut, with exact totals. */
-static void test_view_bounds(void **state)
-{
-    (void)state;
-    static struct request r[100];
-    struct rig g;
-    struct sched_config c = small_config();
-    c.n_blocks = 2051; /* 2,050: three a cell, one in the last */
-    c.max_waiting = 100;
-    c.max_num_seqs = 4;
-    rig_open(&g, &c);
-    for (int i = 0; i < 100; i++) {
-        r[i] = make_request(text, 12, 3);
-        submit(&g, &r[i]);
-    }
-    plan(&g, 0);
-    sched_view_fill(g.s, &view, owners); /* with a step in flight */
-    assert_int_equal(view.n_running, 4);
-    assert_int_equal(view.n_waiting, SCHED_VIEW_ROWS);
-    assert_int_equal(view.stats.n_waiting, 96);
-    assert_int_equal(view.blocks_per_cell, 3);
-    assert_int_equal(view.n_cells, 684);
-    assert_true(view.cells[0] > 0);
-    apply(&g, g.step);
-    while (sched_has_work(g.s)) {
-        g.n_events = 0;
-        run_step(&g);
-    }
-    rig_close(&g);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_view_rows),
-        cmocka_unit_test(test_view_shared),
-        cmocka_unit_test(test_view_preempted),
-        cmocka_unit_test(test_view_bounds),
         cmocka_unit_test(test_one_request),
         cmocka_unit_test(test_stop_rules),
         cmocka_unit_test(test_refusals),
