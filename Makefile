@@ -72,13 +72,16 @@ AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
 isa = $(BASE_ISA) $(if $(filter %_avx512.c,$(1)),$(AVX512)) $(if $(filter %_avx512bf16.c,$(1)),$(AVX512) -mavx512bf16)
 
 obj  = $(patsubst %.c,$(BUILD)/%.o,$(1))
-OBJS := $(call obj,$(LIB_SRCS))
+# The files of the web page, in the binary by way of a C file that is made from their names.
+WEB_FILES := $(sort $(wildcard server/web/*.*))
+WEB_C     := $(BUILD)/web_files.c
+OBJS := $(call obj,$(LIB_SRCS)) $(WEB_C:.c=.o)
 TEST_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(UNIT))
 SIM_BIN   := $(if $(SIM),$(BUILD)/tests/simtest)
 OPT_BIN   := $(if $(OPTEST),$(BUILD)/tests/optest)
 BENCH_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(BENCHES))
 TOOL_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TOOLS))
-DEPS := $(patsubst %.o,%.d,$(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
+DEPS := $(patsubst %.o,%.d,$(WEB_C:.c=.o) $(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
 
 .PHONY: all run test tests deps test-deps lint-deps lint fuzz format format-check tidy cppcheck \
         layers clean help install demo-train demo-eval FORCE
@@ -98,6 +101,12 @@ $(STAMP): FORCE
 $(BUILD)/%.o: %.c $(STAMP)
 	@mkdir -p $(@D); $(if $(V),,echo '  CC    $<')
 	$(Q)$(CC) $(CPP) $(COPT) $(call isa,$<) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+$(WEB_C): FORCE
+	@mkdir -p $(@D); server/embed_web.sh $(WEB_FILES) > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(WEB_C:.c=.o): $(WEB_C) $(WEB_FILES) $(STAMP)
+	@$(if $(V),,echo '  CC    $<')
+	$(Q)$(CC) $(CPP) $(COPT) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 # The version alone must not rebuild everything.
 $(BUILD)/server/version.o: COPT += -DINFERD_VERSION='"$(VERSION)"' -DINFERD_REVISION='"$(REVISION)"'
 $(BUILD)/libinferd.a: $(OBJS)

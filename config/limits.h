@@ -26,6 +26,8 @@
 #define LIMIT_ANSWER_SIZE \
     (256u << 20) /* an answer that is not streamed is kept until it is whole */
 
+#define LIMIT_VIEWERS 16 /* of /live: people at a screen; each gets some 20 KB ten times a second */
+
 /* --- files and JSON --- */
 #define LIMIT_JSON_SIZE          (256u << 20) /* tokenizer.json files reach 35 MB */
 #define LIMIT_JSON_DEPTH         128          /* cJSON recurses; 128 frames fit any stack */

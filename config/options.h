@@ -60,7 +60,7 @@ struct options {
     int64_t max_prompt_batch, max_n, max_stop_strings;
     const char *root_path;              /* prefix a proxy leaves in front of paths; "" */
     struct option_list allowed_origins; /* CORS; empty = no CORS headers */
-    bool disable_metrics;
+    bool disable_metrics, web;
 
     /* logging */
     const char *log_level;  /* debug | info | warning | error */

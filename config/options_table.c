@@ -128,6 +128,8 @@ const struct option_def option_table[] = {
         HELP("Web origins that browsers may call from, or *. None: no CORS headers.")),
     ROW("disable-metrics", BOOL, disable_metrics, SECTION(SERVER), PRESET("false"),
         HELP("Do not serve /metrics.")),
+    ROW("web", BOOL, web, SECTION(SERVER), PRESET("true"),
+        HELP("Serve the web page at / and the live view that it shows.")),
 
     ROW("log-level", CHOICE, log_level, SECTION(LOGGING), PRESET("info"),
         CHOICES("debug|info|warning|error"), HELP("Least important lines to write.")),

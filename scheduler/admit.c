@@ -182,6 +182,7 @@ void sched_admit(struct sched *s)
     struct admission a;
     while (s->budget > 0 && take_head(s, &c) && plan_admission(s, &c, &a)) {
         struct seq *q = commit_admission(s, &c, &a);
+        if (c.request) q->group->n_cached = q->n_computed;
         if (c.request) announce(s, c.request, q->n_computed);
         sched_pick(s, q, a.chunk);
     }

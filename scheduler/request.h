@@ -25,6 +25,7 @@ struct request {
     int32_t max_tokens;   /* outputs per choice; 0 only with score_prompt */
     bool score_prompt;    /* prompt logprobs: EVENT_PROMPT_LOGPROB per prompt token but the
                                 * first; the prefix cache is not read for it */
+    int32_t owner;        /* told in views (view.h); means nothing to the scheduler */
     int32_t priority;     /* lower first; 0 under FCFS */
     uint64_t salt;        /* prefix-cache namespace (API key and cache_salt) */
     uint64_t deadline_us; /* absolute, 0 = none */

@@ -120,6 +120,7 @@ struct seq *group_create(struct sched *s, struct request *r)
     int64_t max_len = (int64_t)r->n_prompt + r->max_tokens;
     if (max_len > s->seq_cap) max_len = s->seq_cap;
     leader->n_goal = r->max_tokens ? (int32_t)max_len - 1 : r->n_prompt;
+    g->max_output = (int32_t)max_len - r->n_prompt;
     return leader;
 }
 

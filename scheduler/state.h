@@ -55,6 +55,8 @@ struct sched_group {
     int32_t n_live;          /* choices that have not ended */
     int32_t n_scored;        /* prompt rows already planned for scoring */
     int32_t n_prompt, max_tokens;
+    int32_t n_cached;   /* prompt tokens found in the prefix cache when it was admitted */
+    int32_t max_output; /* max_tokens, or what the context leaves of it */
     bool score_prompt;
     int32_t priority;
     uint64_t sequence;

@@ -12,12 +12,17 @@
 #include "server/metrics.h"
 
 struct auth;
+struct live;
+struct live_stats;
 struct chat_templates;
 
 struct app {
     uv_loop_t *loop;
     const struct options *opts;
     const struct model_config *config; /* without an engine: its vocabulary and context alone */
+    int32_t n_blocks;                  /* of the KV-cache; 0 while loading */
+    struct live *live;                 /* viewers of /live */
+    struct live_stats *live_stats;     /* NULL: none are kept */
     int32_t max_model_len;             /* 0: not known, no limit */
     const struct tokenizer *tokenizer;
     const struct chat_templates *chat_templates; /* NULL: the model has none */

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+static const uint64_t VIEW_US = UINT64_C(1000) * ENGINE_LOOP_VIEW_MS;
+
 enum command_type { COMMAND_SUBMIT, COMMAND_CANCEL, COMMAND_FINISH };
 
 /* The engine thread follows `request` only while it is live there: a cancel may be on its way
@@ -67,6 +69,10 @@ struct engine_loop {
     atomic_ullong step_started_us;
     pthread_mutex_t stats_mutex;
     struct engine_loop_stats stats;
+    atomic_bool watched, view_wanted, view_told;
+    pthread_mutex_t view_mutex;
+    struct sched_view view; /* the latest */
+    bool has_view;
 
     /* --- the engine thread's --- */
     struct sched *sched;
@@ -76,6 +82,10 @@ struct engine_loop {
     bool pushed; /* events since the last wake */
     uint64_t n_steps, step_ns_total, host_ns_total, step_us_last, host_us_last;
     uint64_t step_tokens[ENGINE_LOOP_N_STEP_EDGES + 1], step_tokens_sum;
+    struct sched_view next_view;
+    int64_t *view_owners; /* scratch of sched_view_fill */
+    uint64_t view_us;     /* when the latest was drawn */
+    bool view_stale;      /* something has changed since */
     struct fault fault;
 };
 
@@ -190,16 +200,26 @@ static void take_commands(struct engine_loop *l)
         atomic_store_explicit(&l->n_pending, l->n_commands, memory_order_release);
         pthread_mutex_unlock(&l->mutex);
         l->now_us = clock_now_us();
+        l->view_stale = true;
         for (size_t i = 0; i < n; i++) do_command(l, &batch[i]);
     }
 }
 
-static void sleep_until_work(struct engine_loop *l)
+/* When the engine must wake without being told: a request's deadline, or a view that is due. */
+static uint64_t next_alarm(struct engine_loop *l)
 {
     uint64_t deadline = atomic_load(&l->failed) ? 0 : sched_next_deadline(l->sched);
+    uint64_t view = l->view_us + VIEW_US;
+    if (!l->view_stale || !atomic_load(&l->watched)) return deadline;
+    return deadline && deadline < view ? deadline : view;
+}
+
+static void sleep_until_work(struct engine_loop *l)
+{
+    uint64_t deadline = next_alarm(l);
     struct timespec until = {(time_t)(deadline / 1000000), (long)(deadline % 1000000) * 1000};
     pthread_mutex_lock(&l->mutex);
-    while (l->n_commands == 0 && !atomic_load(&l->stopping)) {
+    while (l->n_commands == 0 && !atomic_load(&l->stopping) && !atomic_load(&l->view_wanted)) {
         if (!deadline)
             pthread_cond_wait(&l->to_engine, &l->mutex);
         else if (pthread_cond_timedwait(&l->to_engine, &l->mutex, &until) != 0)
@@ -226,12 +246,32 @@ static void publish_stats(struct engine_loop *l)
     pthread_mutex_unlock(&l->stats_mutex);
 }
 
+/* Between two steps, while somebody looks on. */
+static void publish_view(struct engine_loop *l)
+{
+    if (!atomic_load(&l->watched)) return;
+    uint64_t now = clock_now_us();
+    bool wanted = atomic_exchange(&l->view_wanted, false);
+    bool due = l->view_stale && now >= l->view_us + VIEW_US;
+    if (!wanted && !due) return;
+    l->view_stale = false;
+    l->view_us = now;
+    sched_view_fill(l->sched, &l->next_view, l->view_owners);
+    pthread_mutex_lock(&l->view_mutex);
+    l->view = l->next_view;
+    l->has_view = true;
+    pthread_mutex_unlock(&l->view_mutex);
+    atomic_store(&l->view_told, false);
+    l->pushed = true;
+}
+
 static void fail_all(struct engine_loop *l)
 {
     log_event(LOG_ERROR, "engine_failed", "error=%s", l->failure.message);
     sched_fail_all(l->sched);
     atomic_store(&l->failed, true);
     l->pushed = true; /* wakes the loop even when no request was running */
+    l->view_stale = true;
 }
 
 #if INFERD_DEBUG_CHECKS
@@ -307,6 +347,7 @@ static enum step_outcome run_step(struct engine_loop *l)
     sched_apply(l->sched, &l->result, l->now_us);
     uint64_t t3 = clock_now_ns();
     l->n_steps++;
+    l->view_stale = true;
     count_step(l, n_tokens);
     l->step_ns_total += t3 - t0;
     l->host_ns_total += t3 - t2 + (t1 - t0);
@@ -342,6 +383,7 @@ static void *engine_main(void *arg)
         }
         if (did == STEP_FAILED) fail_all(l);
         publish_stats(l);
+        publish_view(l);
         wake_loop(l);
         if (did == STEP_NOTHING) sleep_until_work(l);
     }
@@ -408,6 +450,7 @@ static void on_wake(uv_async_t *a)
     struct engine_loop *l = a->data;
     bool failed = atomic_load(&l->failed); /* before the drain: its events are there then */
     drain(l);
+    if (l->o.on_view && !atomic_exchange(&l->view_told, true)) l->o.on_view(l->o.arg);
     if (ring_count(&l->events) > 0)
         uv_async_send(&l->wake);
     else if (failed && !l->failure_told) {
@@ -497,6 +540,26 @@ void engine_loop_finish_choice(struct engine_loop *l, struct request *r, int32_t
     push_command(l, (struct command){.type = COMMAND_FINISH, .choice = choice, .request = r});
 }
 
+void engine_loop_watch(struct engine_loop *l, bool watched)
+{
+    if (!l) return;
+    atomic_store(&l->watched, watched);
+    pthread_mutex_lock(&l->mutex);
+    atomic_store(&l->view_wanted, watched);
+    pthread_cond_signal(&l->to_engine);
+    pthread_mutex_unlock(&l->mutex);
+}
+
+bool engine_loop_get_view(struct engine_loop *l, struct sched_view *out)
+{
+    if (!l) return false;
+    pthread_mutex_lock(&l->view_mutex);
+    bool has = l->has_view;
+    if (has) *out = l->view;
+    pthread_mutex_unlock(&l->view_mutex);
+    return has;
+}
+
 /* --- start and stop ---------------------------------------------------------------------------------- */
 
 static void free_loop(struct engine_loop *l)
@@ -508,6 +571,8 @@ static void free_loop(struct engine_loop *l)
     ptr_map_free(&l->live);
     free(l->result.samples);
     free(l->commands);
+    free(l->view_owners);
+    pthread_mutex_destroy(&l->view_mutex);
     pthread_mutex_destroy(&l->mutex);
     pthread_mutex_destroy(&l->stats_mutex);
     pthread_cond_destroy(&l->to_engine);
@@ -529,8 +594,9 @@ static bool allocate(struct engine_loop *l)
     l->commands_cap = 1024;
     l->commands = calloc(l->commands_cap, sizeof(*l->commands));
     l->result.samples = calloc((size_t)c->max_logit_rows, sizeof(*l->result.samples));
-    return l->commands && l->result.samples && ptr_map_init(&l->queued, max_live) &&
-           ptr_map_init(&l->live, max_live) &&
+    l->view_owners = calloc((size_t)c->n_blocks, sizeof(*l->view_owners));
+    return l->commands && l->result.samples && l->view_owners &&
+           ptr_map_init(&l->queued, max_live) && ptr_map_init(&l->live, max_live) &&
            ring_init(&l->events, sizeof(struct event_item), 4 * per_step + 1024) &&
            ring_init(&l->logprobs, sizeof(struct sample_out), 2 * per_step + 64);
 }
@@ -559,6 +625,8 @@ enum status engine_loop_start(struct engine_loop **out, const struct engine_loop
     fault_parse(&l->fault);
     pthread_mutex_init(&l->mutex, NULL);
     pthread_mutex_init(&l->stats_mutex, NULL);
+    pthread_mutex_init(&l->view_mutex, NULL);
+    atomic_init(&l->view_told, true);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -10,7 +10,7 @@
 
 #include "config/base/status.h"
 #include "engine/engine.h"
-#include "scheduler/scheduler.h"
+#include "scheduler/view.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +40,7 @@ struct engine_loop_options {
     engine_batch_end_fn *on_batch_end;
     void (*on_failed)(void *arg, const struct error *err); /* the device failed, all requests have
                                                             * ended with FINISH_ERROR */
+    void (*on_view)(void *arg); /* a new view is there, see engine_loop_watch; may be NULL */
     void *arg;
     int64_t max_queued_reqs, max_queued_tokens; /* waiting, not yet admitted; <= 0: no bound of
                                                  * its own (sched.max_waiting stands) */
@@ -55,6 +56,12 @@ enum status engine_loop_start(struct engine_loop **out, const struct engine_loop
 enum status engine_loop_submit(struct engine_loop *l, struct request *r, struct error *err);
 void engine_loop_cancel(struct engine_loop *l, struct request *r);
 void engine_loop_finish_choice(struct engine_loop *l, struct request *r, int32_t choice);
+/* Whether somebody looks on.  While so, the engine's thread draws a view when something has changed,
+ * at most one each ENGINE_LOOP_VIEW_MS and the last one when it falls idle, and on_view is called;
+ * `true` again asks for one at once (between two steps).  Else views cost nothing. */
+void engine_loop_watch(struct engine_loop *l, bool watched);
+/* Copies the latest view; false when none has been drawn. */
+bool engine_loop_get_view(struct engine_loop *l, struct sched_view *out);
 /* Joins the thread; unfinished requests get their final events first.  Closes the engine.  Its
  * uv handle closes when the loop runs on; the memory goes with it. */
 void engine_loop_stop(struct engine_loop *l);
@@ -64,7 +71,7 @@ void engine_loop_stop(struct engine_loop *l);
     {                                                                   \
         1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, \
     }
-enum { ENGINE_LOOP_N_STEP_EDGES = 13 };
+enum { ENGINE_LOOP_N_STEP_EDGES = 13, ENGINE_LOOP_VIEW_MS = 100 };
 
 /* --- any thread: a consistent snapshot, published after each step --- */
 struct engine_loop_stats {

@@ -5,6 +5,7 @@
 #include "config/base/hash.h"
 #include "config/base/log.h"
 #include "server/api_prompt.h"
+#include "server/live_stats.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -330,6 +331,7 @@ static void fill_requests(struct generation *g)
         struct gen_prompt *p = &g->prompts[i];
         struct request *r = &p->request;
         r->user = p;
+        r->owner = app_tenant(g->app, g->x);
         r->n = g->params.n;
         r->score_prompt = wants_scores(g);
         r->priority = (int32_t)g->params.priority;
@@ -546,14 +548,18 @@ static void observe_token(struct gen_prompt *p, struct gen_choice *c, uint64_t n
 {
     struct generation *g = p->gen;
     struct metrics *m = g->app->metrics;
+    double ttft = -1, itl = -1;
 
     if (!p->first_us) {
         p->first_us = now_us;
         if (!g->first_us) g->first_us = now_us;
-        if (m) metrics_observe_ttft(m, seconds(p->request.arrival_us, now_us));
-    } else if (c->last_us && m) {
-        metrics_observe_itl(m, seconds(c->last_us, now_us));
+        ttft = seconds(p->request.arrival_us, now_us);
+        if (m) metrics_observe_ttft(m, ttft);
+    } else if (c->last_us) {
+        itl = seconds(c->last_us, now_us);
+        if (m) metrics_observe_itl(m, itl);
     }
+    live_stats_add_token(g->app->live_stats, now_us, ttft, itl);
     c->last_us = p->last_us = now_us;
 }
 
@@ -584,6 +590,7 @@ static void observe_request(const struct gen_prompt *p, const struct engine_even
         .finish = p->n_open > 0 ? failure : (enum finish_reason)p->finish,
     };
     metrics_observe_request(m, &r);
+    live_stats_add_done(p->gen->app->live_stats, ev->time_us, r.e2e);
 }
 
 /* An end that is no answer. */
@@ -642,6 +649,7 @@ static void take_event(struct gen_prompt *p, const struct engine_event *ev)
         p->n_cached = ev->n_cached;
         p->admitted_us = ev->time_us;
         g->usage.cached_tokens += ev->n_cached;
+        live_stats_add_prompt(g->app->live_stats, ev->time_us, p->request.n_prompt);
         begin_stream(g);
         break;
     case EVENT_PROMPT_LOGPROB:

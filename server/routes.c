@@ -2,7 +2,9 @@
 
 #include "config/base/check.h"
 #include "server/auth.h"
+#include "server/live.h"
 #include "server/version.h"
+#include "server/web.h"
 
 #include <string.h>
 #include <strings.h>
@@ -54,7 +56,7 @@ const char *app_not_ready(const struct app *a, const char **sentence)
     return reason;
 }
 
-static void handle_live(struct app *a, struct http_exchange *x)
+static void handle_alive(struct app *a, struct http_exchange *x)
 {
     (void)a;
     static const char body[] = "{\"status\":\"live\"}";
@@ -117,6 +119,7 @@ enum {
     ROUTE_NEW_WORK = 4, /* 503 once the server shuts down */
     ROUTE_GENERATE = 8, /* 503 unless ready; not there in a render server */
     ROUTE_METRICS = 16, /* not there under --disable-metrics */
+    ROUTE_WEB = 32,     /* not there under --no-web, nor in a render server */
 };
 
 static const struct route {
@@ -133,17 +136,21 @@ static const struct route {
     {"POST", "/tokenize", api_tokenize, ROUTE_LOADED},
     {"POST", "/detokenize", api_detokenize, ROUTE_LOADED},
     {"GET", "/health", handle_ready, ROUTE_PUBLIC},
-    {"GET", "/health/live", handle_live, ROUTE_PUBLIC},
+    {"GET", "/health/live", handle_alive, ROUTE_PUBLIC},
     {"GET", "/health/ready", handle_ready, ROUTE_PUBLIC},
     {"GET", "/ping", handle_ready, ROUTE_PUBLIC},
     {"POST", "/ping", handle_ready, ROUTE_PUBLIC},
     {"GET", "/version", handle_version, 0},
     {"GET", "/metrics", handle_metrics, ROUTE_LOADED | ROUTE_METRICS},
+    {"GET", "/live", live_serve, ROUTE_NEW_WORK | ROUTE_WEB},
+    {"GET", "/", web_serve, ROUTE_PUBLIC | ROUTE_WEB},
+    {"GET", "/web/*", web_serve, ROUTE_PUBLIC | ROUTE_WEB},
 };
 
 static bool path_matches(const struct route *r, const struct app *a, const char *path)
 {
     if ((r->flags & ROUTE_METRICS) && a->opts->disable_metrics) return false;
+    if ((r->flags & ROUTE_WEB) && (!a->opts->web || a->render_only)) return false;
     size_t n = strlen(r->path);
     if (r->path[n - 1] == '*') return strncmp(path, r->path, n - 1) == 0 && path[n - 1] != '\0';
     return strcmp(path, r->path) == 0;

@@ -6,6 +6,8 @@
 #include "config/base/log.h"
 #include "server/auth.h"
 #include "server/cli.h"
+#include "server/live.h"
+#include "server/live_stats.h"
 #include "server/load_model.h"
 #include "server/routes.h"
 #include "server/text_job.h"
@@ -91,6 +93,7 @@ static void close_all(struct serve *s)
     if (n_text + n_preparing > 0) leave_jobs_behind(s, n_text, n_preparing);
     uv_close((uv_handle_t *)&s->drain_tick, NULL);
     uv_close((uv_handle_t *)&s->loaded, NULL);
+    live_close(&s->app);
 }
 
 static void on_engine_hangs(int signum)
@@ -122,7 +125,7 @@ static void on_drain_tick(uv_timer_t *t)
 {
     struct serve *s = t->data;
     uint64_t now = clock_now_us();
-    bool idle = http_open_exchanges(s->app.http) == 0;
+    bool idle = http_open_exchanges(s->app.http) <= live_n_viewers(&s->app);
     /* For a job whose client has left nobody waits. */
     int n_generating = api_n_active(&s->app) - api_n_preparing(&s->app);
     if (s->phase == PHASE_DRAINING && ((idle && n_generating == 0) || now >= s->deadline_us)) {
@@ -138,6 +141,7 @@ static void on_drain_tick(uv_timer_t *t)
 static void begin_drain(struct serve *s, double timeout)
 {
     s->app.draining = true;
+    live_on_drain(&s->app);
     s->phase = PHASE_DRAINING;
     s->deadline_us = clock_now_us() + (uint64_t)(timeout * 1e6);
     uv_close((uv_handle_t *)&s->sigterm, NULL);
@@ -228,6 +232,21 @@ static void print_ready(struct serve *s)
     strbuf_free(&out);
 }
 
+/* The first events of a second come with a look at how full the server is. */
+static void on_batch_end(void *app)
+{
+    struct app *a = app;
+    struct engine_loop_stats st;
+    uint64_t now = clock_now_us();
+    api_on_batch_end(a);
+    if (!live_stats_wants_gauges(a->live_stats, now)) return;
+    engine_loop_get_stats(a->engine, &st);
+    double total = st.sched.blocks_total > 0 ? st.sched.blocks_total : 1;
+    live_stats_set_gauges(
+        a->live_stats, now,
+        (struct live_gauges){st.sched.n_running, st.sched.n_waiting, st.sched.blocks_held / total});
+}
+
 static enum status start_engine(struct serve *s, struct error *err)
 {
     const struct engine_info *i = engine_info(s->model.engine);
@@ -250,8 +269,9 @@ static enum status start_engine(struct serve *s, struct error *err)
                   .hash_seed = hash_process_seed()},
         .loop = &s->loop,
         .on_event = api_on_event,
-        .on_batch_end = api_on_batch_end,
+        .on_batch_end = on_batch_end,
         .on_failed = on_engine_failed,
+        .on_view = live_on_view,
         .arg = &s->app,
         .max_queued_reqs = o->max_num_queued_reqs,
         .max_queued_tokens = o->max_num_queued_tokens,
@@ -271,6 +291,7 @@ static enum status start_serving(struct serve *s, struct error *err)
     const struct engine_info *i = s->model.engine ? engine_info(s->model.engine) : NULL;
     if (i) text->config = *i->config; /* a job of the pool may read it when the engine is closed */
     s->app.config = &text->config;
+    s->app.n_blocks = i ? i->n_blocks : 0;
     s->app.max_model_len = i ? i->max_model_len : text->max_model_len;
     s->app.metrics = metrics_new(model_name(s), i, s->opts.enable_prefix_caching);
     if (!s->app.metrics) return error_set(err, STATUS_NO_MEMORY, "no memory for the metrics");
@@ -301,6 +322,7 @@ static void on_loaded(uv_async_t *h)
         return;
     }
     s->phase = PHASE_RUNNING;
+    live_on_ready(&s->app);
     print_ready(s);
 }
 
@@ -377,6 +399,10 @@ static enum status start(struct serve *s, struct error *err)
     s->app.auth = s->auth;
     s->app.created_s = clock_unix_s();
     raise_descriptors(s);
+    s->app.live = live_new(&s->app);
+    if (!s->app.live) return error_set(err, STATUS_NO_MEMORY, "no memory for the live view");
+    if (s->opts.web && !s->app.render_only && !(s->app.live_stats = live_stats_new()))
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the live view");
     st = open_http(s, err);
     if (st != STATUS_OK) return st;
     warn_if_open_to_all(s);
@@ -442,6 +468,8 @@ static int run(struct serve *s, int argc, char **argv)
     uv_loop_close(&s->loop);
     loaded_model_free(&s->model);
     metrics_free(s->app.metrics);
+    live_free(s->app.live);
+    live_stats_free(s->app.live_stats);
     auth_free(s->auth);
     options_free(&s->opts);
     return s->exit_code;

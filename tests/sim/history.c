@@ -1,6 +1,7 @@
 /* history.c - one random life of a scheduler, from a seed. */
 
 #include "scheduler/state.h" /* only to force hash collisions */
+#include "scheduler/view.h"
 #include "tests/sim/sim.h"
 
 #include <stdarg.h>
@@ -200,6 +201,40 @@ static void check_invariants(struct world *w)
     SIM_CHECK(sched_check_invariants(w->sched, &err), "%s", err.message);
 }
 
+static int32_t held_cells(const struct sched_view *v)
+{
+    int32_t n = 0;
+    for (int32_t c = 0; c < v->n_cells; c++)
+        n += v->cells[c] != VIEW_FREE && v->cells[c] != VIEW_CACHED;
+    return n;
+}
+
+/* The picture for people adds up, whatever has happened.  The pools here are small: a cell is a
+ * block. */
+static void check_view(struct world *w)
+{
+    static struct sched_view v;
+    static int64_t owners[SCHED_VIEW_CELLS + 1];
+    struct sched_stats st;
+    if (w->config.n_blocks > SCHED_VIEW_CELLS + 1) return;
+    sched_get_stats(w->sched, &st);
+    sched_view_fill(w->sched, &v, owners);
+    SIM_CHECK(v.blocks_per_cell == 1 && v.n_cells == st.blocks_total, "cells");
+    SIM_CHECK(held_cells(&v) == st.blocks_held, "blocks held");
+    int32_t n_cached = 0, requests = 0;
+    for (int32_t c = 0; c < v.n_cells; c++) n_cached += v.cells[c] == VIEW_CACHED;
+    SIM_CHECK(n_cached == st.blocks_cached, "%d cached, not %d", n_cached, st.blocks_cached);
+    for (int32_t i = 0; i < v.n_running; i++) {
+        const struct sched_view_choice *c = &v.running[i];
+        requests += i == 0 || v.running[i - 1].request != c->request;
+        SIM_CHECK(c->n_output <= c->max_output && c->n_cached <= c->n_prompt, "row %d", i);
+        SIM_CHECK(i == 0 || v.running[i - 1].request <= c->request, "order");
+    }
+    if (v.n_running == v.n_choices) SIM_CHECK(requests == st.n_running, "running requests");
+    SIM_CHECK(v.n_waiting == (st.n_waiting < SCHED_VIEW_ROWS ? st.n_waiting : SCHED_VIEW_ROWS),
+              "waiting");
+}
+
 static void check_deadlines(struct world *w)
 {
     uint64_t next = 0;
@@ -273,6 +308,7 @@ static bool plan_one(struct world *w)
     const struct step *step = sched_plan(w->sched, w->now_us);
     check_invariants(w);
     check_deadlines(w);
+    if (w->n_steps % 8 == 0) check_view(w); /* with steps in flight */
     if (!step) return false;
     w->inflight[w->n_inflight].step = step;
     w->inflight[w->n_inflight].digest = step_digest(step);
@@ -296,6 +332,7 @@ static void run_one(struct world *w)
     sched_apply(w->sched, &result, w->now_us);
     check_invariants(w);
     check_deadlines(w);
+    check_view(w);
     history_totals.n_steps++;
     w->n_steps++;
 }

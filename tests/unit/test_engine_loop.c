@@ -75,7 +75,7 @@ struct client {
 static struct {
     uv_loop_t loop;
     struct engine_loop *engine;
-    int n_live, n_batches, n_failed;
+    int n_live, n_views, n_batches, n_failed;
     int n_finished[FINISH_ERROR + 1];
     long n_tokens;
 } ctx;
@@ -117,6 +117,12 @@ static void on_batch_end(void *arg)
     ctx.n_batches++;
 }
 
+static void on_view(void *arg)
+{
+    CHECK(arg == &ctx);
+    ctx.n_views++;
+}
+
 static void on_failed(void *arg, const struct error *err)
 {
     CHECK(arg == &ctx);
@@ -147,6 +153,7 @@ static int setup(void **state)
         .on_event = on_event,
         .on_batch_end = on_batch_end,
         .on_failed = on_failed,
+        .on_view = on_view,
         .arg = &ctx,
         .max_queued_reqs = 40,
         .max_queued_tokens = 4000,
@@ -475,16 +482,56 @@ static void test_no_engine(void **state)
     free(c);
 }
 
+static void wait_for_view(int n)
+{
+    uint64_t until = clock_now_us() + 20000000;
+    while (ctx.n_views < n) {
+        if (clock_now_us() > until) fail_msg("%d views, not %d", ctx.n_views, n);
+        uv_run(&ctx.loop, UV_RUN_ONCE);
+    }
+}
+
+/* Nobody looks: none is drawn.  Somebody looks: one at once, few while it runs, one of the end. */
+static void test_views(void **state)
+{
+    (void)state;
+    static struct sched_view v;
+    submit(client_new(20, 5, 1));
+    run_until_live(0);
+    assert_false(engine_loop_get_view(ctx.engine, &v));
+    engine_loop_watch(ctx.engine, true);
+    wait_for_view(1);
+    assert_true(engine_loop_get_view(ctx.engine, &v));
+    assert_int_equal(v.stats.n_running, 0);
+    assert_int_equal(v.stats.generation_tokens, 5);
+
+    uint64_t start = clock_now_us();
+    for (int i = 0; i < 20; i++) submit(client_new(20, 50, 1));
+    run_until_live(0);
+    while (!engine_loop_get_view(ctx.engine, &v) || v.stats.generation_tokens < 5 + 20 * 50)
+        wait_for_view(ctx.n_views + 1);
+    assert_int_equal(v.stats.n_running, 0);
+    assert_int_equal(v.n_running + v.n_waiting + v.stats.blocks_held, 0);
+    uint64_t most = 2 + (clock_now_us() - start) / (ENGINE_LOOP_VIEW_MS * 1000);
+    assert_true((uint64_t)ctx.n_views <= most);
+
+    engine_loop_watch(ctx.engine, false);
+    int n_views = ctx.n_views;
+    submit(client_new(20, 5, 1));
+    run_until_live(0);
+    assert_int_equal(ctx.n_views, n_views);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) cmocka_set_test_filter(argv[1]);
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_one_request),         T(test_choices_and_stop),   T(test_random_traffic),
-        T(test_queue_bounds),        T(test_never_fits),         T(test_back_pressure),
-        T(test_stop_with_full_ring), T(test_stop_while_running), T(test_device_failure),
-        T(test_stall_is_seen),       T(test_deadline),           T(test_idle_sleeps),
-        T(test_no_engine),
+        T(test_views),          T(test_one_request),         T(test_choices_and_stop),
+        T(test_random_traffic), T(test_queue_bounds),        T(test_never_fits),
+        T(test_back_pressure),  T(test_stop_with_full_ring), T(test_stop_while_running),
+        T(test_device_failure), T(test_stall_is_seen),       T(test_deadline),
+        T(test_idle_sleeps),    T(test_no_engine),
     };
     return cmocka_run_group_tests_name("engine_loop", tests, NULL, NULL);
 }
