@@ -200,6 +200,7 @@ function retry(index) {
   stop();
   chat.turns.length = index;
   draw();
+  $("composer-text").focus(); // the button that had the focus is gone
   answer();
 }
 

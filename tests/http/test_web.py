@@ -56,6 +56,14 @@ class Page:
         SHOTS.mkdir(parents=True, exist_ok=True)
         self.driver.save_screenshot(str(SHOTS / f"{name}.png"))
 
+    def leave(self):
+        """Checks, then closes the page before its server goes: a lost connection is no error of the page."""
+        self.check()
+        self.driver.get("about:blank")
+        self.front.close()
+        for log in ("browser", "performance"):
+            self.driver.get_log(log)
+
     def check(self):
         bad = [e for e in self.driver.get_log("browser") if e["level"] == "SEVERE"
                and not any(word in e["message"] for word in self.allowed)]
@@ -86,8 +94,7 @@ def page(request, driver, stories):
     front.say("state", state(0))
     page = Page(driver, front, getattr(request.function, "allowed", ()))
     yield page
-    page.check()
-    front.close()
+    page.leave()
 
 
 def test_send_stream_retry_edit(page):
@@ -116,17 +123,15 @@ def test_stop(page, stories):
     page.one("#composer-text").send_keys("a", Keys.ENTER)
     page.until(lambda: page.text(".fault"))  # refused in the server's words
     page.set("p-max_tokens", "")
-    stopped = False
-    for _ in range(20):  # a story may end before the key arrives
-        page.alt("n")
-        page.one("#composer-text").send_keys("Once", Keys.ENTER)
-        page.until(lambda: len(page.text(".answer-text")) > 5)
-        page.keys(Keys.ESCAPE)
-        page.done()
-        stopped = "stopped" in page.text(".turn-note").split(" · ")
-        if stopped:
-            break
-    assert stopped
+    # Company in the same request makes an answer last for seconds.
+    page.front.extra = {"n": 128, "ignore_eos": True, "max_tokens": 450}
+    page.alt("n")
+    page.one("#composer-text").send_keys("Once", Keys.ENTER)
+    page.until(lambda: len(page.text(".answer-text")) > 5)
+    assert stories.metric("vllm:num_requests_running") > 0
+    page.keys(Keys.ESCAPE)
+    page.done()
+    assert "stopped" in page.text(".turn-note").split(" · ")
     stories.wait_metric("vllm:num_requests_running", 0)
 
 
@@ -139,7 +144,7 @@ def test_html_is_text(page):
     page.until(lambda: page.all(".answer") and not page.all(".writing"))
     assert page.text(".answer-text") == HTML.replace("**", "").replace("`", "")
     assert not page.all(".answer-text :is(img, script, b, i, u)")
-    assert page.all(".answer-text strong") and page.driver.title == "demo – inferd"
+    assert page.all(".answer-text strong") and page.driver.title.endswith("inferd")
 
 
 def test_live_view(page):
@@ -198,5 +203,4 @@ def test_key_dialog(driver):
         page.one("#composer-text").send_keys("Once", Keys.ENTER)
         page.done()
         assert page.driver.execute_script("return Object.keys(localStorage).length") == 0
-        page.check()
-        front.close()
+        page.leave()

@@ -28,6 +28,7 @@ class Front:
     def __init__(self, upstream):
         front, self.upstream = self, upstream
         self.answer = None  # the text of every chat answer, instead of the upstream's
+        self.extra = {}  # fields that every request gets
         self.live, self.changed, self.connections = [], threading.Condition(), 0
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -70,6 +71,8 @@ class Front:
     def forward(self, h):
         """The upstream sees a client that leaves when the browser does."""
         body = h.rfile.read(int(h.headers.get("Content-Length", 0)))
+        if body and self.extra:
+            body = json.dumps({**json.loads(body), **self.extra}).encode()
         c = http.client.HTTPConnection("127.0.0.1", self.upstream.port, timeout=60)
         keep = {k: h.headers[k] for k in ("Content-Type", "Authorization") if h.headers[k]}
         try:
@@ -128,7 +131,7 @@ def hello(cells=1024):
 
 
 def state(n_running, n_waiting=0, output=30, cells=1024):
-    running = [{"id": i + 1, "own": True, "prompt": 60 + 23 * i, "cached": 16 * (i % 3), "output": output + 5 * i, "max": 256,
+    running = [{"id": i + 1, "own": True, "prompt": 60 + 23 * i, "cached": 16 * (i % 3), "output": output + 5 * i if i % 5 else 0, "max": 256,
                 "computed": 60 + 23 * i if i % 5 else 30, "age_ms": 800 + 31 * i, "state": "decode" if i % 5 else "prefill"}
                for i in range(n_running)]
     waiting = [{"id": 90 + i, "own": True, "prompt": 300, "max": 64, "age_ms": 12} for i in range(n_waiting)]
