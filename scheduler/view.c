@@ -88,10 +88,23 @@ static void fill_owners(const struct sched *s, int64_t *owners)
     }
 }
 
-static int64_t cell_owner(const int64_t *owners, int32_t n)
+/* Sequences that decode side by side take blocks in turn, so that a cell often holds as many of one
+ * as of others: a fixed choice would show the same few everywhere.  Who stands for such a cell
+ * changes from cell to cell, without a period that theirs could fall in with (Knuth's
+ * multiplicative hash). */
+static int32_t choose(const int32_t *votes, int32_t n, int32_t most, int32_t cell)
+{
+    int32_t n_tied = 0, k = 0;
+    for (int32_t i = 0; i < n; i++) n_tied += votes[i] == most;
+    int32_t turn = (int32_t)(((uint32_t)cell * 2654435761u >> 16) % (uint32_t)n_tied);
+    while (votes[k] != most || turn-- > 0) k++;
+    return k;
+}
+
+static int64_t cell_owner(const int64_t *owners, int32_t n, int32_t cell)
 {
     int64_t ids[CELL_VOTERS];
-    int32_t votes[CELL_VOTERS], n_ids = 0, best = 0;
+    int32_t votes[CELL_VOTERS], n_ids = 0, most = 0;
     bool cached = false;
     for (int32_t i = 0; i < n; i++) {
         int32_t k = 0;
@@ -103,9 +116,9 @@ static int64_t cell_owner(const int64_t *owners, int32_t n)
             ids[n_ids] = owners[i];
             votes[n_ids++] = 0;
         }
-        if (++votes[k] > votes[best]) best = k;
+        if (++votes[k] > most) most = votes[k];
     }
-    if (n_ids > 0) return ids[best];
+    if (n_ids > 0) return ids[choose(votes, n_ids, most, cell)];
     return cached ? VIEW_CACHED : VIEW_FREE;
 }
 
@@ -125,6 +138,6 @@ void sched_view_fill(const struct sched *s, struct sched_view *out, int64_t *own
     sched_view_shape(s->pool.n_blocks, &out->n_cells, &out->blocks_per_cell);
     for (int32_t c = 0; c < out->n_cells; c++) {
         int32_t from = c * out->blocks_per_cell;
-        out->cells[c] = cell_owner(owners + 1 + from, least(out->blocks_per_cell, n - from));
+        out->cells[c] = cell_owner(owners + 1 + from, least(out->blocks_per_cell, n - from), c);
     }
 }

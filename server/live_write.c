@@ -68,12 +68,14 @@ static void write_choice(struct strbuf *out, const struct live_state *s,
 {
     static const char *const states[] = {"prefill", "decode", "preempted"};
     bool own = s->all_own || c->owner == s->owner;
+    /* Until its prompt is done, how far another tenant's request is tells what was cached for it. */
+    int32_t n_computed = own || c->n_computed >= c->n_prompt ? c->n_computed : 0;
     strbuf_addf(out, "{\"id\":%" PRIu64 ",\"own\":%s", c->request, own ? "true" : "false");
     if (c->n > 1) strbuf_addf(out, ",\"choice\":%d", c->choice);
     strbuf_addf(out,
                 ",\"prompt\":%d,\"cached\":%d,\"computed\":%d,\"output\":%d,\"max\":%d,"
                 "\"age_ms\":%" PRId64 ",\"state\":\"%s\"}",
-                c->n_prompt, own ? c->n_cached : 0, c->n_computed, c->n_output, c->max_output,
+                c->n_prompt, own ? c->n_cached : 0, n_computed, c->n_output, c->max_output,
                 age_ms(s, c->arrival_us), states[c->state]);
 }
 
