@@ -107,7 +107,8 @@ function bodyOf(plain) {
 
 function noteOf({ started, first, last, tokens, usage, finish, stopped }) {
   const n = usage?.completion_tokens ?? tokens, parts = [plural(n, "token")];
-  if (n > 1 && last > first) parts.push(`${rate(((n - 1) * 1000) / (last - first))} tokens/s`);
+  // From the sending on: tokens arrive in bursts, so that first to last says nothing of a short answer.
+  if (n > 0 && last > started) parts.push(`${rate((n * 1000) / (last - started))} tokens/s`);
   if (first) parts.push(`first after ${duration(first - started)}`);
   const cached = usage?.prompt_tokens_details?.cached_tokens;
   if (usage) parts.push(`prompt ${count(usage.prompt_tokens)}${cached ? `, ${count(cached)} from the cache` : ""}`);

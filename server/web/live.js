@@ -132,7 +132,7 @@ class Live {
     if (kv) {
       const all = kv.used + kv.cached + kv.free;
       setText($("t-kv"), percent(all ? kv.used / all : 0));
-      setText($("t-kv-blocks"), `${count(kv.used)} of ${count(all)} blocks`);
+      setText($("t-kv-blocks"), `of ${count(all)} blocks`);
     }
     const hits = total.prefix_queries ? ` · ${percent(total.prefix_hits / total.prefix_queries)} of prompt tokens looked up came from the prefix cache` : "";
     setText($("totals"), isNumber(total.requests) ? `Since the start: ${plural(total.requests, "request")} · ${count(total.prompt)} prompt and ${count(total.output)} output tokens${hits}` : "");
