@@ -52,6 +52,7 @@ struct options {
     /* server */
     const char *host;
     int64_t port;               /* 0 = any free one, printed */
+    int64_t ready_fd;           /* an open descriptor that is told when ready; 0 = none */
     struct option_list api_key; /* --api-key K1 K2 */
     const char *api_key_file;   /* one key a line, # comments */
     int64_t max_connections, max_body_size, max_header_size;
