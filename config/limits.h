@@ -49,9 +49,10 @@
 /* --- the chat client: what it takes from a server, a person or a file --- */
 #define LIMIT_CHAT_EVENT (1u << 20) /* one event of a stream: a token's is some 300 bytes */
 #define LIMIT_CHAT_ANSWER \
-    (8u << 20) /* text of one answer: a million tokens of 8 bytes, eight times the longest context */
+    (8u                   \
+     << 20) /* text of one answer: a million tokens of 8 bytes, eight times the longest context */
 #define LIMIT_CHAT_CONVERSATION \
-    (24u << 20)                        /* all messages: as JSON within --max-body-size's default */
+    (24u << 20)                         /* all messages: as JSON within --max-body-size's default */
 #define LIMIT_CHAT_INPUT    (16u << 20) /* one message of a file or a pipe */
 #define LIMIT_CHAT_LINE     (256u << 10) /* one message that is typed or pasted */
 #define LIMIT_CHAT_MESSAGES 10000
