@@ -218,11 +218,12 @@ int64_t answer_n_tokens(const struct answer *a, bool *exact)
     return *exact ? a->completion_tokens : (int64_t)a->n_texts;
 }
 
-double answer_tokens_per_s(const struct answer *a)
+double answer_tokens_per_s(const struct answer *a, uint64_t sent_ns)
 {
     bool exact;
     int64_t n = answer_n_tokens(a, &exact);
 
-    if (n < 2 || a->last_ns <= a->first_ns) return 0;
-    return (double)(n - 1) * 1e9 / (double)(a->last_ns - a->first_ns);
+    if (n > 1 && a->last_ns > a->first_ns)
+        return (double)(n - 1) * 1e9 / (double)(a->last_ns - a->first_ns);
+    return n > 0 && a->last_ns > sent_ns ? (double)n * 1e9 / (double)(a->last_ns - sent_ns) : 0;
 }

@@ -41,8 +41,9 @@ bool answer_feed(struct answer *a, const char *data, size_t len, uint64_t now_ns
 enum status answer_end(struct answer *a, struct error *err);
 /* Tokens of the answer, as the usage has them, or else (*exact false) as events came. */
 int64_t answer_n_tokens(const struct answer *a, bool *exact);
-/* Tokens a second between the first and the last; 0 where that cannot be said. */
-double answer_tokens_per_s(const struct answer *a);
+/* Tokens a second between the first and the last; since the request where all came at once; 0 when
+ * there are none. */
+double answer_tokens_per_s(const struct answer *a, uint64_t sent_ns);
 
 /* The message and, where there is one, the code of an error as OpenAI's servers send them:
  * {"error": {"message": ...}} and its kin.  False: it is none. */

@@ -279,6 +279,16 @@ enum status sampling_params_set_line(struct sampling_params *p, const char *line
     return st;
 }
 
+void sampling_params_move(struct sampling_params *p, struct sampling_params *from)
+{
+    for (int i = 0; i < SAMPLING_PARAMS_MAX; i++) {
+        if (!from->json[i]) continue;
+        free(p->json[i]);
+        p->json[i] = from->json[i];
+        from->json[i] = NULL;
+    }
+}
+
 void sampling_params_free(struct sampling_params *p)
 {
     for (int i = 0; i < SAMPLING_PARAMS_MAX; i++) free(p->json[i]);

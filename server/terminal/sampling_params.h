@@ -31,6 +31,8 @@ enum status sampling_params_set_json(struct sampling_params *p, int i, const cJS
 /* "temperature=0.2 stop="a b" seed=": all of them, or none when one is wrong. */
 enum status sampling_params_set_line(struct sampling_params *p, const char *line,
                                      struct error *err);
+/* Those that `from` has set replace those of `p`; `from` has none then. */
+void sampling_params_move(struct sampling_params *p, struct sampling_params *from);
 void sampling_params_free(struct sampling_params *p);
 
 /* Appends `,"name":value` for each that is set. */

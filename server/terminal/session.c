@@ -2,6 +2,7 @@
 
 #include "config/base/check.h"
 #include "config/base/clock.h"
+#include "server/terminal/save.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,29 +16,45 @@ static enum status on_text(void *arg, struct str text, bool reasoning, struct er
     return display_answer(&s->display, text, reasoning, err);
 }
 
-enum status chat_session_open(struct chat_session *s, struct error *err)
+enum status chat_session_init(struct chat_session *s, struct chat_args *args, bool interactive,
+                              struct error *err)
 {
-    struct chat_args *a = s->args;
-    bool own = !a->url;
+    enum status st = STATUS_OK;
 
+    *s = (struct chat_session){.args = args, .watch.fd = -1};
+    s->child.pid_fd = s->child.ready_fd = -1;
+    display_init(&s->display, interactive);
     answer_init(&s->answer, on_text, s);
     strbuf_init(&s->model, 0);
-    s->params = a->params;
-    a->params = (struct sampling_params){0};
-    enum status st = http_client_open(&s->client, own ? s->child.url : a->url,
-                                      own ? s->child.key : a->api_key, own, err);
-    if (st != STATUS_OK) return st;
-    if (a->name) {
-        strbuf_add_str(&s->model, a->name);
-        if (!utf8_valid(a->name, strlen(a->name)))
-            return error_set(err, STATUS_INVALID, "--model: the name is not valid UTF-8");
-    } else {
-        st = http_client_first_model(s->client, &s->watch, &s->model, err);
+    if (args->load) st = chat_session_load(s, args->load, err);
+    if (st == STATUS_OK && args->system)
+        st = conversation_set_system(&s->talk, str_from(args->system), err);
+    sampling_params_move(&s->params, &args->params);
+    return st;
+}
+
+enum status chat_session_connect(struct chat_session *s, struct error *err)
+{
+    const struct chat_args *a = s->args;
+    bool own = !a->url;
+    enum status st = STATUS_OK;
+
+    if (own) {
+        st = server_child_start(&s->child, a->model, a->server_words, a->n_server_words, err);
+        if (st == STATUS_OK) st = server_child_wait_ready(&s->child, &s->watch, err);
     }
+    if (st == STATUS_OK)
+        st = http_client_open(&s->client, own ? s->child.url : a->url,
+                              own ? s->child.key : a->api_key, own, err);
+    if (st != STATUS_OK) return st;
+    if (!a->name)
+        st = http_client_first_model(s->client, &s->watch, &s->model, err);
+    else if (!utf8_valid(a->name, strlen(a->name)))
+        st = error_set(err, STATUS_INVALID, "--model: the name is not valid UTF-8");
+    else
+        strbuf_add_str(&s->model, a->name);
     if (st == STATUS_OK && s->model.failed)
         st = error_set(err, STATUS_NO_MEMORY, "no memory for the model's name");
-    if (st == STATUS_OK && a->system)
-        st = conversation_set_system(&s->talk, str_from(a->system), err);
     return st;
 }
 
@@ -50,6 +67,7 @@ void chat_session_close(struct chat_session *s)
     sampling_params_free(&s->params);
     answer_free(&s->answer);
     strbuf_free(&s->model);
+    display_free(&s->display);
     free(s->unanswered);
     s->unanswered = NULL;
 }
@@ -94,7 +112,7 @@ static enum status explain(struct chat_session *s, enum status st, struct error 
 static void show_stats(struct chat_session *s, uint64_t sent_ns, bool stopped)
 {
     const struct answer *a = &s->answer;
-    double rate = answer_tokens_per_s(a);
+    double rate = answer_tokens_per_s(a, sent_ns);
     char speed[48] = "", first[48] = "";
     bool exact;
     int64_t n = answer_n_tokens(a, &exact);
@@ -161,6 +179,14 @@ enum status chat_session_turn(struct chat_session *s, struct str text, struct er
     st = ask(s, err);
     remember_unanswered(s, st == STATUS_OK ? NULL : conversation_last(&s->talk, CHAT_USER));
     if (st != STATUS_OK) conversation_pop(&s->talk);
+    return st;
+}
+
+enum status chat_session_load(struct chat_session *s, const char *path, struct error *err)
+{
+    enum status st = save_read(path, &s->talk, &s->params, err);
+
+    if (st == STATUS_OK) remember_unanswered(s, NULL);
     return st;
 }
 

@@ -10,7 +10,7 @@
 #include "server/terminal/server_child.h"
 
 struct chat_session {
-    struct chat_args *args;
+    const struct chat_args *args;
     struct server_child child; /* pid 0: none, or it has ended */
     struct http_client *client;
     struct http_watch watch; /* fd -1: nobody can stop an answer */
@@ -22,8 +22,12 @@ struct chat_session {
     char *unanswered; /* the message of a turn that failed, for /retry; NULL = none */
 };
 
-/* *s is zeros but for args, child and watch, and stays where it is. */
-enum status chat_session_open(struct chat_session *s, struct error *err);
+/* What needs no server: --load, --system and the parameters, which are moved out of `args`.  *s
+ * stays where it is; call chat_session_close in any case. */
+enum status chat_session_init(struct chat_session *s, struct chat_args *args, bool interactive,
+                              struct error *err);
+/* Starts the server unless there is one, and asks it for its model. */
+enum status chat_session_connect(struct chat_session *s, struct error *err);
 void chat_session_close(struct chat_session *s);
 
 /* One turn: asks, shows the answer as it comes, keeps both.  A turn that fails leaves the
@@ -34,6 +38,8 @@ enum status chat_session_turn(struct chat_session *s, struct str text, struct er
 enum status chat_session_retry(struct chat_session *s, struct error *err);
 /* Takes the last message and its answer back; false: there is none. */
 bool chat_session_undo(struct chat_session *s);
+/* Goes on with a saved conversation and its parameters (save.h). */
+enum status chat_session_load(struct chat_session *s, const char *path, struct error *err);
 void chat_session_show_error(struct chat_session *s, const struct error *err);
 
 #endif
