@@ -50,6 +50,8 @@ static const struct owned {
 } owned_table[] = {
     {"host", "the server of a chat is for this machine alone"},
     {"port", "the server of a chat takes any free port"},
+    {"api-key", "the server of a chat has a key of its own"},
+    {"api-key-file", "the server of a chat has a key of its own"},
     {"ready-fd", "chat uses it itself"},
     {"root-path", "there is no proxy in between"},
     {"allowed-origins", "the server of a chat is for nobody else"},
