@@ -4,6 +4,7 @@
 #include "config/base/file.h"
 #include "config/options.h"
 #include "server/terminal/environment.h"
+#include "server/terminal/http_client.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -290,7 +291,7 @@ static enum status check(struct chat_args *a, struct error *err)
                          "own");
     if (a->prompt && a->lines)
         return error_set(err, STATUS_INVALID, "--prompt beside --lines: give one of them");
-    return STATUS_OK;
+    return a->url ? http_client_check_url(a->url, err) : STATUS_OK;
 }
 
 static enum status take_word(struct chat_args *a, const char *word, struct error *err)

@@ -99,6 +99,14 @@ static enum status set_url(struct http_client *c, const char *url, struct error 
     return st;
 }
 
+enum status http_client_check_url(const char *url, struct error *err)
+{
+    struct http_client c = {0};
+    enum status st = set_url(&c, url, err);
+    free(c.url);
+    return st;
+}
+
 /* --- open and close ---------------------------------------------------------------------------- */
 
 static bool add_header(struct http_client *c, const char *text)

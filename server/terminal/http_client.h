@@ -21,6 +21,8 @@ struct http_watch {
     void *arg;
 };
 
+/* Whether http_client_open would take it: INVALID says what is wrong. */
+enum status http_client_check_url(const char *url, struct error *err);
 /* `url`: http://HOST[:PORT][/PREFIX], with or without /v1, or https.  `api_key` may be NULL.
  * `direct`: no proxy of the environment (http_proxy, all_proxy) is used. */
 enum status http_client_open(struct http_client **out, const char *url, const char *api_key,

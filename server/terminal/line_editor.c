@@ -20,6 +20,8 @@
 #define PASTE_BEGIN "\033[200~"
 #define PASTE_END   L"\033[201~"
 
+#define KEY_TO_END L'\x05' /* Ctrl-E */
+
 struct line_editor {
     EditLine *el;
     History *history;
@@ -30,6 +32,7 @@ struct line_editor {
     bool styled, going_on; /* going_on: behind a backslash */
     mbstate_t mbs;
     enum line_result event; /* why reading ended early; LINE_TEXT = it did not */
+    bool at_end;            /* then libedit was told to go behind the line */
     int end_signal;
     bool too_long;
     wchar_t *pasted;
@@ -89,7 +92,8 @@ static int read_byte(struct line_editor *e, char *byte)
     }
 }
 
-/* libedit's source of characters. */
+/* libedit's source of characters.  Before it learns that the line is over, it moves the cursor behind
+ * it, which may be some rows below: what is written next must not go through the middle of it. */
 static int read_character(EditLine *el, wchar_t *out)
 {
     struct line_editor *e = NULL;
@@ -98,6 +102,11 @@ static int read_character(EditLine *el, wchar_t *out)
     el_get(el, EL_CLIENTDATA, &e);
     for (;;) {
         int n = e->event != LINE_TEXT ? -1 : read_byte(e, &byte);
+        if (n < 0 && !e->at_end) {
+            e->at_end = true;
+            *out = KEY_TO_END;
+            return 1;
+        }
         if (n <= 0) {
             errno = n < 0 ? EINTR : 0;
             return n;
@@ -289,26 +298,17 @@ void line_editor_remember(struct line_editor *e, const char *text)
 
 /* --- a message --------------------------------------------------------------------------------- */
 
-/* The cursor may stand inside a line of several rows. */
-static void leave_line(struct line_editor *e)
-{
-    const LineInfoW *line = el_wline(e->el);
-    el_cursor(e->el, (int)(line->lastchar - line->cursor));
-    el_set(e->el, EL_REFRESH);
-    fputs(e->event == LINE_INTERRUPTED ? "^C\n" : "\n", e->out);
-}
-
 static enum line_result read_line(struct line_editor *e, struct str *line)
 {
     int n = 0;
 
     e->event = LINE_TEXT;
-    e->too_long = false;
+    e->at_end = e->too_long = false;
     memset(&e->mbs, 0, sizeof(e->mbs));
     if (e->styled) fputs(PASTE_ON, e->out);
     fflush(e->out);
     const char *text = el_gets(e->el, &n);
-    if (e->event != LINE_TEXT) leave_line(e);
+    if (e->event != LINE_TEXT) fputs(e->event == LINE_INTERRUPTED ? "^C\n" : "\n", e->out);
     if (e->styled) fputs(PASTE_OFF, e->out);
     fflush(e->out);
     if (e->event != LINE_TEXT) return e->event;

@@ -77,23 +77,30 @@ def test_a_conversation_with_a_server_of_its_own(tmp_path):
     wait_gone(child[0])
 
 
-def test_ctrl_c_stops_the_answer_and_the_work_for_it(tmp_path):
-    # Slow steps: the answer is still going on when Ctrl-C comes.
-    with Server("--chat-template", CHATML, env={"INFERD_FAULT": "step_slow:30"}) as s:
+@pytest.fixture
+def endless(tmp_path):
+    """The model with a context that takes minutes to fill, and an end that it never says."""
+    folder = tmp_path / "endless"
+    folder.mkdir()
+    for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (folder / name).symlink_to(STORIES / name)
+    config = json.loads((STORIES / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 100000, "eos_token_id": 0}))
+    return folder
+
+
+def test_ctrl_c_stops_the_answer_and_the_work_for_it(endless, tmp_path):
+    with Server("--chat-template", CHATML, "--max-num-seqs", "2", model=endless) as s:
         with Terminal("--url", s.url, "--temperature", "0", home=tmp_path) as t:
             t.prompt()
-            t.type("Once upon a time\r")
-            t.expect(rb"Once upon a time\s+\S+")
-            t.type("\x03")
-            t.expect(rb"tokens?[^\]]*, stopped\]")
-            t.prompt()
-            s.wait_idle()
-            t.type("And then?\r")  # the program goes on, and the server too
-            t.expect(rb"And then\?\s+\S+")
-            t.type("\x03")
-            t.expect(rb"stopped\]")
-            t.prompt()
-            s.wait_idle()
+            for text in ("Once upon a time", "And then?"):  # the program goes on, and the server too
+                t.type(text + "\r")
+                t.expect(re.escape(text.encode()) + rb"\s+\S+")
+                s.wait_metric("vllm:num_requests_running", 1)
+                t.type("\x03")
+                t.expect(rb"tokens?[^\]]*, stopped\]")
+                t.prompt()
+                s.wait_idle()
             t.say("/save talk.json")
             t.type("/quit\r")
             assert t.wait() == 0
@@ -146,9 +153,12 @@ def test_editing_and_history(tmp_path):
             assert f.texts()[-1] == ("user", "größe 北")
             t.say("\x1b[A\x1b[A\x1b[B")  # up, up, down
             assert f.texts()[-1] == ("user", "größe 北")
-            t.type("dropped\x03")
-            t.prompt()
-            t.say("one\\\rtwo")
+            t.type("dropped")
+            t.expect(rb"dropped")
+            t.type("\x03")
+            assert t.expect(rb".*?> ").group() == b"^C\r\n> "  # the line stays as it was
+            t.type("one\\\rtwo\r")
+            t.expect(rb"answer \d+.*?\n> ")
             assert f.texts()[-1] == ("user", "one\ntwo")
             t.type("\x04")
             assert t.wait() == 0
@@ -171,7 +181,7 @@ def test_editing_and_history(tmp_path):
 def test_a_paste_is_one_message(tmp_path):
     with Fake() as f, Terminal("--url", f.url, home=tmp_path, env={"NO_COLOR": None}) as t:
         t.expect(rb"> |>\x1b\[0m ")
-        t.type("\x1b[200~a\r\n\tb\x1b[201~\r")
+        t.type("\x1b[200~a\r\tb\x1b[201~\r")
         t.expect(rb"answer 1")
         assert f.texts() == [("user", "a\n\tb")]
         t.expect(rb"\x1b\[2m\[2 tokens")  # dim
@@ -190,7 +200,7 @@ def test_commands(tmp_path):
         assert (asked["temperature"], asked["max_tokens"], asked["stop"]) == (0.5, 10, "a b")
         assert asked["stream"] and asked["stream_options"] == {"include_usage": True}
         assert asked["model"] == "fake/model"
-        assert "max_tokens" in t.say("/params temprature=1") or True
+        assert 'did you mean "temperature"?' in t.say("/params temprature=1")
         assert "from 0 to 2" in t.say("/params temperature=3")
         t.say("/params temperature=")
         t.say("More")
@@ -252,7 +262,7 @@ def test_the_models_text_cannot_steer_the_terminal(tmp_path):
         # What is kept, and what a pipe gets, is the text itself.
         assert json.loads((tmp_path / "talk.json").read_text())["messages"][-1]["content"] == "x東y" + hostile
         f.script.append(answer_raw)
-        assert answer("--url", f.url, data=b"Hi") == "x東y" + hostile.replace("\r\n", "\r\n") + "\n" or True
+        assert answer("--url", f.url, data=b"Hi") == "x東y" + hostile + "\n"
 
 
 def test_ctrl_c_keeps_what_was_answered(tmp_path):
@@ -308,7 +318,7 @@ def test_what_a_server_refuses(tmp_path):
         t.say("Good")
         assert f.texts() == [("user", "Good")]  # failed turns are taken out again
         f.stop()
-        assert "cannot reach" in t.say("Hi") or True
+        assert "cannot reach" in t.say("Hi")
         t.type("\x04")
         assert t.wait() == 0
 
