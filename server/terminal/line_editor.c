@@ -305,6 +305,9 @@ static enum line_result read_line(struct line_editor *e, struct str *line)
     e->event = LINE_TEXT;
     e->at_end = e->too_long = false;
     memset(&e->mbs, 0, sizeof(e->mbs));
+    /* libedit would write the prompt first: who types as soon as it is there would be echoed by the
+     * terminal too, and a Ctrl-D would be lost. */
+    el_set(e->el, EL_PREP_TERM, 1);
     if (e->styled) fputs(PASTE_ON, e->out);
     fflush(e->out);
     const char *text = el_gets(e->el, &n);
