@@ -44,7 +44,10 @@ static enum status insert(struct conversation *c, int at, enum chat_role role, s
     if (text.len > 0) memcpy(copy, text.data, text.len);
     copy[text.len] = '\0';
     memmove(c->items + at + 1, c->items + at, (size_t)(c->n - at) * sizeof(*c->items));
-    c->items[at] = (struct chat_message){role, copy, text.len};
+    struct chat_message *m = &c->items[at];
+    m->role = role;
+    m->text = copy;
+    m->len = text.len;
     c->n++;
     c->size += text.len;
     return STATUS_OK;

@@ -195,8 +195,9 @@ static void bind_keys(struct line_editor *e)
         {"\033[F", "ed-move-to-end"},
     };
 
-    el_set(e->el, EL_ADDFN, "inferd-paste", "Insert what is pasted", on_paste);
-    el_set(e->el, EL_ADDFN, "inferd-newline", "Insert a line break", on_newline);
+    /* The wide form: libedit makes copies of narrow names and never frees them. */
+    el_wset(e->el, EL_ADDFN, L"inferd-paste", L"Insert what is pasted", on_paste);
+    el_wset(e->el, EL_ADDFN, L"inferd-newline", L"Insert a line break", on_newline);
     for (size_t i = 0; i < sizeof(bindings) / sizeof(bindings[0]); i++)
         el_set(e->el, EL_BIND, bindings[i][0], bindings[i][1], NULL);
 }
