@@ -79,7 +79,6 @@ enum status options_parse(int argc, char **argv, char **envp, struct options *ou
 /* The same for another command that takes these options; `command` must outlive them. */
 enum status options_parse_command(const char *command, int argc, char **argv, char **envp,
                                   struct options *out, bool *help, struct error *err);
-void options_free(struct options *o);
 /* For a command that hands options on: how many words at the start of argv one option and its
  * values take, as options_parse would read them; 0 when argv[0] is none of these options.  What an
  * option of another server asks for counts too, so that it is refused in the usual words.

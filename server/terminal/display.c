@@ -67,7 +67,8 @@ enum status display_answer(struct display *d, struct str text, bool reasoning, s
 enum status display_answer_end(struct display *d, struct error *err)
 {
     if (d->terminal) sanitizer_end(&d->clean, &d->out);
-    char last = d->out.len > 0 ? d->out.data[d->out.len - 1] : d->last;
+    char last = d->last;
+    if (d->out.len > 0) last = d->out.data[d->out.len - 1];
     if ((d->some || d->out.len > 0) && last != '\n') strbuf_add_char(&d->out, '\n');
     if (d->dim && d->styled) strbuf_add_str(&d->out, PLAIN);
     enum status st = flush_answer(d, err);

@@ -54,7 +54,7 @@ static enum status read_end(int fd, off_t size, struct strbuf *out, struct error
     if (lseek(fd, from, SEEK_SET) < 0)
         return error_set(err, STATUS_IO, "lseek: %s", strerror(errno));
     /* Another chat may append meanwhile. */
-    enum status st = cli_read_all(fd, 2 * LIMIT_CHAT_HISTORY_SIZE, out, err);
+    enum status st = cli_read_all(fd, (size_t)2 * LIMIT_CHAT_HISTORY_SIZE, out, err);
     if (st != STATUS_OK || from == 0 || out->len == 0) return st;
     const char *newline = memchr(out->data, '\n', out->len);
     size_t skip = newline ? (size_t)(newline + 1 - out->data) : out->len;

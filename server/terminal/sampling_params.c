@@ -123,7 +123,7 @@ enum status sampling_params_set_json(struct sampling_params *p, int i, const cJS
     struct strbuf text;
     enum status st;
 
-    if (cJSON_IsNull(value)) {
+    if (!value || cJSON_IsNull(value)) {
         unset(p, i);
         return STATUS_OK;
     }
@@ -141,7 +141,7 @@ static enum status set_number(struct sampling_params *p, int i, struct str value
 {
     const struct row *r = &table[i];
     struct strbuf text;
-    double real;
+    double real = 0;
     int64_t whole = 0;
 
     strbuf_init(&text, 0);

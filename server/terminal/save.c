@@ -113,9 +113,9 @@ enum status save_read(const char *path, struct conversation *talk, struct sampli
                       struct error *err)
 {
     /* Escapes can double a text. */
-    static const struct json_limits limits = {.max_size = 2 * LIMIT_CHAT_CONVERSATION,
+    static const struct json_limits limits = {.max_size = (size_t)2 * LIMIT_CHAT_CONVERSATION,
                                               .max_depth = 8,
-                                              .max_values = 8 * LIMIT_CHAT_MESSAGES};
+                                              .max_values = (size_t)8 * LIMIT_CHAT_MESSAGES};
     struct sampling_params read = {0};
     cJSON *file = NULL;
     enum status st = json_parse_file(path, &limits, &file, err);

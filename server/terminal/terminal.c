@@ -140,7 +140,7 @@ static void talk(struct person *p)
     struct strbuf line;
     bool over = false;
 
-    strbuf_init(&line, 2 * LIMIT_CHAT_LINE);
+    strbuf_init(&line, (size_t)2 * LIMIT_CHAT_LINE);
     while (!over) {
         enum line_result r = line_editor_read(p->editor, &line);
         if (r != LINE_INTERRUPTED) p->n_interrupts = 0;

@@ -108,6 +108,33 @@ def test_ctrl_c_stops_the_answer_and_the_work_for_it(endless, tmp_path):
         assert [m["role"] for m in messages] == ["user", "assistant"] * 2 and all(m["content"] for m in messages)
 
 
+def test_ctrl_c_does_not_reach_the_server_of_its_own(endless, tmp_path):
+    with Terminal(endless, "--chat-template", CHATML, "--max-num-seqs", 2, "--temperature", 0, home=tmp_path) as t:
+        t.prompt()
+        child, = children(t.process.pid)
+        for text in ("Once upon a time", "And then?"):
+            t.type(text + "\r")
+            t.expect(re.escape(text.encode()) + rb"\s+\S+")
+            t.type("\x03")
+            t.expect(rb"stopped\]")
+            t.prompt()
+        assert children(t.process.pid) == [child]
+        t.type("\x04")
+        assert t.wait() == 0
+    wait_gone(child)
+
+
+def test_a_conversation_that_is_too_long(stories, tmp_path):
+    with Terminal("--url", stories.url, "--max-tokens", 5, home=tmp_path) as t:
+        t.prompt()
+        shown = t.say("very " * 600)
+        assert "context" in shown and "/reset" in shown
+        t.say("Hello")
+        t.say("/save talk.json")
+        roles = [m["role"] for m in json.loads((tmp_path / "talk.json").read_text())["messages"]]
+        assert roles == ["user", "assistant"]
+
+
 def test_what_was_saved_can_be_posted(stories, tmp_path):
     with Terminal("--url", stories.url + "/v1", "--max-tokens", 5, "--system", "Be kind.", home=tmp_path) as t:
         t.prompt()
