@@ -52,7 +52,7 @@ static enum status fail(struct answer *a, enum status st, const char *what)
 
 static void copy_text(const cJSON *v, char *out, size_t size)
 {
-    snprintf(out, size, "%s", cJSON_IsString(v) ? v->valuestring : "");
+    snprintf(out, size, "%s", v && cJSON_IsString(v) ? v->valuestring : "");
     out[utf8_complete_len(out, strlen(out))] = '\0';
 }
 

@@ -228,7 +228,8 @@ static bool transfer(struct http_client *c, const struct http_watch *w, CURLcode
             *result = CURLE_RECV_ERROR;
             return true;
         }
-        if ((wait.revents & CURL_WAIT_POLLIN) && w->should_stop(w->arg)) return false;
+        bool heard = wait.revents & CURL_WAIT_POLLIN;
+        if (heard && w->should_stop && w->should_stop(w->arg)) return false;
     }
 }
 
@@ -331,7 +332,7 @@ enum status http_client_first_model(struct http_client *c, const struct http_wat
         v = NULL;
     const cJSON *data = json_get(v, "data");
     const cJSON *name = cJSON_IsArray(data) ? json_get(data->child, "id") : NULL;
-    if (cJSON_IsString(name) && name->valuestring[0])
+    if (name && cJSON_IsString(name) && name->valuestring[0])
         strbuf_add_str(id, name->valuestring);
     else
         st = error_set(err, STATUS_INVALID,
