@@ -48,4 +48,20 @@
 #define LIMIT_TEMPLATE_DEPTH  200
 #define LIMIT_TEMPLATE_OUTPUT (64u << 20)
 
+/* --- the chat client: what it takes from a server, a person or a file --- */
+#define LIMIT_CHAT_EVENT (1u << 20) /* one event of a stream: a token's is some 300 bytes */
+#define LIMIT_CHAT_ANSWER \
+    (8u                   \
+     << 20) /* text of one answer: a million tokens of 8 bytes, eight times the longest context */
+#define LIMIT_CHAT_CONVERSATION \
+    (24u << 20)                         /* all messages: as JSON within --max-body-size's default */
+#define LIMIT_CHAT_INPUT    (16u << 20) /* one message of a file or a pipe */
+#define LIMIT_CHAT_LINE     (256u << 10) /* one message that is typed or pasted */
+#define LIMIT_CHAT_MESSAGES 10000
+#define LIMIT_CHAT_REFUSAL  (64u << 10) /* of an answer that is no stream: an error */
+#define LIMIT_CHAT_MODELS   (4u << 20)  /* /v1/models: those of large providers have 1 MB */
+#define LIMIT_CHAT_HISTORY  1000        /* lines that the arrow keys reach */
+#define LIMIT_CHAT_HISTORY_SIZE \
+    (1u << 20) /* of the history's file; the older half goes when it is full */
+
 #endif

@@ -117,6 +117,36 @@ static enum status read_command_line(struct option_parser *p, struct arguments *
     return STATUS_OK;
 }
 
+/* The option that `arg` names by --no-x, or NULL. */
+static const struct option_def *find_negated(const char *name, size_t len)
+{
+    bool no = len > 3 && memcmp(name, "no", 2) == 0 && (name[2] == '-' || name[2] == '_');
+    const struct option_def *d = no ? option_find(name + 3, len - 3) : NULL;
+    return d && d->kind == OPTION_BOOL ? d : NULL;
+}
+
+int options_span(int argc, char **argv, const char **name)
+{
+    if (argc < 1 || strncmp(argv[0], "--", 2) != 0 || !argv[0][2]) return 0;
+    const char *word = argv[0] + 2;
+    size_t len = strcspn(word, "=");
+    const struct option_def *d = option_find(word, len), *off = find_negated(word, len);
+    const struct option_foreign *f = d || off ? NULL : option_find_foreign(word, len);
+    if (!d && !off && !f) return 0;
+    if (name) *name = d ? d->name : off ? off->name : f->name;
+    if (word[len] == '=' || off || (d && d->kind == OPTION_BOOL)) return 1;
+    struct arguments args = {.n = argc, .at = 1, .v = argv};
+    if (d || !(f->harmless && strcmp(f->harmless, "false") == 0)) next_value(&args);
+    while (d && d->kind == OPTION_LIST && next_value(&args)) {
+    }
+    return args.at;
+}
+
+const char *options_suggest(const char *name)
+{
+    return option_suggest(name, strlen(name));
+}
+
 /* --- the environment ------------------------------------------------------------------------- */
 
 /* INFERD_ variables of others: of the tests, and those that Kubernetes sets in every pod beside a

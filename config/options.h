@@ -52,6 +52,7 @@ struct options {
     /* server */
     const char *host;
     int64_t port;               /* 0 = any free one, printed */
+    int64_t ready_fd;           /* an open descriptor that is told when ready; 0 = none */
     struct option_list api_key; /* --api-key K1 K2 */
     const char *api_key_file;   /* one key a line, # comments */
     int64_t max_connections, max_body_size, max_header_size;
@@ -78,6 +79,13 @@ enum status options_parse(int argc, char **argv, char **envp, struct options *ou
 /* The same for another command that takes these options; `command` must outlive them. */
 enum status options_parse_command(const char *command, int argc, char **argv, char **envp,
                                   struct options *out, bool *help, struct error *err);
+/* For a command that hands options on: how many words at the start of argv one option and its
+ * values take, as options_parse would read them; 0 when argv[0] is none of these options.  What an
+ * option of another server asks for counts too, so that it is refused in the usual words.
+ * `name` (or NULL): its name with dashes, to compare. */
+int options_span(int argc, char **argv, const char **name);
+/* The nearest name of an option, or NULL; `name` without dashes in front. */
+const char *options_suggest(const char *name);
 void options_free(struct options *o);
 void options_print_help(FILE *f); /* `inferd serve --help`: every option, default, env, unit */
 /* The options alone, without those of one section, with how they are given: for the help of other

@@ -99,6 +99,10 @@ const struct option_def option_table[] = {
         HELP("Address to listen on; 0.0.0.0 or :: for all (then also set --api-key).")),
     ROW("port", INT, port, SECTION(SERVER), ARG("N"), PRESET("8000"), RANGE(0, 65535),
         HELP("Port to listen on. 0: any free one, printed at the start.")),
+    ROW("ready-fd", INT, ready_fd, SECTION(SERVER), ARG("N"), PRESET("0"), RANGE(0, 1 << 20),
+        HELP("Open descriptor to which the address is written when the server is ready, as one "
+             "line such as http://127.0.0.1:8000, and which is then closed; nothing is said on "
+             "standard error instead. For supervisors (s6, a parent process). 0: none.")),
     ROW("api-key", LIST, api_key, SECTION(SERVER), ARG("KEY..."), .secret = true,
         HELP("Keys of which a request must bring one; none: open to all. Other users of the "
              "machine can read a command line: prefer --api-key-file.")),

@@ -5,6 +5,7 @@
 #include "server/bench/bench.h"
 #include "server/render.h"
 #include "server/serve.h"
+#include "server/terminal/terminal.h"
 #include "server/tokenize.h"
 #include "server/version.h"
 
@@ -19,6 +20,7 @@ static const struct command {
     int (*run)(int argc, char **argv); /* argv without the names of program and command */
 } commands[] = {
     {"serve", NULL, "serve a model directory over HTTP; see inferd serve --help", serve_main},
+    {"chat", NULL, "talk with a model on the terminal; see inferd chat --help", chat_main},
     {"render-server", NULL, "serve the token ids of requests; see inferd render-server --help",
      render_server_main},
     {"render", NULL, "print the prompt of a chat request; see inferd render --help", render_main},

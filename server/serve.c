@@ -13,6 +13,7 @@
 #include "server/text_job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -206,21 +207,55 @@ static void add_example_body(struct strbuf *out, const struct serve *s)
     strbuf_add_str(out, s->app.render_only ? "}" : ", \"max_tokens\": 64, \"stream\": true}");
 }
 
+/* "http://HOST:PORT"; `usable`: one that a client on this machine can use. */
+static void add_address(struct strbuf *out, const struct serve *s, bool usable)
+{
+    const char *host = s->opts.host;
+    bool any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || *host == '\0';
+    if (any && usable) host = "127.0.0.1";
+    bool v6 = strchr(host, ':') != NULL;
+    strbuf_addf(out, "http://%s%s%s:%d", v6 ? "[" : "", host, v6 ? "]" : "",
+                http_port(s->app.http));
+}
+
+/* A parent that gave a descriptor away and asks for another thing by mistake learns it at once. */
+static enum status check_ready_fd(const struct options *o, struct error *err)
+{
+    if (o->ready_fd == 0) return STATUS_OK;
+    int flags = fcntl((int)o->ready_fd, F_GETFL);
+    if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) return STATUS_OK;
+    return error_set_param(
+        err, STATUS_INVALID, "ready-fd",
+        "--ready-fd: descriptor %lld is not open for writing; the process that "
+        "starts the server opens it, such as: inferd serve DIR --ready-fd 3 3>FIFO",
+        (long long)o->ready_fd);
+}
+
+static void tell_ready_fd(const struct serve *s)
+{
+    int fd = (int)s->opts.ready_fd;
+    struct strbuf line;
+    strbuf_init(&line, 0);
+    add_address(&line, s, true);
+    strbuf_add_char(&line, '\n');
+    /* A few bytes into a pipe: all of them, or nobody reads. */
+    if (line.failed || write(fd, line.data, line.len) != (ssize_t)line.len)
+        log_event(LOG_WARN, "ready_fd_failed", "fd=%d error=%s", fd, strerror(errno));
+    close(fd);
+    strbuf_free(&line);
+}
+
 static void print_ready(struct serve *s)
 {
-    const char *host = s->opts.host, *open = strchr(host, ':') ? "[" : "", *shut = *open ? "]" : "";
-    bool any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || *host == '\0';
-    int port = http_port(s->app.http);
     struct strbuf body, out;
     strbuf_init(&body, 0);
     strbuf_init(&out, 0);
     add_example_body(&body, s);
-    strbuf_addf(&out, "inferd ready: http://%s%s%s:%d (model %s, %.2f s)\n", open, host, shut, port,
-                model_name(s), (double)(clock_now_us() - s->start_us) / 1e6);
-    if (any)
-        strbuf_addf(&out, "curl -N http://127.0.0.1:%d", port);
-    else
-        strbuf_addf(&out, "curl -N http://%s%s%s:%d", open, host, shut, port);
+    strbuf_add_str(&out, "inferd ready: ");
+    add_address(&out, s, false);
+    strbuf_addf(&out, " (model %s, %.2f s)\ncurl -N ", model_name(s),
+                (double)(clock_now_us() - s->start_us) / 1e6);
+    add_address(&out, s, true);
     strbuf_add_str(&out, example_path(s));
     strbuf_add_str(&out, " -H 'Content-Type: application/json'");
     if (s->auth) strbuf_add_str(&out, " -H \"Authorization: Bearer $API_KEY\"");
@@ -323,7 +358,10 @@ static void on_loaded(uv_async_t *h)
     }
     s->phase = PHASE_RUNNING;
     live_on_ready(&s->app);
-    print_ready(s);
+    if (s->opts.ready_fd)
+        tell_ready_fd(s);
+    else
+        print_ready(s);
 }
 
 static void loader_main(void *arg)
@@ -453,6 +491,10 @@ static int run(struct serve *s, int argc, char **argv)
         print_help(s);
         options_free(&s->opts);
         return 0;
+    }
+    if (check_ready_fd(&s->opts, &err) != STATUS_OK) {
+        cli_print_error(command(s), &err);
+        return 2;
     }
     setup_log(&s->opts);
     signal(SIGPIPE, SIG_IGN);

@@ -9,6 +9,8 @@
  * token ids for others, by the same routes, and generates nothing.
  *
  * The port is open while the model loads: /health/live says 200, /health/ready and generation 503.
+ * Ready is told by two lines on standard error, or by one on the descriptor of --ready-fd.
+ *
  * Exit status: 0 after SIGTERM or SIGINT, 1 when loading, listening or the device failed, 2 for
  * wrong options, 128 + signal when a second signal cut the end short. */
 

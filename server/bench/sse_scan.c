@@ -6,22 +6,22 @@
 void sse_scan_init(struct sse_scan *s)
 {
     memset(s, 0, sizeof(*s));
-    strbuf_init(&s->carry, SSE_LINE_MAX);
+    sse_lines_init(&s->lines, SSE_LINE_MAX);
 }
 
 void sse_scan_reset(struct sse_scan *s)
 {
-    struct strbuf carry = s->carry;
+    struct sse_lines lines = s->lines;
     size_t text_at = s->text_at;
-    strbuf_clear(&carry);
+    sse_lines_reset(&lines);
     memset(s, 0, sizeof(*s));
-    s->carry = carry;
+    s->lines = lines;
     s->text_at = text_at;
 }
 
 void sse_scan_free(struct sse_scan *s)
 {
-    strbuf_free(&s->carry);
+    sse_lines_free(&s->lines);
 }
 
 /* The key with its quotes, and a colon behind it; NULL when absent. */
@@ -107,36 +107,16 @@ static void take_event(struct sse_scan *s, const char *json, size_t len)
     sse_find_usage(json, len, &s->usage);
 }
 
-/* A line without its end. */
-static void take_line(struct sse_scan *s, const char *line, size_t len)
+static void take_line(void *scan, struct str line)
 {
-    if (len > 0 && line[len - 1] == '\r') len--;
-    if (len < 5 || memcmp(line, "data:", 5) != 0) return; /* comments, blank lines, other fields */
-    size_t skip = len > 5 && line[5] == ' ' ? 6 : 5;
-    take_event(s, line + skip, len - skip);
+    struct str data;
+    if (sse_line_data(line, &data)) take_event(scan, data.data, data.len);
 }
 
 uint64_t sse_scan_feed(struct sse_scan *s, const char *data, size_t len)
 {
     uint64_t before = s->n_content;
-    const char *end = data + len;
-    while (data < end && !s->carry.failed) {
-        const char *lf = memchr(data, '\n', (size_t)(end - data));
-        size_t n = (size_t)((lf ? lf : end) - data);
-        if (!lf) {
-            strbuf_add(&s->carry, data, n);
-        } else if (s->carry.len > 0) {
-            strbuf_add(&s->carry, data, n);
-            if (!s->carry.failed) {
-                take_line(s, s->carry.data, s->carry.len);
-                strbuf_clear(&s->carry);
-            }
-        } else {
-            take_line(s, data, n);
-        }
-        data += n + (lf != NULL);
-    }
-    if (s->carry.failed && !s->failed) {
+    if (!sse_lines_feed(&s->lines, data, len, take_line, s) && !s->failed) {
         s->failed = true;
         snprintf(s->error, sizeof(s->error), "an event is too long");
     }

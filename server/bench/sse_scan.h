@@ -9,7 +9,7 @@
  * has a backslash in front, so that `"text":"` can only be a key and the start of its value.
  * Source: HTML standard, server-sent events; OpenAI's API reference, streaming. */
 
-#include "config/base/str.h"
+#include "server/sse_lines.h"
 
 #define SSE_LINE_MAX (8u << 20)
 
@@ -25,8 +25,8 @@ struct sse_scan {
     struct sse_usage usage;       /* of the last event that had one */
     char error[256];              /* the start of the error event */
     /* private */
-    size_t text_at;      /* where the last event had its text: the next one has it there too */
-    struct strbuf carry; /* a line of which the rest has not come */
+    size_t text_at; /* where the last event had its text: the next one has it there too */
+    struct sse_lines lines;
 };
 
 void sse_scan_init(struct sse_scan *s);

@@ -244,7 +244,7 @@ static void test_events(void **state)
     memset(filler, 'x', sizeof(filler));
     for (int i = 0; i < 10; i++) sse_scan_feed(&s, filler, sizeof(filler));
     assert_true(s.failed);
-    assert_true(s.carry.cap <= SSE_LINE_MAX * 2);
+    assert_true(s.lines.carry.cap <= SSE_LINE_MAX * 2);
     sse_scan_free(&s);
 }
 
