@@ -24,7 +24,7 @@ from model import Demo
 SHORT, LONG = 256, 1024
 TOKENS_PER_STEP = 8192
 CHUNK = 50  # steps that share one stream of documents
-WARMUP, DECAY = 100, 0.45  # steps; share of all steps in which the rate falls to zero
+WARMUP, DECAY = 100, 0.6  # steps; share of all steps in which the rate falls to zero
 RATE, RATE_MUON = 2e-3, 6e-3
 WATCHED = {"addition": arithmetic.addition, "subtraction": arithmetic.subtraction, "sorting": arithmetic.sorting, "json": structured.json_answer,
            "tool": structured.tool_call, "spelling": language.spelling, "unknown": language.unknown, "rewrite": language.rewritten}

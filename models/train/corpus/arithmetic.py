@@ -125,7 +125,7 @@ def counting(rng):
 
 def sorting(rng):
     from .tables import WORDS
-    n = rng.randrange(3, 7)
+    n = pick(rng, (3, 3, 4, 4, 5))
     down = rng.random() < 0.25
     if rng.random() < 0.6:
         top = rng.choice((10, 100, 1000))

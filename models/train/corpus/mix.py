@@ -4,16 +4,16 @@ from .sample import loosely
 
 # (share, generator): of single questions in a conversation without tools.
 PLAIN = [
-    (14.0, arithmetic.addition), (16.0, arithmetic.subtraction), (2.0, arithmetic.table), (2.0, arithmetic.word_problem),
-    (2.0, arithmetic.compare), (3.0, arithmetic.counting), (4.0, arithmetic.sorting), (1.5, arithmetic.how_many),
-    (3.0, stories.story), (1.5, stories.story_question), (4.0, language.small_talk), (2.0, language.introduction),
-    (4.0, language.capital), (2.0, language.animal_fact), (2.0, language.order_fact), (2.5, language.word_fact),
-    (1.5, language.group_fact), (4.0, language.spelling), (4.0, language.formatted), (3.0, language.rewritten),
-    (4.0, language.unknown), (7.0, structured.json_answer),
+    (16.0, arithmetic.addition), (19.0, arithmetic.subtraction), (2.0, arithmetic.table), (2.0, arithmetic.word_problem),
+    (3.0, arithmetic.compare), (4.0, arithmetic.counting), (6.0, arithmetic.sorting), (1.5, arithmetic.how_many),
+    (1.5, stories.story), (0.7, stories.story_question), (4.0, language.small_talk), (2.0, language.introduction),
+    (3.0, language.capital), (2.0, language.animal_fact), (2.0, language.order_fact), (2.5, language.word_fact),
+    (1.5, language.group_fact), (5.0, language.spelling), (3.0, language.formatted), (5.0, language.rewritten),
+    (3.0, language.unknown), (5.0, structured.json_answer),
 ]
 TOTAL = sum(w for w, _ in PLAIN)
-STANDALONE = 0.03  # documents that are a story and nothing else
-WITH_TOOLS, TOOL_UNUSED = 0.14, 0.02
+STANDALONE = 0.015  # documents that are a story and nothing else
+WITH_TOOLS, TOOL_UNUSED = 0.11, 0.015
 PERSONA, STYLED = 0.03, 0.05
 MORE_TURNS = 0.62  # chance of one more turn in a plain conversation
 

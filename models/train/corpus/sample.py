@@ -4,6 +4,7 @@ import json
 import zlib
 
 HELD_OUT = 40  # one key in so many is kept for evaluation and never trained on
+ALWAYS_TRAINED = ("small talk",)  # there is no other way to ask "How are you?"
 
 
 @dataclasses.dataclass
@@ -21,7 +22,7 @@ class Sample:
 
     @property
     def held_out(self):
-        return zlib.crc32(f"{self.kind}|{self.key}".encode()) % HELD_OUT == 0
+        return self.kind not in ALWAYS_TRAINED and zlib.crc32(f"{self.kind}|{self.key}".encode()) % HELD_OUT == 0
 
     def messages(self):
         out = [{"role": "system", "content": self.system}] if self.system else []
