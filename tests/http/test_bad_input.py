@@ -12,7 +12,6 @@ import pytest
 
 from harness import CHATML, SHARED, SLOW, Server
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 SUITE = SHARED / "data/json/JSONTestSuite"
 
 

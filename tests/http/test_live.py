@@ -10,7 +10,6 @@ import pytest
 from harness import ROOT, SHARED, SLOW, Server
 from ops import Client, long_server, wait_for
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 ENDLESS = {"prompt": "Once upon a time", "max_tokens": 100_000, "ignore_eos": True, "temperature": 0}
 WEB = ROOT / "server/web"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",

@@ -10,7 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness import CHATML, SHARED, Server
 from ops import Client
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 
 # vLLM's, but for those of features that do not exist here (LoRA, speculation, sleep, KV transfer).
 VLLM = {

@@ -18,7 +18,6 @@ import harness
 from harness import BINARY, ROOT, SHARED, SLOW, Server
 from ops import CONTEXT, Client, by_reason, dummy_model, fault_binary, long_server, wait_for
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 ENDLESS = {"prompt": "Once upon a time", "max_tokens": 100_000, "ignore_eos": True, "temperature": 0}
 SHORT = {"prompt": "Once upon a time", "max_tokens": 5, "temperature": 0}
 HELD, RUNNING, WAITING = "inferd:kv_blocks_held", "vllm:num_requests_running", "vllm:num_requests_waiting"

@@ -17,7 +17,6 @@ import tokenizers
 from harness import BINARY, CHATML, SHARED, SLOW, STORIES, Server
 from ops import Client, dummy_model, long_server, wait_for
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 FAMILIES = SHARED / "data/tokenizers"
 TEXTS = ["Once upon a time", "", " two  spaces", "tab\tnew\nline", "naïve café – 東京 🙂🏽", "<s> </s> <unk>", "a\u0301"]
 MESSAGES = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Tell me a story. 🙂"}]

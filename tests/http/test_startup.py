@@ -13,7 +13,6 @@ import pytest
 from harness import BINARY, SHARED, SLOW, STORIES, Server
 from ops import dummy_model
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 SHORT = {"prompt": "Once upon a time", "max_tokens": 3, "temperature": 0}
 
 

@@ -13,7 +13,6 @@ import tokenizers
 
 from harness import BINARY, CHATML, SANITIZED, SHARED, SLOW, STORIES
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 FAMILIES = SHARED / "data/tokenizers"
 DIRS = [STORIES, FAMILIES / "gpt-2", FAMILIES / "llama-1-vicuna", FAMILIES / "phi-3-mini"]
 TEXTS = ["Once upon a time", "", " a  b\n\n\tc ", "naïve 東京 👩‍👩‍👧 \u0301\u200d", "nul\0byte", "\x01\x7f\u2028\ufeff", "<s></s>",

@@ -11,8 +11,6 @@ pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from test_web import Page, driver, pytestmark  # noqa: E402, F401 - the fixture and the marks are this file's too
 
-pytestmark = [*pytestmark, pytest.mark.alone]
-
 
 class Direct:
     """Nothing stands between the browser and inferd."""
