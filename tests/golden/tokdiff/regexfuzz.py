@@ -69,7 +69,7 @@ class Maker:
         if r < 0.72 and depth < 2:
             opening = self.rng.choice(("(?:", "(?:", "(", "(?i:", "(?>", "(?m:", "(?-i:", "(?<n>"))
             return opening + self.pattern(depth + 1) + ")"
-        return re.escape(self.rng.choice(CHARS)) if self.rng.random() < 0.8 else self.rng.choice(("'s", "ll", "ve", "ss", "'re"))
+        return re.escape(self.rng.choice(CHARS)) if self.rng.random() < 0.8 else self.rng.choice(("'s", "ll", "ve", "ss", "st", "fi", "'re"))
 
     def piece(self, depth):
         r = self.rng.random()
