@@ -1,4 +1,4 @@
-/* Patterns that ignore case, with characters that are several when it is ignored. */
+/* Patterns in which PCRE2 alone would differ from the reference. */
 #include "config/base/check.h"
 #include "engine/tokenizer/regex.h"
 #include "engine/tokenizer/regex_folds.h"
@@ -76,9 +76,28 @@ static void test_foldings_are_refused_by_name(void **state)
     }
 }
 
+static void test_lazy_in_an_atomic_group(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct regex *r = NULL;
+    struct regex_scratch scratch = {0};
+    struct regex_cursor cursor = {0};
+    size_t start = 0, end = 0;
+    struct str text = {"aab", 3};
+    if (regex_compile("(?>a+?)(?!a)", &r, &err) != STATUS_OK) fail_msg("%s", err.message);
+    assert_int_equal(regex_next(r, &scratch, text, &cursor, &start, &end), REGEX_MATCH);
+    assert_int_equal(start, 1);
+    assert_int_equal(end, 2);
+    assert_int_equal(regex_next(r, &scratch, text, &cursor, &start, &end), REGEX_END);
+    regex_scratch_free(&scratch);
+    regex_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_long_folding_is_found),
-                                       cmocka_unit_test(test_foldings_are_refused_by_name)};
-    return cmocka_run_group_tests_name("regex folds", tests, NULL, NULL);
+                                       cmocka_unit_test(test_foldings_are_refused_by_name),
+                                       cmocka_unit_test(test_lazy_in_an_atomic_group)};
+    return cmocka_run_group_tests_name("regex", tests, NULL, NULL);
 }
