@@ -140,8 +140,7 @@ def test_an_index_that_names_what_is_not_there(hub, cache):
     assert cache.ref(name="org/hole") is None
 
 
-@pytest.mark.parametrize("name", ["tokenizer.model", "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",
-                                  "qwen.tiktoken", "chat_template.jinja"])
+@pytest.mark.parametrize("name", ["tokenizer.model", "special_tokens_map.json", "added_tokens.json", "qwen.tiktoken", "chat_template.jinja"])
 def test_tokenizers_of_other_kinds(hub, cache, name):
     files = {"config.json": b"{}", name: b"tokens", "model.safetensors": b"weights"}
     hub.add("org/other", files)
@@ -158,7 +157,7 @@ def test_weights_of_another_kind_are_refused(hub, cache, weights, words):
 
 
 def test_an_empty_file(hub, cache):
-    files = {**NEEDED, "merges.txt": b"", "tokenizer.model": b""}
+    files = {**NEEDED, "added_tokens.json": b"", "tokenizer.model": b""}
     hub.add("org/empty", files)
     assert cache.snapshot(pulled(hub, cache, "org/empty").name, "org/empty") == files
 
@@ -170,7 +169,7 @@ def test_names_with_odd_characters(hub, cache):
 
 
 def test_one_content_under_two_names(hub, cache):
-    files = {**NEEDED, "tokenizer.json": b"{}", "tokenizer_config.json": b"{}", "vocab.json": b"{}"}
+    files = {**NEEDED, "tokenizer.json": b"{}", "tokenizer_config.json": b"{}", "added_tokens.json": b"{}"}
     hub.add("org/twins", files)
     assert cache.snapshot(pulled(hub, cache, "org/twins").name, "org/twins") == files
 
@@ -406,7 +405,7 @@ def test_what_it_has_loaded_in_part_is_completed(hub, cache):
 
 def test_huggingface_hub_finds_what_was_pulled(hub, cache):
     repo = hub.repos[NAME]
-    sha = repo.commit({**NEEDED, "config.json": b"{}"}, "refs/pr/1")
+    sha = repo.commit({**NEEDED, "config.json": b"another"}, "refs/pr/1")
     folders = [str(pulled(hub, cache, n)) for n in (NAME, f"{NAME}@refs/pr/1")]
     hub.forget()
     code = f"""
