@@ -117,8 +117,8 @@ def test_options_that_can_have_the_name(cache, tmp_path):
             assert json.loads(s.get("/v1/models")[1])["data"][0]["id"] == NAME
 
 
-@pytest.mark.parametrize("variables", [{"HF_HOME": None, "HF_HUB_CACHE": "{}/hf/hub"}, {"HF_HOME": None, "HUGGINGFACE_HUB_CACHE": "{}/hf/hub"},
-                                       {"HF_HOME": None, "XDG_CACHE_HOME": "{}/x"}, {"HF_HOME": None, "HOME": "{}/y"},
+@pytest.mark.parametrize("variables", [{"HF_HOME": None, "HF_HUB_CACHE": "{}/hf/hub"},
+                                       {"HF_HOME": None, "HUGGINGFACE_HUB_CACHE": "{}/hf/hub"}, {"HF_HOME": None, "XDG_CACHE_HOME": "{}/x"}, {"HF_HOME": None, "HOME": "{}/y"},
                                        {"HF_HOME": "/nowhere", "HF_HUB_CACHE": "{}/hf/hub"}])
 def test_where_the_cache_is(cache, variables):
     for link in (cache.home / "x/huggingface", cache.home / "y/.cache/huggingface"):

@@ -119,7 +119,8 @@ def sharded(single=False, **more):
 
 def test_shards_are_those_of_the_index(hub, cache):
     files = sharded()
-    hub.add("org/shards", {**files, "model-00004-of-00003.safetensors": b"stray", "other.safetensors": b"x", "consolidated.safetensors": b"y"})
+    hub.add("org/shards", {**files, "model-00004-of-00003.safetensors": b"stray", "other.safetensors": b"x",
+                           "consolidated.safetensors": b"y"})
     folder = pulled(hub, cache, "org/shards")
     assert cache.snapshot(folder.name, "org/shards") == files
     assert not hub.requests("stray|other|consolidated|00004")
@@ -140,7 +141,8 @@ def test_an_index_that_names_what_is_not_there(hub, cache):
     assert cache.ref(name="org/hole") is None
 
 
-@pytest.mark.parametrize("name", ["tokenizer.model", "special_tokens_map.json", "added_tokens.json", "qwen.tiktoken", "chat_template.jinja"])
+@pytest.mark.parametrize("name", ["tokenizer.model", "special_tokens_map.json", "added_tokens.json", "qwen.tiktoken",
+                                  "chat_template.jinja"])
 def test_tokenizers_of_other_kinds(hub, cache, name):
     files = {"config.json": b"{}", name: b"tokens", "model.safetensors": b"weights"}
     hub.add("org/other", files)
@@ -201,6 +203,16 @@ def test_offline(hub, cache):
     assert pulled(None, cache, f"{NAME}@{folder.name}", env=offline) == folder
     (folder / "model.safetensors").unlink()
     assert "model.safetensors" in refused(hub, cache, NAME, env=offline) and not hub.requests()
+
+
+def test_a_cache_that_was_moved(hub, cache):
+    """As to a machine without a network."""
+    folder = pulled(hub, cache, NAME)
+    cache.repo().parent.rename(cache.home / "elsewhere")
+    env = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": cache.home / "elsewhere"}
+    moved = pulled(None, cache, NAME, env=env)
+    assert moved == cache.home / "elsewhere" / folder.relative_to(cache.root)
+    assert (moved / "model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_a_proxy(hub, cache):
