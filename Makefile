@@ -23,7 +23,7 @@ export INFERD_SHARED ?= ../shared
 
 # --- what Debian 12 must have ----------------------------------------------------------------
 RUN_PACKAGES  := gcc libc6-dev libuv1-dev libmicrohttpd-dev libcjson-dev libpcre2-dev \
-                 libutf8proc-dev libyaml-dev libxxhash-dev libcurl4-openssl-dev libedit-dev
+                 libutf8proc-dev libyaml-dev libxxhash-dev libcurl4-openssl-dev libedit-dev libssl-dev
 TEST_PACKAGES := libcmocka-dev python3 python3-venv curl clang-14 libclang-rt-14-dev haproxy \
                  chromium chromium-driver
 LINT_PACKAGES := clang-format-14 clang-tidy-14 cppcheck
@@ -49,7 +49,7 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
         -Wno-unknown-pragmas $(if $(WERROR),-Werror)
 BASE_ISA := -march=x86-64-v3
 COPT := -std=c11 -g -fno-omit-frame-pointer -fno-common -fstack-protector-strong $(WARN)
-LIBS := -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -ledit -lpthread -lm
+LIBS := -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -lcrypto -ledit -lpthread -lm
 WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=posix_memalign,--wrap=aligned_alloc
 
 ifeq ($(CONFIG),release)
@@ -154,7 +154,7 @@ demo-eval: test-deps
 FUZZ_DIR  := $(BUILD_ROOT)/fuzz
 FUZZ_CC    = $(CLANG) $(CPP) -std=c11 -g -O1 -DINFERD_DEBUG_CHECKS=1 $(BASE_ISA) -Wno-everything \
              -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FUZZ_SRCS := $(filter-out engine/cpu/% server/%,$(LIB_SRCS)) $(wildcard server/api_params.c server/api_fields.c server/api_readers.c server/api_messages.c server/sse.c server/stop.c)
+FUZZ_SRCS := $(filter-out engine/cpu/% server/%,$(LIB_SRCS)) $(wildcard server/api_params.c server/api_fields.c server/api_readers.c server/api_messages.c server/sse.c server/stop.c server/hub/listing.c server/hub/cache.c)
 FUZZ_OBJS := $(patsubst %.c,$(FUZZ_DIR)/%.o,$(FUZZ_SRCS))
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(FUZZ_DIR)/%,$(FUZZERS))
 $(FUZZ_DIR)/%.o: %.c

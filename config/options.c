@@ -73,8 +73,8 @@ static enum status read_option(struct option_parser *p, const char *arg, struct 
     const struct option_def *d = option_find(name, len);
     if (d && strcmp(d->name, "model") == 0 && p->out->model)
         return error_set(err, STATUS_INVALID,
-                         "--model beside \"%.100s\"; inferd %s takes one model directory",
-                         p->out->model, p->out->command);
+                         "--model beside \"%.100s\"; inferd %s takes one model", p->out->model,
+                         p->out->command);
     if (d) return set_from_argument(p, d, value, args, err);
     bool taken = false;
     enum status st = value ? STATUS_OK : set_negated(p, name, len, &taken, err);
@@ -107,7 +107,7 @@ static enum status read_command_line(struct option_parser *p, struct arguments *
         } else if (p->out->model) {
             st = error_set(err, STATUS_INVALID,
                            "a second model \"%.100s\" beside \"%.100s\"; inferd %s takes one "
-                           "model directory",
+                           "model",
                            arg, p->out->model, p->out->command);
         } else {
             st = option_set(p, option_find("model", 5), arg, SOURCE_COMMAND_LINE, "model", err);
@@ -268,9 +268,9 @@ static enum status default_model(struct option_parser *p, struct error *err)
     st = demo_model_find(dir, sizeof(dir), err);
     if (st != STATUS_OK) {
         error_prepend(err,
-                      "no model given; write a Hugging Face model directory behind the command, "
-                      "such as inferd %s DIR",
-                      p->out->command);
+                      "no model given; write a Hugging Face model directory or a model's name "
+                      "behind the command, such as inferd %s DIR or inferd %s ORG/NAME",
+                      p->out->command, p->out->command);
         return st;
     }
     p->out->model = arena_strndup(p->arena, dir, strlen(dir));
@@ -279,22 +279,48 @@ static enum status default_model(struct option_parser *p, struct error *err)
     return STATUS_OK;
 }
 
-/* The name that clients see when none was given: the directory's own ("." has one too). */
-static enum status name_model(struct option_parser *p, struct error *err)
+static enum status set_name(struct options *o, const char *name, struct error *err)
 {
-    struct options *o = p->out;
-    if (o->served_model_name.n > 0 || !o->model) return STATUS_OK;
-    char *real = realpath(o->model, NULL);
-    const char *path = real ? real : o->model;
-    const char *slash = strrchr(path, '/');
-    const char *base = slash && slash[1] ? slash + 1 : path;
-    char **names = arena_alloc_array(p->arena, 1, sizeof(*names));
-    if (names) names[0] = arena_strndup(p->arena, base, strlen(base));
-    free(real);
+    char **names = arena_alloc_array(o->storage, 1, sizeof(*names));
+    if (names) names[0] = arena_strndup(o->storage, name, strlen(name));
     if (!names || !names[0])
         return error_set(err, STATUS_NO_MEMORY, "out of memory reading the options");
     o->served_model_name = (struct option_list){names, 1};
     return STATUS_OK;
+}
+
+/* The name that clients see when none was given: the directory's own ("." has one too). */
+static enum status name_model(struct options *o, struct error *err)
+{
+    o->model_said = o->model;
+    o->names_itself = o->served_model_name.n == 0;
+    if (!o->names_itself || !o->model) return STATUS_OK;
+    char *real = realpath(o->model, NULL);
+    const char *path = real ? real : o->model;
+    const char *slash = strrchr(path, '/');
+    enum status st = set_name(o, slash && slash[1] ? slash + 1 : path, err);
+    free(real);
+    return st;
+}
+
+static enum status set_copy(struct options *o, const char **field, const char *text,
+                            struct error *err)
+{
+    *field = arena_strndup(o->storage, text, strlen(text));
+    return *field ? STATUS_OK
+                  : error_set(err, STATUS_NO_MEMORY, "out of memory reading the options");
+}
+
+enum status options_set_model(struct options *o, const char *dir, const char *name,
+                              struct error *err)
+{
+    enum status st = set_copy(o, &o->model, dir, err);
+    return st == STATUS_OK && name && o->names_itself ? set_name(o, name, err) : st;
+}
+
+enum status options_set_tokenizer(struct options *o, const char *dir, struct error *err)
+{
+    return set_copy(o, &o->tokenizer, dir, err);
 }
 
 enum status options_parse(int argc, char **argv, char **envp, struct options *out, bool *help,
@@ -321,7 +347,7 @@ enum status options_parse_command(const char *command, int argc, char **argv, ch
     if (st == STATUS_OK && !*help) st = set_defaults(&p, err);
     if (st == STATUS_OK && !*help) st = default_model(&p, err);
     if (st == STATUS_OK && !*help) st = options_check(out, err);
-    if (st == STATUS_OK && !*help) st = name_model(&p, err);
+    if (st == STATUS_OK && !*help) st = name_model(out, err);
     if (st != STATUS_OK) options_free(out);
     return st;
 }

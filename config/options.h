@@ -23,9 +23,11 @@ struct options {
     const char *command; /* "serve": whose options these are, for messages */
 
     /* model */
-    const char *model;                    /* positional: DIR */
+    const char *model;                    /* positional: DIR, or a name that stands for one */
+    const char *model_said;               /* the same as the user gave it */
     const char *tokenizer;                /* --tokenizer DIR; NULL = the model's */
     struct option_list served_model_name; /* --served-model-name A B; the first is shown */
+    bool names_itself;                    /* served_model_name was not given */
     const char *load_format;              /* auto | safetensors | dummy */
     const char *dtype;                    /* auto | float32 | bfloat16 */
     const char *quantization;             /* none | int8 */
@@ -86,6 +88,11 @@ enum status options_parse_command(const char *command, int argc, char **argv, ch
 int options_span(int argc, char **argv, const char **name);
 /* The nearest name of an option, or NULL; `name` without dashes in front. */
 const char *options_suggest(const char *name);
+/* The directory that `model` or `tokenizer` was found to mean; model_said stays.  `name`, or NULL:
+ * what clients call the model unless --served-model-name said so.  Both are copied. */
+enum status options_set_model(struct options *o, const char *dir, const char *name,
+                              struct error *err);
+enum status options_set_tokenizer(struct options *o, const char *dir, struct error *err);
 void options_free(struct options *o);
 void options_print_help(FILE *f); /* `inferd serve --help`: every option, default, env, unit */
 /* The options alone, without those of one section, with how they are given: for the help of other

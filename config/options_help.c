@@ -91,10 +91,12 @@ void options_print_rows(FILE *f, const char *without_section)
 
 void options_print_help(FILE *f)
 {
-    fputs("usage: inferd serve [DIR] [options]\n\n"
-          "Serves the model in DIR, a Hugging Face model directory, by an OpenAI-compatible API;\n"
-          "without DIR the demo model that comes with inferd.\n\n",
-          f);
+    fputs(
+        "usage: inferd serve [MODEL] [options]\n\n"
+        "Serves a model by an OpenAI-compatible API. MODEL is a Hugging Face model directory, or\n"
+        "ORG/NAME[@REV] as inferd pull has loaded it; without MODEL it is the demo model that "
+        "comes with inferd.\n\n",
+        f);
     options_print_rows(f, "");
     fputs(
         "\nexamples:\n"

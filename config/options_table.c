@@ -27,14 +27,16 @@
 #define OTHER   "Configuration"
 
 const struct option_def option_table[] = {
-    ROW("model", STRING, model, SECTION(MODEL), ARG("DIR"),
-        HELP("Hugging Face model directory; also accepted without --model, as the first word. "
+    ROW("model", STRING, model, SECTION(MODEL), ARG("MODEL"),
+        HELP("Hugging Face model directory, or ORG/NAME[@REV] as inferd pull has loaded it into "
+             "the Hugging Face cache; also accepted without --model, as the first word. "
              "None: the demo model that comes with inferd.")),
-    ROW("tokenizer", STRING, tokenizer, SECTION(MODEL), ARG("DIR"),
-        HELP("Directory with the tokenizer's files, where it is not the model's own.")),
+    ROW("tokenizer", STRING, tokenizer, SECTION(MODEL), ARG("MODEL"),
+        HELP("Directory or ORG/NAME[@REV] with the tokenizer's files, where it is not the model's "
+             "own.")),
     ROW("served-model-name", LIST, served_model_name, SECTION(MODEL), ARG("NAME..."),
-        HELP("Names that requests may use; the first is shown. Default: the directory's own name; "
-             "its path as given is always accepted.")),
+        HELP("Names that requests may use; the first is shown. Default: ORG/NAME, or the "
+             "directory's own name; the model as given is always accepted.")),
     ROW("load-format", CHOICE, load_format, SECTION(MODEL), PRESET("auto"),
         CHOICES("auto|safetensors|dummy"),
         HELP("Where the weights come from; dummy makes random ones from config.json alone.")),
@@ -156,7 +158,7 @@ _Static_assert(ARRAY_LEN(option_table) <= OPTION_MAX, "raise OPTION_MAX");
     "is not implemented yet: inferd runs in one process; leave it out or set it to 1"
 #define PROXY     "is not implemented: put a TLS proxy in front"
 #define NO_CODE   "is refused: inferd never runs code that comes with a model"
-#define LOCAL     "is refused: inferd reads a local directory; download the model first"
+#define REVISION  "is not an option: write it behind the name, such as ORG/NAME@REV"
 #define NO_LORA   "is not implemented yet: LoRA adapters cannot be served; merge it into the weights"
 #define NO_TOOLS  "is not implemented yet: tool calls are not parsed; leave it out"
 #define NO_VISION "is not implemented: only text models are served; leave it out"
@@ -189,10 +191,12 @@ const struct option_foreign option_foreign_table[] = {
     {"allowed-local-media-path", NULL, NO_VISION},
     {"trust-remote-code", "false", NO_CODE},
     {"trust-request-chat-template", "false", NO_CODE},
-    {"revision", NULL, LOCAL},
-    {"tokenizer-revision", NULL, LOCAL},
-    {"download-dir", NULL, LOCAL},
-    {"hf-token", NULL, LOCAL},
+    {"revision", NULL, REVISION},
+    {"tokenizer-revision", NULL, REVISION},
+    {"download-dir", NULL,
+     "is not an option: the Hugging Face cache is where HF_HOME or HF_HUB_CACHE says"},
+    {"hf-token", NULL,
+     "is not an option: inferd pull takes the token from HF_TOKEN or a file ($HF_HOME/token)"},
     {"hf-overrides", NULL, "is not implemented: edit a copy of config.json instead"},
     {"rope-scaling", NULL, "is not implemented: edit a copy of config.json instead"},
     {"rope-theta", NULL, "is not implemented: edit a copy of config.json instead"},

@@ -13,7 +13,7 @@ static void add_model(struct strbuf *out, const struct app *a, const char *name)
     strbuf_add_str(out, ",\"object\":\"model\",\"created\":");
     strbuf_add_i64(out, a->created_s);
     strbuf_add_str(out, ",\"owned_by\":\"inferd\",\"root\":");
-    strbuf_add_json(out, a->opts->model, strlen(a->opts->model));
+    strbuf_add_json(out, a->opts->model_said, strlen(a->opts->model_said));
     strbuf_add_str(out, ",\"parent\":null,\"max_model_len\":");
     api_add_max_model_len(out, a);
     strbuf_add_char(out, '}');

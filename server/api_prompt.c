@@ -15,8 +15,8 @@ enum status api_check_model(const struct app *a, const char *model, struct error
 {
     const struct option_list *names = &a->opts->served_model_name;
 
-    /* The path as given is what vLLM's users send. */
-    if (!model || strcmp(model, a->opts->model) == 0) return STATUS_OK;
+    /* The model as given is what vLLM's users send. */
+    if (!model || strcmp(model, a->opts->model_said) == 0) return STATUS_OK;
     for (int i = 0; i < names->n; i++)
         if (strcmp(model, names->items[i]) == 0) return STATUS_OK;
     return error_set_param(err, STATUS_MODEL_NOT_FOUND, "model",

@@ -11,22 +11,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* ORG/NAME, as models are called on a hub. */
-static bool is_hub_name(const char *name)
-{
-    const char *slash = strchr(name, '/');
-    return slash && slash != name && slash[1] && !strchr(slash + 1, '/') && name[0] != '.' &&
-           name[0] != '~';
-}
-
 enum status check_dir(const char *dir, const char *holds, struct error *err)
 {
     struct stat st;
     if (stat(dir, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
-        return error_set_param(err, STATUS_NOT_FOUND, "model", "%s: no such directory%s", dir,
-                               is_hub_name(dir) ? "; inferd does not download models: give the "
-                                                  "path of a local directory"
-                                                : "");
+        return error_set_param(err, STATUS_NOT_FOUND, "model", "%s: no such directory", dir);
     if (stat(dir, &st) != 0)
         return error_set_param(err, STATUS_IO, "model", "%s: %s", dir, strerror(errno));
     if (!S_ISDIR(st.st_mode))

@@ -7,6 +7,7 @@
 #include "server/chat.h"
 #include "server/cli.h"
 #include "server/load_model.h"
+#include "server/model_dir.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -23,8 +24,9 @@ static void print_help(void)
                                           "config",
                                           NULL};
     fputs(
-        "usage: inferd render DIR [--ids] [options] < request.json\n\n"
-        "Prints the prompt that the model in DIR gets for a chat-completions request: the text "
+        "usage: inferd render MODEL [--ids] [options] < request.json\n\n"
+        "Prints the prompt that MODEL, a directory or ORG/NAME, gets for a chat-completions "
+        "request: the text "
         "that\n"
         "its chat template makes, without a newline added. Reads tokenizer and chat template, no\n"
         "weights. A request that the server would refuse is refused in the same words, but for\n"
@@ -125,7 +127,8 @@ int render_main(int argc, char **argv)
         return 0;
     }
     log_setup(LOG_WARN, false); /* what is done stands on standard output */
-    enum status st = load_model(&opts, false, &model, &err);
+    enum status st = model_dir_resolve(&opts, false, &err);
+    if (st == STATUS_OK) st = load_model(&opts, false, &model, &err);
     if (st == STATUS_OK) {
         struct app app = {.opts = &opts,
                           .config = &model.text.config,

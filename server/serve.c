@@ -9,6 +9,7 @@
 #include "server/live.h"
 #include "server/live_stats.h"
 #include "server/load_model.h"
+#include "server/model_dir.h"
 #include "server/routes.h"
 #include "server/text_job.h"
 
@@ -428,7 +429,8 @@ static void setup_log(const struct options *o)
 
 static enum status start(struct serve *s, struct error *err)
 {
-    enum status st = auth_load(&s->opts, &s->auth, err);
+    enum status st = model_dir_resolve(&s->opts, !s->app.render_only, err);
+    if (st == STATUS_OK) st = auth_load(&s->opts, &s->auth, err);
     if (st != STATUS_OK) return st;
     uint64_t salt;
     if (getrandom(&salt, sizeof(salt), 0) != sizeof(salt))
@@ -460,14 +462,15 @@ static enum status start(struct serve *s, struct error *err)
 static void print_help(const struct serve *s)
 {
     static const char render_usage[] =
-        "usage: inferd render-server DIR [options]\n\n"
+        "usage: inferd render-server MODEL [options]\n\n"
         "Turns requests into token ids over HTTP for routers and others that want to know a "
         "prompt\n"
         "before they choose who runs it: /v1/completions/render, /v1/chat/completions/render,\n"
-        "/tokenize and /detokenize. Reads tokenizer and chat template from DIR, the context's\n"
-        "length from its config.json where there is one, and no weights. The options of\n"
-        "`inferd serve` are accepted, so that both can share a --config file; those of the "
-        "engine,\n"
+        "/tokenize and /detokenize. MODEL is a directory or ORG/NAME, as for serve; its tokenizer\n"
+        "and chat template are read, the context's length from its config.json where there is "
+        "one,\n"
+        "and no weights. The options of `inferd serve` are accepted, so that both can share a\n"
+        "--config file; those of the engine,\n"
         "which are not listed here, and of the weights are without effect.\n\n";
     if (s->app.render_only) {
         fputs(render_usage, stdout);

@@ -4,6 +4,7 @@
 #include "config/base/json_string.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "server/cli.h"
+#include "server/model_dir.h"
 
 #include <errno.h>
 #include <string.h>
@@ -43,12 +44,13 @@ static const struct flag {
 
 static void print_help(FILE *f)
 {
-    fputs("usage: inferd tokenize DIR [options] < input > output\n\n"
-          "Turns text into token ids with the tokenizer in DIR, a model's directory or one that\n"
-          "holds only the tokenizer: tokenizer.json, else a SentencePiece model or tiktoken ranks. "
-          "The\n"
-          "standard input is one text in UTF-8, the standard output one JSON array.\n\n",
-          f);
+    fputs(
+        "usage: inferd tokenize MODEL [options] < input > output\n\n"
+        "Turns text into token ids with the tokenizer of MODEL, a directory or\n"
+        "ORG/NAME[@REV] of the Hugging Face cache: tokenizer.json, else a SentencePiece model or\n"
+        "tiktoken ranks. The standard input is one text in UTF-8, the standard output one JSON "
+        "array.\n\n",
+        f);
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         fprintf(f, "  %-15s %s\n", flags[i].name, flags[i].help);
     fputs("\nWith --lines every answer is written before more input is waited for, and the first\n"
@@ -282,10 +284,13 @@ static enum status run_lines(struct job *j, struct error *err)
     return st;
 }
 
-static enum status load(const char *dir, struct tokenizer **out, struct error *err)
+static enum status load(const char *said, struct tokenizer **out, struct error *err)
 {
+    char dir[PATH_MAX];
+    struct hub_name name;
     struct stat st;
 
+    if (model_dir_find(said, dir, &name, err) != STATUS_OK) return err->code;
     if (stat(dir, &st) != 0) return error_set(err, STATUS_IO, "%s: %s", dir, strerror(errno));
     if (!S_ISDIR(st.st_mode))
         return error_set(err, STATUS_INVALID,

@@ -4,7 +4,7 @@ test data's for docs/.
 A line that begins with "$ " is a command (a trailing backslash continues it); the lines below it
 are what it must print, where "..." stands for anything.  White space counts as one blank.  Port
 8000 of the documents is replaced by the port of the server under test.  Blocks of other languages
-are not run.
+are not run.  `inferd pull` gets a hub of this machine, where each model is the demo model, and a home that is empty.
 """
 
 import json
@@ -16,8 +16,12 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/http"))
+from hub_server import Hub  # noqa: E402
+
 SHARED = pathlib.Path(os.environ.get("INFERD_SHARED", "../shared"))
 BINARY = os.environ.get("INFERD_BIN", str(ROOT / "build/release/inferd"))
+HUB_MODELS = ["Qwen/Qwen3-0.6B"]
 
 
 def blocks(text):
@@ -60,10 +64,10 @@ def start_server(*words):
     sys.exit("the server did not get ready")
 
 
-def run_page(path, port):
+def run_page(path, port, home):
     """(passed, failed)"""
     passed = failed = 0
-    env = dict(os.environ, PATH=f"{pathlib.Path(BINARY).resolve().parent}:{os.environ['PATH']}")
+    env = dict(os.environ, PATH=f"{pathlib.Path(BINARY).resolve().parent}:{os.environ['PATH']}", **home)
     for line, block in blocks(path.read_text()):
         for command, expected in commands(block):
             command = command.replace(":8000", f":{port}")
@@ -81,7 +85,7 @@ def run_page(path, port):
     return passed, failed
 
 
-def main():
+def run_all(home):
     """The README's commands against the demo model, those of docs/ against the test data's."""
     stories = [str(SHARED / "models/stories260K"), "--chat-template", str(ROOT / "tests/http/chatml.jinja")]
     sets = [([], [ROOT / "README.md"]), (stories, sorted((ROOT / "docs").rglob("*.md")))]
@@ -94,13 +98,21 @@ def main():
         process, port = start_server(*words)
         try:
             for page in pages:
-                ok, bad = run_page(page, port)
+                ok, bad = run_page(page, port, home)
                 passed, failed = passed + ok, failed + bad
         finally:
             process.terminate()
             process.wait(20)
     print(f"docs: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 1 if failed else 0
+
+
+def main():
+    demo = {p.name: p.read_bytes() for p in (ROOT / "models/demo").iterdir()}
+    with tempfile.TemporaryDirectory() as folder, Hub() as hub:
+        for name in HUB_MODELS:
+            hub.add(name, demo)
+        return run_all({"HF_HOME": folder, "HF_ENDPOINT": hub.url})
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def test_no_model(monkeypatch):
     line = refused(model="/nowhere/at/all")
     assert "/nowhere/at/all: no such directory" in line and "download" not in line, line
     line = refused(model="some-org/Some-Model-7B")
-    assert "no such directory" in line and "does not download" in line, line
+    assert "no such directory" in line and "inferd pull some-org/Some-Model-7B" in line, line
     assert "is not a directory" in refused(model=STORIES / "model.safetensors")
 
 

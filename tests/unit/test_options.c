@@ -116,7 +116,7 @@ static void test_refusals(void **state)
     static const char *const cases[][3] = {
         {"", "", "no model given"},
         {"A B", "", "a second model \"B\""},
-        {"A --model B", "", "inferd serve takes one model directory"},
+        {"A --model B", "", "inferd serve takes one model"},
         {"A --port 70000", "", "--port: must be a whole number from 0 to 65535, not \"70000\""},
         {"A --port 1e3", "", "--port: must be a whole number"},
         {"A --port", "", "--port needs a value"},
