@@ -21,24 +21,26 @@ struct tile_i4_args {
     vec f##r##0 = v_zero(), f##r##1 = f##r##0, f##r##2 = f##r##0, f##r##3 = f##r##0; \
     veci c##r##0 = vi_zero(), c##r##1 = c##r##0, c##r##2 = c##r##0, c##r##3 = c##r##0;
 /* The weights are q + 8. */
-#define BEGIN_4(r)                                                                       \
-    if (R > r) {                                                                         \
-        const veci offset = vi_set1(-8 * t->x_sum[(size_t)r * (size_t)t->n_groups + g]); \
-        c##r##0 = c##r##1 = c##r##2 = c##r##3 = offset;                                  \
+#define BEGIN_4(r)                                                             \
+    if (R > r) {                                                               \
+        c##r##0 = vi_set1(-8 * t->x_sum[(size_t)r * (size_t)t->n_groups + g]); \
+        c##r##1 = c##r##2 = c##r##3 = c##r##0;                                 \
     }
-#define DOT_4(r)                                                 \
-    if (R > r) {                                                 \
-        int32_t four[2];                                         \
-        memcpy(four, x + r * ldx, 8);                            \
-        const veci b0 = vi_set1(four[0]), b1 = vi_set1(four[1]); \
-        c##r##0 = vi_dot_u4(c##r##0, l0, b0);                    \
-        if (NV > 1) c##r##1 = vi_dot_u4(c##r##1, l1, b0);        \
-        if (NV > 2) c##r##2 = vi_dot_u4(c##r##2, l2, b0);        \
-        if (NV > 3) c##r##3 = vi_dot_u4(c##r##3, l3, b0);        \
-        c##r##0 = vi_dot_u4(c##r##0, h0, b1);                    \
-        if (NV > 1) c##r##1 = vi_dot_u4(c##r##1, h1, b1);        \
-        if (NV > 2) c##r##2 = vi_dot_u4(c##r##2, h2, b1);        \
-        if (NV > 3) c##r##3 = vi_dot_u4(c##r##3, h3, b1);        \
+/* Each broadcast has a load of its own: from memory it costs nothing. */
+#define DOT_4(r)                                          \
+    if (R > r) {                                          \
+        int32_t low, high;                                \
+        memcpy(&low, x + r * ldx, 4);                     \
+        memcpy(&high, x + r * ldx + 4, 4);                \
+        const veci b0 = vi_set1(low), b1 = vi_set1(high); \
+        c##r##0 = vi_dot_u4(c##r##0, l0, b0);             \
+        if (NV > 1) c##r##1 = vi_dot_u4(c##r##1, l1, b0); \
+        if (NV > 2) c##r##2 = vi_dot_u4(c##r##2, l2, b0); \
+        if (NV > 3) c##r##3 = vi_dot_u4(c##r##3, l3, b0); \
+        c##r##0 = vi_dot_u4(c##r##0, h0, b1);             \
+        if (NV > 1) c##r##1 = vi_dot_u4(c##r##1, h1, b1); \
+        if (NV > 2) c##r##2 = vi_dot_u4(c##r##2, h2, b1); \
+        if (NV > 3) c##r##3 = vi_dot_u4(c##r##3, h3, b1); \
     }
 #define STEP_4                                                    \
     const veci w0 = vi_load(w);                                   \
