@@ -187,12 +187,13 @@ static void test_what_is_chosen(void **state)
     struct error err;
     bool sharded = true;
     assert_int_equal(
-        choose(GIT("README.md") "," GIT("config.json") "," GIT("tokenizer.json") "," GIT("additiona"
-                                                                                         "l_chat_"
-                                                                                         "templates"
-                                                                                         "/rag."
-                                                                                         "jinja") "," GIT(
-                   "onnx/config.json") "," LFS("x.gguf") "," LFS("model.safetensors") "," INDEX,
+        choose(GIT("README.md") "," GIT("config.json") "," GIT("tokenizer.json") "," GIT(
+                   "additiona"
+                   "l_chat_"
+                   "templates"
+                   "/rag."
+                   "jinja") "," GIT("onnx/config.json") "," LFS("x.gguf") "," LFS("model."
+                                                                                  "safetensors") "," INDEX,
                &f, &sharded, &err),
         STATUS_OK);
     assert_false(sharded);
