@@ -15,6 +15,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SHARED = (ROOT / os.environ.get("INFERD_SHARED", "../shared")).resolve()
 # What most tests serve: a small trained model; without the shared folder it is the one that comes with inferd.
 STORIES = SHARED / "models/stories260K" if SHARED.is_dir() else ROOT / "models/demo"
+CONFIG = json.loads((STORIES / "config.json").read_text())
+MODEL_NAME, CONTEXT, VOCAB = STORIES.name, CONFIG["max_position_embeddings"], CONFIG["vocab_size"]
+BOS = json.loads((STORIES / "tokenizer_config.json").read_text())["bos_token"]
+"""Ids by the tokens' texts as the vocabulary writes them."""
+TOKENS = json.loads((STORIES / "tokenizer.json").read_text())["model"]["vocab"]
 BINARY = os.environ.get("INFERD_BIN", str(ROOT / "build/release/inferd"))
 CHATML = pathlib.Path(__file__).parent / "chatml.jinja"
 SANITIZED = any(s in BINARY for s in ("/asan/", "/tsan/"))

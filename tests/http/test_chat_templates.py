@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from harness import ROOT, SHARED, SLOW, STORIES, Server
+from harness import BOS, ROOT, SHARED, SLOW, STORIES, Server
 
 sys.path.insert(0, str(ROOT / "tests/golden"))
 import template_cases as cases  # noqa: E402
@@ -48,8 +48,8 @@ def test_variables_from_the_request(stories, tmp_path):
         def tokens(text):
             return s.post("/tokenize", {"prompt": text, "add_special_tokens": False})[1]["tokens"]
 
-        assert words() == tokens("<s>calm:a;")
-        assert words(chat_template_kwargs={"mood": "wild"}) == tokens("<s>wild:a;")
+        assert words() == tokens(f"{BOS}calm:a;")
+        assert words(chat_template_kwargs={"mood": "wild"}) == tokens(f"{BOS}wild:a;")
 
 
 def test_continue_final_message(stories):

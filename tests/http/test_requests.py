@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import CHATML, SHARED, SLOW, Server
+from harness import CHATML, SLOW, Server
 from ops import Client, by_reason, long_server
 
 SHORT = {"prompt": "Once upon a time", "max_tokens": 3, "temperature": 0}

@@ -98,6 +98,7 @@ def page(request, driver, stories):
 
 
 def test_send_stream_retry_edit(page):
+    page.front.extra = {"ignore_eos": True}
     page.set("p-max_tokens", "40")
     page.set("p-temperature", "0")
     page.set("p-seed", "7")
