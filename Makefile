@@ -23,7 +23,7 @@ export INFERD_SHARED ?= ../shared
 
 # --- what Debian 12 must have ----------------------------------------------------------------
 RUN_PACKAGES  := gcc libc6-dev libuv1-dev libmicrohttpd-dev libcjson-dev libpcre2-dev \
-                 libutf8proc-dev libyaml-dev libxxhash-dev libcurl4-openssl-dev libedit-dev
+                 libutf8proc-dev libyaml-dev libxxhash-dev libcurl4-openssl-dev libedit-dev libssl-dev
 TEST_PACKAGES := libcmocka-dev python3 python3-venv curl clang-14 libclang-rt-14-dev haproxy \
                  chromium chromium-driver
 LINT_PACKAGES := clang-format-14 clang-tidy-14 cppcheck
@@ -49,7 +49,7 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
         -Wno-unknown-pragmas $(if $(WERROR),-Werror)
 BASE_ISA := -march=x86-64-v3
 COPT := -std=c11 -g -fno-omit-frame-pointer -fno-common -fstack-protector-strong $(WARN)
-LIBS := -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -ledit -lpthread -lm
+LIBS := -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -lcrypto -ledit -lpthread -lm
 WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=posix_memalign,--wrap=aligned_alloc
 
 ifeq ($(CONFIG),release)

@@ -48,6 +48,18 @@
 #define LIMIT_TEMPLATE_DEPTH  200
 #define LIMIT_TEMPLATE_OUTPUT (64u << 20)
 
+/* --- inferd pull: what it takes from a hub --- */
+#define LIMIT_HUB_URL            4096 /* addresses with a CDN's signature have some 1,500 bytes */
+#define LIMIT_HUB_TOKEN          1024 /* tokens have 37 bytes */
+#define LIMIT_HUB_PATH           512  /* of a file in a repository */
+#define LIMIT_HUB_FILES          5000 /* that are needed; the largest models have 200 shards */
+#define LIMIT_HUB_LISTING        (32u << 20) /* 100,000 files of 300 bytes */
+#define LIMIT_HUB_LISTING_VALUES 2000000
+#define LIMIT_HUB_JOBS           16          /* files at one time */
+#define LIMIT_HUB_TRIES          5           /* without a new byte */
+#define LIMIT_HUB_WAIT_S         300         /* of a Retry-After */
+#define LIMIT_HUB_RESERVE        (64u << 20) /* bytes of the disk that stay free */
+
 /* --- the chat client: what it takes from a server, a person or a file --- */
 #define LIMIT_CHAT_EVENT (1u << 20) /* one event of a stream: a token's is some 300 bytes */
 #define LIMIT_CHAT_ANSWER \

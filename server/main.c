@@ -3,6 +3,7 @@
 #include "config/base/check.h"
 #include "config/base/str.h"
 #include "server/bench/bench.h"
+#include "server/hub/pull.h"
 #include "server/render.h"
 #include "server/serve.h"
 #include "server/terminal/terminal.h"
@@ -21,6 +22,7 @@ static const struct command {
 } commands[] = {
     {"serve", NULL, "serve a model directory over HTTP; see inferd serve --help", serve_main},
     {"chat", NULL, "talk with a model on the terminal; see inferd chat --help", chat_main},
+    {"pull", NULL, "download a model from a hub; see inferd pull --help", pull_main},
     {"render-server", NULL, "serve the token ids of requests; see inferd render-server --help",
      render_server_main},
     {"render", NULL, "print the prompt of a chat request; see inferd render --help", render_main},

@@ -32,7 +32,7 @@ static enum status lacks(const char *dir, const struct hub_name *name, const cha
 }
 
 /* Other programs load single files into the cache, and may have been cut off. */
-static enum status check_weights(const char *dir, const struct hub_name *name, struct error *err)
+enum status model_dir_check(const char *dir, const struct hub_name *name, struct error *err)
 {
     struct error ignored;
     cJSON *index;
@@ -62,7 +62,7 @@ enum status model_dir_resolve(struct options *o, bool weights, struct error *err
     enum status st = model_dir_find(o->model, dir, &name, err);
 
     if (st != STATUS_OK) return st;
-    if (name.repo[0] && weights && !dummy) st = check_weights(dir, &name, err);
+    if (name.repo[0] && weights && !dummy) st = model_dir_check(dir, &name, err);
     if (st == STATUS_OK) st = options_set_model(o, dir, name.repo[0] ? name.repo : NULL, err);
     if (st != STATUS_OK || !o->tokenizer) return st;
     st = model_dir_find(o->tokenizer, dir, &name, err);

@@ -15,6 +15,8 @@
  * what was looked for, where, and which command downloads it. */
 enum status model_dir_find(const char *said, char dir[PATH_MAX], struct hub_name *name,
                            struct error *err);
+/* Config and weights are in the snapshot of `name`; NOT_FOUND names the first file that lacks, and the command that helps. */
+enum status model_dir_check(const char *dir, const struct hub_name *name, struct error *err);
 /* Finds the model and the tokenizer of the options and puts the directories in their place; without
  * --served-model-name, a model of the hub is called ORG/NAME.  `weights`: they will be read, so a
  * snapshot that lacks some of them is refused, with the command that completes it. */

@@ -1,0 +1,46 @@
+#ifndef SERVER_HUB_REQUEST_H
+#define SERVER_HUB_REQUEST_H
+
+/* request.h - one GET along its redirects, in a libcurl multi handle.
+ *
+ * Redirects are followed here and not by libcurl, so that the token goes to the endpoint's origin alone, and never from https to
+ * http.  One thread. */
+
+#include "server/hub/remote.h"
+
+#include <curl/curl.h>
+
+/* Takes a piece of the body of an answer; false ends the request, and the sink knows why. */
+typedef bool hub_sink_fn(void *arg, const struct hub_answer *a, const void *data, size_t len);
+
+struct hub_request {
+    const struct hub_remote *remote;
+    CURLM *multi;
+    CURL *easy; /* of the hop at hand */
+    struct curl_slist *headers;
+    char *url;
+    char why[CURL_ERROR_SIZE];
+    int n_redirects;
+    bool own_origin_only; /* redirects to other hosts are refused */
+    int64_t range_from;
+    struct hub_answer answer;
+    hub_sink_fn *sink;
+    void *arg;
+};
+
+enum hub_outcome {
+    HUB_GOES_ON,  /* a redirect is followed */
+    HUB_ANSWERED, /* r->answer, the body has gone to the sink */
+    HUB_CUT,      /* r->why: the connection failed or ended early */
+    HUB_REFUSED,  /* *err: a redirect that is not followed, or what another try would not mend */
+};
+
+/* `range_from` > 0 asks for the rest from there.  The request is a member of something that outlives it; release by
+ * hub_request_end. */
+enum status hub_request_begin(struct hub_request *r, const char *url, int64_t range_from,
+                              struct error *err);
+/* After libcurl said that the easy handle is done. */
+enum hub_outcome hub_request_step(struct hub_request *r, CURLcode code, struct error *err);
+void hub_request_end(struct hub_request *r);
+
+#endif
