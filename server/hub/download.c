@@ -320,20 +320,31 @@ static enum status run_transfers(struct batch *b, size_t *n_active, bool *busy, 
     return STATUS_OK;
 }
 
-static enum status read_messages(struct batch *b, struct error *err)
+static enum status end_hop(struct batch *b, struct transfer *t, CURLcode code, struct error *err)
 {
-    int n_left = 0, n_running = 0;
-    curl_multi_perform(b->multi, &n_running);
-    for (CURLMsg *m; (m = curl_multi_info_read(b->multi, &n_left));) {
+    const struct hub_file *f = t->file;
+    enum status st = on_done(t, code, err);
+    if (st == STATUS_OK && t->state == FREE) hub_progress_file(b->d->progress, f->path, f->size);
+    return st;
+}
+
+static enum status run_requests(struct batch *b, bool *busy, struct error *err)
+{
+    int n = 0;
+    enum status st = STATUS_OK;
+    curl_multi_perform(b->multi, &n);
+    for (CURLMsg *m; st == STATUS_OK && (m = curl_multi_info_read(b->multi, &n));) {
         struct hub_request *r = NULL;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &r);
-        struct transfer *t = r->arg;
-        const struct hub_file *f = t->file;
-        enum status st = on_done(t, m->data.result, err);
-        if (st != STATUS_OK) return st;
-        if (t->state == FREE) hub_progress_file(b->d->progress, f->path, f->size);
+        st = end_hop(b, r->arg, m->data.result, err);
+        *busy = true;
     }
-    return STATUS_OK;
+    for (int i = 0; i < b->d->n_jobs && st == STATUS_OK; i++) {
+        struct transfer *t = &b->transfers[i];
+        if (t->state == REQUESTING && hub_request_stalled(&t->request))
+            st = end_hop(b, t, CURLE_OPERATION_TIMEDOUT, err);
+    }
+    return st;
 }
 
 static enum status run_batch(struct batch *b, struct error *err)
@@ -343,10 +354,10 @@ static enum status run_batch(struct batch *b, struct error *err)
     while (n_active > 0 || b->next < b->n_files) {
         if (*b->d->stop) return error_set(err, STATUS_CANCELLED, "interrupted");
         enum status st = run_transfers(b, &n_active, &busy, err);
-        if (st == STATUS_OK) st = read_messages(b, err);
+        if (st == STATUS_OK) st = run_requests(b, &busy, err);
         if (st != STATUS_OK) return st;
         hub_progress_tick(b->d->progress);
-        if (n_active > 0) curl_multi_poll(b->multi, NULL, 0, busy ? 0 : POLL_MS, NULL);
+        if (n_active > 0 && !busy) curl_multi_poll(b->multi, NULL, 0, POLL_MS, NULL);
     }
     return STATUS_OK;
 }
@@ -411,21 +422,19 @@ static bool take_text(void *arg, const struct hub_answer *a, const void *data, s
     return !f->too_large;
 }
 
-/* Waits for what happens next; CANCELLED when the user has had enough. */
-static enum status wait_hop(const struct hub_download *d, CURLM *multi, uint64_t until_us,
+/* Waits for the hop's end, or for a moment; CANCELLED when the user has had enough. */
+static enum status wait_hop(const struct hub_download *d, struct hub_request *r, uint64_t until_us,
                             CURLcode *code, struct error *err)
 {
     for (;;) {
         int n = 0;
         if (*d->stop) return error_set(err, STATUS_CANCELLED, "interrupted");
         if (until_us > 0 && clock_now_us() >= until_us) return STATUS_OK;
-        curl_multi_perform(multi, &n);
-        CURLMsg *m = curl_multi_info_read(multi, &n);
-        if (m) {
-            *code = m->data.result;
-            return STATUS_OK;
-        }
-        curl_multi_poll(multi, NULL, 0, POLL_MS, NULL);
+        curl_multi_perform(r->multi, &n);
+        CURLMsg *m = curl_multi_info_read(r->multi, &n);
+        *code = m ? m->data.result : CURLE_OPERATION_TIMEDOUT;
+        if (m || (until_us == 0 && hub_request_stalled(r))) return STATUS_OK;
+        curl_multi_poll(r->multi, NULL, 0, POLL_MS, NULL);
     }
 }
 
@@ -436,7 +445,7 @@ static enum status fetch_text(const struct hub_download *d, struct hub_request *
     CURLcode code = CURLE_OK;
     enum status st = hub_request_begin(r, url, 0, err);
     while (st == STATUS_OK) {
-        st = wait_hop(d, r->multi, 0, &code, err);
+        st = wait_hop(d, r, 0, &code, err);
         if (st != STATUS_OK) return st;
         const enum hub_outcome outcome = hub_request_step(r, code, err);
         const long status = r->answer.status;
@@ -450,7 +459,7 @@ static enum status fetch_text(const struct hub_download *d, struct hub_request *
             return hub_refusal(d->remote, &r->answer, d->name, file, r->url, err);
         if (!retry_plan(&retry, r, outcome, false, d->progress, err)) return err->code;
         hub_request_end(r); /* nothing runs while it waits */
-        st = wait_hop(d, r->multi, retry.at_us, &code, err);
+        st = wait_hop(d, r, retry.at_us, &code, err);
         strbuf_clear(f->out);
         f->discarded = 0;
         if (st == STATUS_OK) st = hub_request_begin(r, url, 0, err);

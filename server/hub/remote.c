@@ -271,7 +271,8 @@ static enum status no_access(const struct hub_remote *r, const struct hub_answer
     if (!r->token[0])
         return error_set(err, STATUS_UNAUTHENTICATED,
                          "%s %s: set HF_TOKEN to a token from %.200s/settings/tokens%s", name->repo,
-                         gated ? "is not for everyone" : "does not exist, or is private",
+                         gated ? "has terms that have to be accepted, by an account"
+                               : "does not exist, or is private",
                          r->endpoint, said);
     if (gated)
         return error_set(err, STATUS_UNAUTHENTICATED,

@@ -28,6 +28,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
     struct hub_request *r = arg;
     struct hub_answer *a = &r->answer;
     const size_t len = size * n;
+    r->heard_us = clock_now_us();
     const char *colon = memchr(data, ':', len);
     char retry[64] = "";
     struct {
@@ -39,10 +40,9 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
                 {"Content-Range", a->content_range, sizeof(a->content_range)},
                 {"Retry-After", retry, sizeof(retry)}};
 
-    if (!colon) { /* a status line, perhaps behind one of 1xx */
+    if (len > 5 && memcmp(data, "HTTP/", 5) == 0) /* a status line, perhaps behind one of 1xx */
         *a = (struct hub_answer){.retry_after_s = -1};
-        return len;
-    }
+    if (!colon) return len;
     size_t name_len = (size_t)(colon - data), end = len;
     while (end > 0 && strchr(" \t\r\n", data[end - 1])) end--;
     const char *value = colon + 1;
@@ -58,6 +58,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
     struct hub_request *r = arg;
+    r->heard_us = clock_now_us();
     curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &r->answer.status);
     if (r->answer.status >= 300 && r->answer.status < 400) return size * n; /* of a redirect */
     return r->sink(r->arg, &r->answer, data, size * n) ? size * n : 0;
@@ -97,6 +98,7 @@ static enum status begin_hop(struct hub_request *r, struct error *err)
     drop_hop(r);
     r->answer = (struct hub_answer){.retry_after_s = -1};
     r->why[0] = '\0';
+    r->heard_us = clock_now_us();
     r->easy = curl_easy_init();
     if (!r->easy || !set_headers(r)) return error_set(err, STATUS_NO_MEMORY, "no memory");
     CURL *e = r->easy;
@@ -109,8 +111,6 @@ static enum status begin_hop(struct hub_request *r, struct error *err)
     curl_easy_setopt(e, CURLOPT_USERAGENT, agent);
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, r->headers);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, r->remote->timeout_s);
-    curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, r->remote->timeout_s);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, BUFFER_SIZE);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, r->why);
@@ -180,6 +180,11 @@ static bool is_final(const struct hub_request *r, CURLcode code)
     default:
         return false;
     }
+}
+
+bool hub_request_stalled(const struct hub_request *r)
+{
+    return clock_now_us() - r->heard_us > (uint64_t)r->remote->timeout_s * 1000000;
 }
 
 enum hub_outcome hub_request_step(struct hub_request *r, CURLcode code, struct error *err)

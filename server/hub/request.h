@@ -21,6 +21,7 @@ struct hub_request {
     char *url;
     char why[CURL_ERROR_SIZE];
     int n_redirects;
+    uint64_t heard_us;    /* of the last byte, or of the hop's begin */
     bool own_origin_only; /* redirects to other hosts are refused */
     int64_t range_from;
     struct hub_answer answer;
@@ -39,6 +40,8 @@ enum hub_outcome {
  * hub_request_end. */
 enum status hub_request_begin(struct hub_request *r, const char *url, int64_t range_from,
                               struct error *err);
+/* No byte came for the remote's timeout: step it with CURLE_OPERATION_TIMEDOUT. */
+bool hub_request_stalled(const struct hub_request *r);
 /* After libcurl said that the easy handle is done. */
 enum hub_outcome hub_request_step(struct hub_request *r, CURLcode code, struct error *err);
 void hub_request_end(struct hub_request *r);
