@@ -154,7 +154,7 @@ demo-eval: test-deps
 FUZZ_DIR  := $(BUILD_ROOT)/fuzz
 FUZZ_CC    = $(CLANG) $(CPP) -std=c11 -g -O1 -DINFERD_DEBUG_CHECKS=1 $(BASE_ISA) -Wno-everything \
              -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FUZZ_SRCS := $(filter-out engine/cpu/% server/%,$(LIB_SRCS)) $(wildcard server/api_params.c server/api_fields.c server/api_readers.c server/api_messages.c server/sse.c server/stop.c)
+FUZZ_SRCS := $(filter-out engine/cpu/% server/%,$(LIB_SRCS)) $(wildcard server/api_params.c server/api_fields.c server/api_readers.c server/api_messages.c server/sse.c server/stop.c server/hub/listing.c server/hub/cache.c)
 FUZZ_OBJS := $(patsubst %.c,$(FUZZ_DIR)/%.o,$(FUZZ_SRCS))
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(FUZZ_DIR)/%,$(FUZZERS))
 $(FUZZ_DIR)/%.o: %.c
