@@ -86,6 +86,7 @@ class Repo:
 class Request(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = 0
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass
@@ -320,7 +321,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, hub, side, host):
         super().__init__((host, 0), Request)
         self.hub, self.side = hub, side
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def handle_error(self, *_):
         """A client that leaves is no error here; what is one, its test sees from outside."""
