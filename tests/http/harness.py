@@ -53,9 +53,9 @@ def check_schema(method, path, status, content_type, data):
 class Server:
     """`with Server("--max-num-seqs", "8") as s:`; the log is in s.log once stopped."""
 
-    def __init__(self, *args, model=STORIES, env=None, wait=True, command="serve"):
+    def __init__(self, *args, model=STORIES, env=None, wait=True, command="serve", binary=None):
         """model=None: none is named, which serves the demo model."""
-        self.args = [BINARY, command, *([] if model is None else [str(model)]), "--port", "0", *map(str, args)]
+        self.args = [binary or BINARY, command, *([] if model is None else [str(model)]), "--port", "0", *map(str, args)]
         self.started = time.monotonic()
         self.process = subprocess.Popen(self.args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         text=True, errors="replace", env={**os.environ, **(env or {})})

@@ -22,7 +22,6 @@ from hub_server import Hub
 from pulling import (NAME, NEEDED, USELESS, WAIT_S, WEIGHTS, Cache, a_hub, complete, environment, finish, pull, pulled, refused,
                      start)
 
-pytestmark = pytest.mark.alone
 VERSION = (ROOT / "VERSION").read_text().strip()
 
 

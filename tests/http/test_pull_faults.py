@@ -21,7 +21,6 @@ from hub_server import Hold, Hub, body, content, error, hang_up, redirect, serve
 from pulling import (NAME, NEEDED, WAIT_S, WEIGHTS, Cache, a_hub, complete, environment, finish, interrupt, pull, pulled, refused,
                      start)
 
-pytestmark = pytest.mark.alone
 CDN = "cdn GET"
 
 
