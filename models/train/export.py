@@ -12,6 +12,7 @@ def export(model, out):
     out = pathlib.Path(out)
     tensors = {"model." + n: p.detach().to("cpu", torch.bfloat16).contiguous() for n, p in model.named_parameters()}
     save_file(tensors, str(out / "model.safetensors"), metadata={"format": "pt"})
+    (out / "model.safetensors").chmod(0o644)  # safetensors makes it the writer's alone
     (out / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
     generation = {"bos_token_id": CONFIG["bos_token_id"], "eos_token_id": CONFIG["eos_token_id"], "temperature": 0.3, "top_p": 0.95}
     (out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
