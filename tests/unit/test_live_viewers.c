@@ -33,7 +33,7 @@ static struct app app;
 static uv_loop_t loop;
 static const char *not_ready;
 static uint64_t now_us;
-static bool watched;
+static bool is_watched;
 static int n_asked; /* for a view at once */
 static struct sched_view view;
 
@@ -126,11 +126,11 @@ int app_tenant(const struct app *a, const struct http_exchange *x)
     return -1;
 }
 
-void engine_loop_watch(struct engine_loop *l, bool on)
+void engine_loop_watch(struct engine_loop *l, bool watched)
 {
     (void)l;
-    watched = on;
-    n_asked += on;
+    is_watched = watched;
+    n_asked += watched;
 }
 
 bool engine_loop_get_view(struct engine_loop *l, struct sched_view *out)
@@ -153,7 +153,7 @@ static int setup(void **state)
     view = (struct sched_view){.stats = {.blocks_total = 64, .blocks_free = 64}, .n_cells = 64};
     now_us = 1000000000;
     not_ready = NULL;
-    watched = false;
+    is_watched = false;
     n_asked = 0;
     for (int i = 0; i < N_EXCHANGES; i++) {
         exchanges[i] = (struct http_exchange){.reads = true};
@@ -391,11 +391,11 @@ static void test_viewers_are_few(void **state)
     assert_true(look_on(LIMIT_VIEWERS)->begun);
     assert_int_equal(count(more, hello_event), 1);
     for (int i = 0; i < N_EXCHANGES; i++) {
-        assert_true(watched);
+        assert_true(is_watched);
         close_exchange(&exchanges[i]);
     }
     assert_int_equal(live_n_viewers(&app), 0);
-    assert_false(watched);
+    assert_false(is_watched);
     assert_false(uv_is_active((uv_handle_t *)timer()));
     live_on_view(&app); /* one that was on its way: nobody is there */
 }
