@@ -42,8 +42,11 @@ const struct option_def option_table[] = {
         HELP("Where the weights come from; dummy makes random ones from config.json alone.")),
     ROW("dtype", CHOICE, dtype, SECTION(MODEL), PRESET("auto"), CHOICES("auto|float32|bfloat16"),
         HELP("Type of the weights in memory; auto keeps the stored one.")),
-    ROW("quantization", CHOICE, quantization, SECTION(MODEL), PRESET("none"), CHOICES("none|int8"),
-        HELP("int8: weights per channel at load, activations per token.")),
+    ROW("quantization", CHOICE, quantization, SECTION(MODEL), PRESET("none"),
+        CHOICES("none|int8|int4"),
+        HELP("Made at load. int8: weights per channel, activations per token. int4: weights in "
+             "groups "
+             "of 128, lm_head and activations as int8.")),
     ROW("kv-cache-dtype", CHOICE, kv_cache_dtype, SECTION(MODEL), PRESET("auto"),
         CHOICES("auto|float32|bfloat16"), HELP("Type of the KV-cache; auto follows the weights.")),
     ROW("max-model-len", SIZE, max_model_len, SECTION(MODEL), ARG("N"), PRESET("0"),

@@ -18,6 +18,12 @@ static int parse_dtype(const char *name)
     return strcmp(name, "bfloat16") == 0 ? DT_BF16 : -1;
 }
 
+static enum quant_scheme parse_quant(const char *name)
+{
+    if (strcmp(name, "int8") == 0) return QUANT_INT8;
+    return strcmp(name, "int4") == 0 ? QUANT_INT4 : QUANT_NONE;
+}
+
 static enum status load_weights(const struct options *o, struct loaded_model *out,
                                 struct error *err)
 {
@@ -26,7 +32,7 @@ static enum status load_weights(const struct options *o, struct loaded_model *ou
         .model_dir = o->model,
         .dummy_weights = strcmp(o->load_format, "dummy") == 0,
         .seed = o->seed >= 0 ? (uint64_t)o->seed : hash_process_seed(),
-        .quant = strcmp(o->quantization, "int8") == 0 ? QUANT_INT8 : QUANT_NONE,
+        .quant = parse_quant(o->quantization),
         .dtype = parse_dtype(o->dtype),
         .kv_dtype = parse_dtype(o->kv_cache_dtype),
         .device = o->device,

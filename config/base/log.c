@@ -3,7 +3,9 @@
 #include "config/base/str.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +18,7 @@
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 static atomic_int log_min = LOG_INFO;
 static atomic_bool log_json;
+static atomic_uint log_lost; /* lines since the last one that got through */
 
 void log_setup(enum log_level min, bool json)
 {
@@ -164,6 +167,33 @@ static void add_head(struct strbuf *line, bool json, enum log_level level, const
     }
 }
 
+/* Waits for nobody: a pipe whose reader hangs must not hold up the server.  A pipe that is writable
+ * takes PIPE_BUF bytes at once; what is longer goes in pieces.  False: at least the end is lost. */
+static bool put(const char *data, size_t len)
+{
+    while (len > 0) {
+        struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+        if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT)) return false;
+        ssize_t n = write(STDERR_FILENO, data, len < PIPE_BUF ? len : PIPE_BUF);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static void put_lost(bool json, unsigned n)
+{
+    struct strbuf line;
+    strbuf_init(&line, LOG_LINE_MAX);
+    strbuf_add_char(&line, '\n'); /* the line before may have been cut */
+    add_head(&line, json, LOG_WARN, "log_lines_lost");
+    strbuf_addf(&line, json ? ",\"n\":%u}\n" : " n=%u\n", n);
+    if (line.failed || !put(line.data, line.len)) atomic_fetch_add(&log_lost, n);
+    strbuf_free(&line);
+}
+
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
     if (!log_enabled(level)) return;
@@ -177,9 +207,9 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     while (*fmt) add_pair(&line, &value, json, &fmt, &ap);
     va_end(ap);
     strbuf_add_str(&line, json ? "}\n" : "\n");
-    ssize_t n;
-    do n = line.data ? write(STDERR_FILENO, line.data, line.len) : 0;
-    while (n < 0 && errno == EINTR);
+    unsigned lost = atomic_exchange(&log_lost, 0);
+    if (lost > 0) put_lost(json, lost);
+    if (!line.data || !put(line.data, line.len)) atomic_fetch_add(&log_lost, 1);
     strbuf_free(&line);
     strbuf_free(&value);
 }

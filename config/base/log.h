@@ -3,7 +3,9 @@
 
 /* log.h - one line per event on stderr: `level time event key=value ...`, or one JSON object per
  * line with --log-format json.  Values are escaped: no client bytes reach a terminal raw.
- * Threads: any; each line is one write(2).  Not for use inside a step. */
+ * Where stderr takes nothing (a pipe whose reader hangs), lines are lost rather than waited for, and
+ * `log_lines_lost n=` tells how many once it takes some again.
+ * Threads: any; each line of up to PIPE_BUF bytes is one write(2).  Not for use inside a step. */
 
 #include <stdbool.h>
 

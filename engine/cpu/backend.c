@@ -2,6 +2,7 @@
 
 #include "config/base/check.h"
 #include "engine/cpu/cpu.h"
+#include "engine/cpu/quant4.h"
 #include "engine/cpu/sample.h"
 
 #include <stdlib.h>
@@ -155,7 +156,7 @@ static enum status reserve_scratch(struct cpu_backend *cb, struct error *err)
     *s = (struct tensor){.dtype = DT_F32, .rows = l->max_tokens, .cols = l->max_cols};
     s->ld = (l->max_cols + LANES - 1) / LANES * LANES;
     cb->row_scratch_len = (size_t)s->ld;
-    cb->x_sum_len = (int)max_rows;
+    cb->x_sum_len = max_rows * (((size_t)l->max_cols + GROUP4 - 1) / GROUP4);
     /* A line apart, so that workers do not share one. */
     cb->sample_scratch_size = (cpu_sample_scratch_size(l->vocab_size) + 127) / 64 * 64;
 
@@ -165,7 +166,7 @@ static enum status reserve_scratch(struct cpu_backend *cb, struct error *err)
     } parts[] = {
         {&s->data, (size_t)l->max_tokens, (size_t)s->ld * sizeof(float)},
         {(void **)&cb->row_scratch, n_workers, cb->row_scratch_len * sizeof(float)},
-        {(void **)&cb->x_sum, max_rows, sizeof *cb->x_sum},
+        {(void **)&cb->x_sum, cb->x_sum_len, sizeof *cb->x_sum},
         {(void **)&cb->sample_scratch, n_workers, cb->sample_scratch_size},
     };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {

@@ -4,7 +4,7 @@
 /* cpu.h - private state of the CPU backend.
  *
  *   backend.c    life: open, close, reserve, KV pool, buffers
- *   weight.c     packing of parameters
+ *   weight.c     packing of parameters; quant4.c four-bit groups
  *   step.c       upload, RoPE angles, sampling, download
  *   rows.c       operators that work row by row
  *   linear.c     matrix products
@@ -23,7 +23,8 @@ struct weight {
     enum weight_kind kind;
     enum weight_format format; /* LINEAR */
     enum dtype dtype;          /* EMBED: f32 or bf16 rows; VECTOR: f32 */
-    int n, k, k_steps;
+    int n, k;
+    size_t line_size; /* LINEAR: bytes of 16 outputs */
     void *data;
     size_t size;
     float *scale; /* [n] int8 */
@@ -84,13 +85,13 @@ struct cpu_backend {
     struct sample_out *samples; /* [max_samples] */
 
     /* scratch */
-    int32_t *x_sum;         /* [max rows] of the int8 linear */
+    int32_t *x_sum;         /* [max rows][groups of the widest row] of the integer linears */
     float *row_scratch;     /* [workers][max_cols] */
     size_t row_scratch_len; /* floats per worker */
     char *sample_scratch;   /* [workers] */
     size_t sample_scratch_size;
     struct attn_scratch *attn; /* attention.c */
-    int x_sum_len;
+    size_t x_sum_len;
 };
 
 static inline struct cpu_backend *cpu_of(struct backend *be)

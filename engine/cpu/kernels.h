@@ -18,8 +18,11 @@
  * Weights are packed in panels of as many outputs as the table's widest register tile: 64, or 16
  * with few registers (a last panel of 64 may be one of 16, 32 or 48).  A panel is
  * [k step][output] with 4 bytes for each output in each step: one f32, two bf16 or four int8 of
- * consecutive k, so that 16 outputs are one 64-byte line in every format. */
-enum weight_format { WF_F32, WF_BF16, WF_I8, WF_COUNT };
+ * consecutive k, so that 16 outputs are one 64-byte line in every format.
+ * Four-bit weights (quant4.h) are q + 8 in groups of 16 steps, each step eight consecutive k: the
+ * first four in the low halves of the bytes, the others in the high halves.  Behind the steps of a
+ * group stand its f16 scales, 32 bytes for each line of outputs. */
+enum weight_format { WF_F32, WF_BF16, WF_I8, WF_I4, WF_COUNT };
 
 #define PANEL    64 /* outputs of the widest panel */
 #define LANES    16 /* outputs in a line */
@@ -28,11 +31,13 @@ enum weight_format { WF_F32, WF_BF16, WF_I8, WF_COUNT };
 
 struct linear_args {
     float *out;
-    const void *x;        /* [rows, k] f32, or int8 when the weight is */
-    const float *x_scale; /* int8: [rows] */
-    const int32_t *x_sum; /* int8: [rows] sum of the row's integers, or NULL */
+    const void *x;        /* [rows, k] f32, or int8 when the weight has integers */
+    const float *x_scale; /* int8, int4: [rows] */
+    const int32_t
+        *x_sum; /* int8: [rows] sum of the row's integers, or NULL; int4: [rows, groups] */
     int ldo, ldx;
-    int n, k, k_steps;
+    int n, k;
+    size_t line_size;   /* bytes of one line of outputs over all of k */
     int panel;          /* outputs of a whole panel */
     const void *data;   /* panels */
     const float *scale; /* int8: [n] */
@@ -49,8 +54,7 @@ static inline int panel_outputs(const struct linear_args *a, int p)
 }
 static inline const void *panel_data(const struct linear_args *a, int p)
 {
-    return (const char *)a->data +
-           (size_t)p * (size_t)(a->panel / LANES) * LINE * (size_t)a->k_steps;
+    return (const char *)a->data + (size_t)p * (size_t)(a->panel / LANES) * a->line_size;
 }
 
 /* --- attention -------------------------------------------------------------------------------
@@ -81,7 +85,7 @@ struct cpu_kernels {
     uint8_t w8_flip; /* int8 weights are stored as q ^ w8_flip */
     int panel;       /* outputs of a panel: 16 or 64 */
     linear_panel_fn *linear[WF_COUNT];
-    int32_t (*sum_i8)(const int8_t *x, int n); /* when w8_flip is not 0 */
+    int32_t (*sum_i8)(const int8_t *x, int n);
 
     /* out = x / rms(x) * gain; out may be x */
     void (*rmsnorm)(float *out, const float *x, const float *gain, int n, float eps);
@@ -116,6 +120,17 @@ static inline uint16_t f32_to_bf16(float x)
     const uint32_t u = (union f32_bits){.f = x}.u;
     if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40); /* stay NaN */
     return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+/* Beyond the largest finite value: that one. */
+static inline uint16_t f32_to_f16(float x)
+{
+    const uint32_t u = (union f32_bits){.f = x}.u, sign = u >> 16 & 0x8000, rest = u & 0x7fffffffu;
+    if (rest >= 0x477ff000u) return (uint16_t)(sign | 0x7bffu);
+    if (rest >= 0x38800000u)
+        return (uint16_t)(sign | (rest - 0x38000000u + 0xfffu + (rest >> 13 & 1)) >> 13);
+    /* Subnormal: an addition rounds it to a multiple of 2^-24. */
+    const float sum = (union f32_bits){.u = rest}.f + 0.5f;
+    return (uint16_t)(sign | ((union f32_bits){.f = sum}.u - 0x3f000000u));
 }
 static inline float f16_to_f32(uint16_t h)
 {

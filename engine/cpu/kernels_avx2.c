@@ -1,5 +1,6 @@
 /* The kernels for AVX2: vectors from vec_avx2.h, bodies shared with AVX-512. */
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/quant4.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,15 +10,35 @@
 /* The bodies use the vectors, in this order. */
 #include "engine/cpu/body_linear.h"
 
+#include "engine/cpu/body_linear4.h"
+
 #include "engine/cpu/body_rows.h"
 
 #include "engine/cpu/body_attention.h"
+
+static int32_t sum_i8(const int8_t *x, int n)
+{
+    const veci ones = _mm256_set1_epi8(1);
+    veci sum = vi_zero();
+    int i = 0;
+    for (; i + 32 <= n; i += 32) {
+        const veci pairs = _mm256_maddubs_epi16(ones, vi_load(x + i));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    int32_t lanes[8], total = 0;
+    vi_store(lanes, sum);
+    for (int j = 0; j < 8; j++) total += lanes[j];
+    for (; i < n; i++) total += x[i];
+    return total;
+}
 
 const struct cpu_kernels cpu_kernels_avx2 = {
     .name = "avx2",
     .w8_flip = W8_FLIP,
     .panel = LANES,
-    .linear = {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8},
+    .linear =
+        {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8, [WF_I4] = panel_i4},
+    .sum_i8 = sum_i8,
     .rmsnorm = rmsnorm,
     .add = add,
     .quantize = quantize,

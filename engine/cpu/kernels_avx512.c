@@ -1,5 +1,6 @@
 /* The kernels for AVX-512: vectors from vec_avx512.h, bodies shared with AVX2. */
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/quant4.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,6 +9,8 @@
 
 /* The bodies use the vectors, in this order. */
 #include "engine/cpu/body_linear.h"
+
+#include "engine/cpu/body_linear4.h"
 
 #include "engine/cpu/body_rows.h"
 
@@ -30,7 +33,8 @@ const struct cpu_kernels cpu_kernels_avx512 = {
     .name = "avx512",
     .w8_flip = W8_FLIP,
     .panel = PANEL,
-    .linear = {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8},
+    .linear =
+        {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8, [WF_I4] = panel_i4},
     .sum_i8 = sum_i8,
     .rmsnorm = rmsnorm,
     .add = add,

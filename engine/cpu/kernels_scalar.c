@@ -1,6 +1,7 @@
 /* The kernels in plain C: for machines without AVX2, and the yardstick for the others.  The order
  * of operations in the linears is that of the vector kernels, so results are equal bit for bit. */
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/quant4.h"
 
 #include <math.h>
 #include <string.h>
@@ -46,6 +47,49 @@ static void line_i8(const struct linear_args *a, int row, int n0, const char *w,
     }
     for (int i = 0; i < LANES && n0 + i < a->n; i++)
         acc[i] = (float)sum[i] * a->scale[n0 + i] * a->x_scale[row];
+}
+
+static int32_t sum_i8(const int8_t *x, int n)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < n; i++) sum += x[i];
+    return sum;
+}
+
+/* One line of the group that starts at `w`, its scales at `scale`. */
+static void group_i4(const struct linear_args *a, int row, int g, const char *w, size_t pitch,
+                     const char *scale, float acc[LANES])
+{
+    const int8_t *x = (const int8_t *)a->x + (size_t)row * (size_t)a->ldx + (size_t)g * GROUP4;
+    const int left = a->k - g * GROUP4, n = left < GROUP4 ? left : GROUP4;
+    const int n_groups = (a->k + GROUP4 - 1) / GROUP4;
+    for (int i = 0; i < LANES; i++) {
+        int32_t sum = -8 * a->x_sum[(size_t)row * (size_t)n_groups + (size_t)g];
+        for (int k = 0; k < n; k++) {
+            const uint8_t both = (uint8_t)w[(size_t)(k / 8) * pitch + (size_t)(4 * i + k % 4)];
+            sum += x[k] * (k % 8 < 4 ? both & 15 : both >> 4);
+        }
+        uint16_t h;
+        memcpy(&h, scale + (size_t)i * sizeof h, sizeof h);
+        acc[i] = fmaf((float)sum, f16_to_f32(h), acc[i]);
+    }
+}
+
+static void panel_i4(const struct linear_args *a, int p, int row0, int row1)
+{
+    const int n_lines = (panel_outputs(a, p) + LANES - 1) / LANES;
+    const size_t pitch = (size_t)n_lines * LINE;
+    for (int row = row0; row < row1; row++) {
+        for (int line = 0; line < n_lines; line++) {
+            const char *w = panel_data(a, p);
+            float acc[LANES] = {0};
+            for (int g = 0; g * GROUP4 < a->k; g++, w += (size_t)n_lines * LINE4_SIZE)
+                group_i4(a, row, g, w + (size_t)line * LINE, pitch,
+                         w + GROUP4_STEPS * pitch + (size_t)line * LINE4_SCALES, acc);
+            for (int i = 0; i < LANES; i++) acc[i] *= a->x_scale[row];
+            store_line(a, row, p * a->panel + line * LANES, acc);
+        }
+    }
 }
 
 static inline void panel(const struct linear_args *a, int p, int row0, int row1,
@@ -192,7 +236,9 @@ static void attention_bf16(const struct attn_tile *t, struct attn_rows *r)
 const struct cpu_kernels cpu_kernels_scalar = {
     .name = "scalar",
     .panel = LANES,
-    .linear = {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8},
+    .linear =
+        {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8, [WF_I4] = panel_i4},
+    .sum_i8 = sum_i8,
     .rmsnorm = rmsnorm,
     .add = add,
     .quantize = quantize,

@@ -2,6 +2,7 @@
  * rows: never over K. */
 #include "config/base/check.h"
 #include "engine/cpu/cpu.h"
+#include "engine/cpu/quant4.h"
 
 /* Rows of one chunk: their inputs and one panel stay in the L2 cache together. */
 #define CHUNK_ROWS (16 * MAX_TILE)
@@ -24,11 +25,34 @@ static void linear_chunk(void *ctx, int worker, int chunk)
     for (int n = n0; n < n1; n += j->args.panel) j->kernel(&j->args, n / j->args.panel, r0, r1);
 }
 
-static void sum_rows(struct cpu_backend *cb, struct tensor x)
+struct sum_job {
+    const struct cpu_backend *cb;
+    struct tensor x;
+    int group; /* inputs of one sum */
+};
+
+static void sum_row(void *ctx, int worker, int row)
 {
-    const int8_t *row = x.data;
-    DCHECK(x.rows <= cb->x_sum_len);
-    for (int i = 0; i < x.rows; i++, row += x.ld) cb->x_sum[i] = cb->kernels->sum_i8(row, x.cols);
+    (void)worker;
+    const struct sum_job *j = ctx;
+    const int cols = j->x.cols, n_groups = (cols + j->group - 1) / j->group;
+    const int8_t *x = (const int8_t *)j->x.data + (size_t)row * (size_t)j->x.ld;
+    int32_t *sums = j->cb->x_sum + (size_t)row * (size_t)n_groups;
+    for (int g = 0; g < n_groups; g++) {
+        const int left = cols - g * j->group;
+        sums[g] = j->cb->kernels->sum_i8(x + g * j->group, left < j->group ? left : j->group);
+    }
+}
+
+/* Sums of the rows, or of their groups of 128: weights that are stored with an offset have added it
+ * times these. */
+static const int32_t *sum_rows(struct cpu_backend *cb, struct tensor x, enum weight_format format)
+{
+    struct sum_job j = {cb, x, format == WF_I4 ? GROUP4 : x.cols};
+    const size_t n_groups = ((size_t)x.cols + (size_t)j.group - 1) / (size_t)j.group;
+    DCHECK((size_t)x.rows * n_groups <= cb->x_sum_len);
+    pool_run(cb->pool, sum_row, &j, x.rows, (double)x.rows * x.cols / 20.0);
+    return cb->x_sum;
 }
 
 void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const struct weight *w)
@@ -45,7 +69,7 @@ void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const st
                  .n = w->n,
                  .panel = cb->kernels->panel,
                  .k = w->k,
-                 .k_steps = w->k_steps,
+                 .line_size = w->line_size,
                  .data = w->data,
                  .scale = w->scale,
                  .bias = w->bias},
@@ -53,12 +77,11 @@ void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const st
         .rows = x.rows,
         .rows_per_chunk = CHUNK_ROWS,
     };
-    if (w->format == WF_I8 && cb->kernels->w8_flip != 0) {
-        sum_rows(cb, x);
-        j.args.x_sum = cb->x_sum;
-    }
-    /* Time on one thread: 50 G products/s (int8 four times that), or 20 GB/s of weights. */
-    const double flops = (double)x.rows * w->n * w->k * (w->format == WF_I8 ? 0.25 : 1.0);
+    const bool integers = w->format == WF_I8 || w->format == WF_I4;
+    if (w->format == WF_I4 || (w->format == WF_I8 && cb->kernels->w8_flip != 0))
+        j.args.x_sum = sum_rows(cb, x, w->format);
+    /* Time on one thread: 50 G products/s (of integers four times that), or 20 GB/s of weights. */
+    const double flops = (double)x.rows * w->n * w->k * (integers ? 0.25 : 1.0);
     const double compute_ns = flops / 50.0, memory_ns = (double)w->size / 20.0;
     const double work_ns = compute_ns > memory_ns ? compute_ns : memory_ns;
     if (pool_width(cb->pool, work_ns) == 1) j.rows_per_chunk = x.rows > 0 ? x.rows : 1;

@@ -13,6 +13,9 @@
 #define MAX_NV(rows)    ((rows) <= 2 ? 4 : 2)
 #define MAX_NV_I8(rows) ((rows) <= 1 ? 4 : 2)
 #define MAX_ROWS_I8     4
+/* Each 4-bit sum stands beside an f32 one, which only the end of a group needs. */
+#define MAX_NV_I4(rows) 2
+#define MAX_ROWS_I4     4
 /* clang-format off */
 #define FOR_TILES(X, name)                                     \
     X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \
@@ -23,6 +26,7 @@
     X(name, 6, 1) X(name, 6, 2)
 #define FOR_TILES_I8(X, name) \
     X(name, 1, 2) X(name, 1, 4) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2)
+#define FOR_TILES_I4(X, name) X(name, 1, 2) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2)
 /* clang-format on */
 
 #define VEC_INLINE static inline __attribute__((always_inline))
@@ -163,6 +167,25 @@ VEC_INLINE veci vi_dot_i8(veci sum, veci w, veci prepared, veci x)
 {
     const veci pairs = _mm256_maddubs_epi16(prepared, _mm256_sign_epi8(x, w));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+/* The 4-bit halves of each byte. */
+VEC_INLINE veci vi_nibbles_low(veci w)
+{
+    return _mm256_and_si256(w, _mm256_set1_epi8(15));
+}
+VEC_INLINE veci vi_nibbles_high(veci w)
+{
+    return _mm256_and_si256(_mm256_srli_epi16(w, 4), _mm256_set1_epi8(15));
+}
+/* sum += four products for each lane; w in 0..15: pairs stay below 2 * 15 * 128, exact in 16 bits */
+VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
+{
+    return _mm256_add_epi32(sum,
+                            _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
+}
+VEC_INLINE vec v_load_f16(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 /* Rounds to nearest even; |lanes| <= 127. */
 VEC_INLINE void v_store_i8(int8_t *p, vec v)

@@ -12,6 +12,9 @@
 #define MAX_NV(rows)    4
 #define MAX_NV_I8(rows) 4
 #define MAX_ROWS_I8     6
+/* Each 4-bit sum stands beside an f32 one, which only the end of a group needs. */
+#define MAX_NV_I4(rows) ((rows) <= 2 ? 4 : 2)
+#define MAX_ROWS_I4     6
 /* clang-format off */
 #define FOR_TILES(X, name)                                    \
     X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \
@@ -21,6 +24,11 @@
     X(name, 5, 1) X(name, 5, 2) X(name, 5, 3) X(name, 5, 4) \
     X(name, 6, 1) X(name, 6, 2) X(name, 6, 3) X(name, 6, 4)
 #define FOR_TILES_I8 FOR_TILES
+#define FOR_TILES_I4(X, name)                                 \
+    X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \
+    X(name, 2, 1) X(name, 2, 2) X(name, 2, 3) X(name, 2, 4) \
+    X(name, 3, 1) X(name, 3, 2) X(name, 4, 1) X(name, 4, 2) \
+    X(name, 5, 1) X(name, 5, 2) X(name, 6, 1) X(name, 6, 2)
 /* clang-format on */
 
 #define VEC_INLINE static inline __attribute__((always_inline))
@@ -148,6 +156,24 @@ VEC_INLINE veci vi_dot_i8(veci sum, veci w, veci prepared, veci x)
 {
     (void)prepared;
     return _mm512_dpbusd_epi32(sum, w, x);
+}
+/* The 4-bit halves of each byte. */
+VEC_INLINE veci vi_nibbles_low(veci w)
+{
+    return _mm512_and_si512(w, _mm512_set1_epi8(15));
+}
+VEC_INLINE veci vi_nibbles_high(veci w)
+{
+    return _mm512_and_si512(_mm512_srli_epi16(w, 4), _mm512_set1_epi8(15));
+}
+/* sum += four products for each lane; w in 0..15 */
+VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
+{
+    return _mm512_dpbusd_epi32(sum, w, x);
+}
+VEC_INLINE vec v_load_f16(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 /* Rounds to nearest even; |lanes| <= 127. */
 VEC_INLINE void v_store_i8(int8_t *p, vec v)

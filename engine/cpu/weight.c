@@ -1,6 +1,7 @@
 /* Parameters in the layout that the kernels read (kernels.h: panels of 64 outputs). */
 #include "config/base/check.h"
 #include "engine/cpu/cpu.h"
+#include "engine/cpu/quant4.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +123,7 @@ struct packing {
     struct weight *w;
     const struct weight_source *src;
     const struct cpu_kernels *kernels;
-    float *wide; /* [workers][k] */
+    float *wide; /* [workers][k]; int4: whole groups, zero behind k */
     int8_t *q;   /* [workers][16][k] */
 };
 
@@ -147,6 +148,30 @@ static void pack_lines(char *lines, size_t pitch, const void *const *rows, int n
                 else
                     memcpy(to, from, (size_t)left * item);
             }
+        }
+    }
+}
+
+/* 16 outputs of four bits, from row n0, in line `line` of the panel. */
+static void pack_groups4(const struct packing *p, int worker, int n0, char *panel, int line,
+                         size_t pitch)
+{
+    const struct weight *w = p->w;
+    const int n_rows = w->n - n0 < LANES ? w->n - n0 : LANES;
+    const size_t n_groups = groups4(w->k), n_lines = pitch / LINE;
+    float *wide = p->wide + (size_t)worker * n_groups * GROUP4; /* zero behind k */
+    for (int r = 0; r < n_rows; r++) {
+        widen(wide, source_row(p->src, n0 + r), p->src->dtype, (size_t)w->k);
+        for (size_t g = 0; g < n_groups; g++) {
+            uint8_t q[GROUP4];
+            const uint16_t scale = quant4_group(wide + g * GROUP4, q);
+            char *group = panel + g * n_lines * LINE4_SIZE;
+            char *word = group + line * LINE + r * 4;
+            for (size_t s = 0; s < GROUP4_STEPS; s++, word += pitch)
+                for (size_t j = 0; j < 4; j++)
+                    word[j] = (char)(q[8 * s + j] | q[8 * s + 4 + j] << 4);
+            char *scales = group + GROUP4_STEPS * pitch + (size_t)line * LINE4_SCALES;
+            memcpy(scales + (size_t)r * sizeof scale, &scale, sizeof scale);
         }
     }
 }
@@ -190,15 +215,20 @@ static void pack_panel(void *ctx, int worker, int panel)
     const struct linear_args a = {.n = p->w->n,
                                   .panel = p->kernels->panel,
                                   .k = p->w->k,
-                                  .k_steps = p->w->k_steps,
+                                  .line_size = p->w->line_size,
                                   .data = p->w->data};
     const int n_lines = (panel_outputs(&a, panel) + LANES - 1) / LANES;
     const size_t pitch = (size_t)n_lines * LINE;
     char *data = (char *)p->w->data + ((const char *)panel_data(&a, panel) - (const char *)a.data);
     if (p->w->format == WF_I8) /* zero, in the form the kernels read */
-        memset(data, p->kernels->w8_flip, pitch * (size_t)p->w->k_steps);
-    for (int g = 0; g < n_lines; g++)
-        pack_group(p, worker, panel * a.panel + g * LANES, data + (size_t)g * LINE, pitch);
+        memset(data, p->kernels->w8_flip, (size_t)n_lines * p->w->line_size);
+    for (int line = 0; line < n_lines; line++) {
+        const int n0 = panel * a.panel + line * LANES;
+        if (p->w->format == WF_I4) /* outputs that do not exist keep the scale 0 */
+            pack_groups4(p, worker, n0, data, line, pitch);
+        else
+            pack_group(p, worker, n0, data + (size_t)line * LINE, pitch);
+    }
 }
 
 static enum status pack(struct cpu_backend *cb, struct weight *w, const struct weight_source *src,
@@ -207,9 +237,11 @@ static enum status pack(struct cpu_backend *cb, struct weight *w, const struct w
     const size_t n_workers = (size_t)pool_n_threads(cb->pool), k = (size_t)w->k;
     struct packing p = {.w = w, .src = src, .kernels = cb->kernels};
     enum status s = STATUS_OK;
+    const bool integers = w->format == WF_I8 || w->format == WF_I4;
+    const size_t wide_len = w->format == WF_I4 ? groups4(w->k) * GROUP4 : k;
     if (w->format == WF_I8) p.q = malloc(n_workers * LANES * k);
-    if (w->format == WF_I8 || src->dtype != DT_F32) p.wide = malloc(n_workers * k * sizeof(float));
-    if ((w->format == WF_I8 && !p.q) || ((w->format == WF_I8 || src->dtype != DT_F32) && !p.wide)) {
+    if (integers || src->dtype != DT_F32) p.wide = calloc(n_workers * wide_len, sizeof(float));
+    if ((w->format == WF_I8 && !p.q) || ((integers || src->dtype != DT_F32) && !p.wide)) {
         s = error_set(err, STATUS_NO_MEMORY, "out of memory packing a parameter");
         goto out;
     }
@@ -221,20 +253,33 @@ out:
     return s;
 }
 
+static enum weight_format format_of(const struct weight_source *src)
+{
+    if (src->quant == QUANT_INT8) return WF_I8;
+    if (src->quant == QUANT_INT4) return WF_I4;
+    return src->dtype == DT_BF16 ? WF_BF16 : WF_F32;
+}
+
+static size_t line_size(enum weight_format format, int k)
+{
+    static const size_t items_per_step[WF_COUNT] = {[WF_F32] = 1, [WF_BF16] = 2, [WF_I8] = 4};
+    if (format == WF_I4) return groups4(k) * LINE4_SIZE;
+    return ((size_t)k + items_per_step[format] - 1) / items_per_step[format] * LINE;
+}
+
 static enum status prepare_linear(struct cpu_backend *cb, struct weight *w,
                                   const struct weight_source *src, struct error *err)
 {
     size_t unused;
-    w->format = src->quant == QUANT_INT8 ? WF_I8 : src->dtype == DT_BF16 ? WF_BF16 : WF_F32;
+    w->format = format_of(src);
     if (w->format == WF_I8 && w->k > INT8_MAX_K)
         return error_set(err, STATUS_UNSUPPORTED,
                          "int8 linears with more than %d inputs overflow their sums (this one has "
                          "%d): use --quantization none",
                          INT8_MAX_K, w->k);
-    static const int items_per_step[WF_COUNT] = {[WF_F32] = 1, [WF_BF16] = 2, [WF_I8] = 4};
-    w->k_steps = (w->k + items_per_step[w->format] - 1) / items_per_step[w->format];
+    w->line_size = line_size(w->format, w->k);
     const size_t n_lines = ((size_t)w->n + LANES - 1) / LANES;
-    enum status s = alloc_array(&w->data, n_lines * LINE, (size_t)w->k_steps, &w->size, err);
+    enum status s = alloc_array(&w->data, n_lines, w->line_size, &w->size, err);
     if (s == STATUS_OK && w->format == WF_I8)
         s = alloc_array((void **)&w->scale, (size_t)w->n, sizeof(float), &unused, err);
     if (s == STATUS_OK && src->bias) {
@@ -287,5 +332,6 @@ void cpu_weight_free(struct backend *be, struct weight *w)
 enum dtype cpu_activation_dtype(struct backend *be, const struct weight *w)
 {
     (void)be;
-    return w->kind == WEIGHT_LINEAR && w->format == WF_I8 ? DT_I8 : DT_F32;
+    const bool integers = w->format == WF_I8 || w->format == WF_I4;
+    return w->kind == WEIGHT_LINEAR && integers ? DT_I8 : DT_F32;
 }

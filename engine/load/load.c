@@ -346,6 +346,8 @@ static enum status make_source(struct loader *l, const struct weight_spec *spec,
     *src = (struct weight_source){.n_parts = spec->n_parts, .cols = bias ? 1 : spec->cols};
     src->kind = bias ? WEIGHT_VECTOR : spec->kind;
     src->quant = src->kind == WEIGHT_LINEAR ? l->options->quant : QUANT_NONE;
+    /* The output layer decides between tokens that are close: 4 bits there cost the most. */
+    if (src->quant == QUANT_INT4 && spec->out == &l->out->lm_head) src->quant = QUANT_INT8;
     for (int i = 0; i < spec->n_parts; i++) src->parts[i].rows = spec->parts[i].rows;
     struct scratch *scratch = bias ? &l->bias_scratch : &l->scratch;
     return l->st ? source_stored(l, spec, bias, scratch, src)

@@ -22,9 +22,9 @@ struct model_weights {
 typedef void load_progress_fn(void *arg, const char *what, uint64_t done, uint64_t total);
 
 struct load_options {
-    enum quant_scheme quant;    /* of the layers' linears and of lm_head */
-    bool dummy;                 /* seeded random weights, no file is read */
-    uint64_t seed;              /* of dummy weights */
+    enum quant_scheme quant; /* of the layers' linears and of lm_head, which int4 keeps in int8 */
+    bool dummy;              /* seeded random weights, no file is read */
+    uint64_t seed;           /* of dummy weights */
     load_progress_fn *progress; /* may be NULL */
     void *progress_arg;
 };

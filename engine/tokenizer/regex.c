@@ -56,9 +56,10 @@ enum status regex_compile_pcre2(const char *pattern, struct regex **out, struct 
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     int code = 0;
     PCRE2_SIZE at = 0;
-    r->code = pcre2_compile((PCRE2_SPTR)text.data, text.len,
-                            PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
-                            &code, &at, context);
+    uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
+    /* 10.42 looks for the next place to start behind all that (?>a+?) could have taken. */
+    if (strstr(text.data, "(?>")) flags |= PCRE2_NO_START_OPTIMIZE;
+    r->code = pcre2_compile((PCRE2_SPTR)text.data, text.len, flags, &code, &at, context);
     if (!r->code) {
         char why[128] = "";
         pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof(why));

@@ -1,5 +1,7 @@
 #include "config/base/check.h"
+#include "config/base/str.h"
 #include "engine/tokenizer/regex.h"
+#include "engine/tokenizer/regex_folds.h"
 #include "engine/tokenizer/regex_properties.h"
 #include "engine/tokenizer/unicode.h"
 
@@ -36,6 +38,8 @@ struct translator {
     size_t atom;
     bool quantified; /* the atom has a quantifier already */
     bool ignore_case;
+    uint32_t literal; /* the last item, if it is a character whose case is ignored; else 0 */
+    const char *literal_at;
     int depth;
     struct group groups[GROUP_DEPTH_MAX];
 };
@@ -44,6 +48,34 @@ static enum status refuse(struct translator *t, const char *what, const char *at
 {
     return error_set(t->err, STATUS_UNSUPPORTED, "%s \"%.*s\" in a pattern is not supported", what,
                      (int)len, at);
+}
+
+/* A character, spelled by len bytes at `at`, that stands for itself.  Where case is ignored, one that
+ * folds to several, or begins with its neighbour what one folds to, would match other texts. */
+static enum status literal(struct translator *t, uint32_t c, const char *at, size_t len)
+{
+    uint32_t before = t->literal;
+    const char *before_at = t->literal_at;
+    t->literal = t->ignore_case && !t->class ? c : 0;
+    t->literal_at = at;
+    if (t->ignore_case && regex_fold_is_long(c))
+        return refuse(t, "ignoring case, the folding of", at, len);
+    if (before && t->literal && regex_fold_begins(before, c))
+        return refuse(t, "ignoring case, the folding of", before_at,
+                      (size_t)(at - before_at) + len);
+    return STATUS_OK;
+}
+
+/* The character at t->p as it is. */
+static enum status copy_character(struct translator *t, struct strbuf *out)
+{
+    uint32_t c = 0;
+    const char *from = t->p;
+    do strbuf_add_char(out, *t->p++);
+    while (((unsigned char)*t->p & 0xC0) == 0x80);
+    size_t len = (size_t)(t->p - from);
+    if (utf8_decode(from, len, &c) == 0) return refuse(t, "the bad UTF-8", from, len);
+    return literal(t, c, from, len);
 }
 
 /* --- sets: what \s, \w, \p{L} ... stand for, as items of a character class ------------------ */
@@ -183,7 +215,7 @@ static enum status code_point(struct translator *t)
         return refuse(t, "the escape", from - 1, 3);
     t->p += braces;
     strbuf_addf(t->class ? &t->class->items : t->out, "\\x{%x}", cp);
-    return STATUS_OK;
+    return literal(t, cp, from - 1, (size_t)(t->p - from) + 1);
 }
 
 /* \b and \B: between a word character and none. */
@@ -219,6 +251,7 @@ static enum status escape(struct translator *t)
     struct strbuf *out = t->class ? &t->class->items : t->out;
     const char *from = t->p++; /* on the backslash */
     char c = *t->p;
+    if (c != 'x' && c != 'u') t->literal = 0;
     for (size_t i = 0; i < ARRAY_LEN(controls); i++) {
         if (controls[i].c != c) continue;
         strbuf_add_str(out, controls[i].pcre);
@@ -244,9 +277,8 @@ static enum status escape(struct translator *t)
     }
     if (isalnum((unsigned char)c)) return refuse(t, "the escape", from, 2);
     if ((unsigned char)c < 0x80) strbuf_add_char(out, '\\');
-    strbuf_add_char(out, c);
-    while (((unsigned char)*t->p & 0xC0) == 0x80) strbuf_add_char(out, *t->p++);
-    return STATUS_OK;
+    t->p--;
+    return copy_character(t, out);
 }
 
 /* --- classes -------------------------------------------------------------------------------- */
@@ -307,8 +339,10 @@ static enum status class_member(struct translator *t, int depth, bool *after_cha
         strbuf_add_char(&c->items, '\\');
         *after_character = !plain_dash;
     }
-    strbuf_add_char(&c->items, *t->p++);
-    return STATUS_OK;
+    if (*from == '-' && !plain_dash && t->ignore_case &&
+        ((unsigned char)from[1] >= 0x80 || (from[1] == '\\' && from[2] && strchr("xu", from[2]))))
+        return refuse(t, "ignoring case, the end of a range beyond ASCII", from, strnlen(from, 8));
+    return copy_character(t, &c->items);
 }
 
 /* What the finished class adds to the one around it, or to the output. */
@@ -498,11 +532,10 @@ static enum status one_item(struct translator *t)
     }
     t->atom = c == '|' ? NO_ATOM : t->out->len;
     t->quantified = false;
+    if (c == '|' || c == '[') t->literal = 0;
     if (c == '[') return char_class(t, 0);
     if (c == '\\') return escape(t);
-    do strbuf_add_char(t->out, *t->p++); /* a whole character is one atom */
-    while (((unsigned char)*t->p & 0xC0) == 0x80);
-    return STATUS_OK;
+    return copy_character(t, t->out); /* a whole character is one atom */
 }
 
 enum status regex_translate(const char *pattern, struct strbuf *out, struct error *err)

@@ -47,15 +47,15 @@ def check_template(path, n=2000):
     template = template_environment().from_string(open(path).read())
     rng = random.Random(7)
     for _ in range(n):
-        messages, tools = mix.conversation(rng)
+        messages, tools = mix.conversation(rng, rng.choice((mix.EARLY, mix.LATE)))
         if not isinstance(messages, str):
             text = template.render(messages=messages, tools=tools, bos_token=BOS, eos_token=EOS)
             assert text == "".join(t for t, _ in segments(messages, tools)), text
 
 
-def encoded(tokenizer, rng, n):
+def encoded(tokenizer, rng, n, phase):
     """n documents as (ids, targets wanted)."""
-    documents = [segments(*mix.conversation(rng)) for _ in range(n)]
+    documents = [segments(*mix.conversation(rng, phase)) for _ in range(n)]
     flat = tokenizer.encode_batch_fast([t for d in documents for t, _ in d], add_special_tokens=False)
     at = 0
     for d in documents:
@@ -71,13 +71,13 @@ def encoded(tokenizer, rng, n):
 class Packer:
     """Sequences of length + 1 ids made of whole documents; those that are longer are left out."""
 
-    def __init__(self, tokenizer, seed, length, pool=400):
-        self.tokenizer, self.rng, self.length, self.size, self.pool = tokenizer, random.Random(seed), length, pool, []
+    def __init__(self, tokenizer, seed, length, phase, pool=400):
+        self.tokenizer, self.rng, self.length, self.phase, self.size, self.pool = tokenizer, random.Random(seed), length, phase, pool, []
 
     def sequence(self):
         ids, wanted = [], []
         if len(self.pool) < self.size:
-            self.pool += [d for d in encoded(self.tokenizer, self.rng, self.size) if len(d[0]) <= self.length + 1]
+            self.pool += [d for d in encoded(self.tokenizer, self.rng, self.size, self.phase) if len(d[0]) <= self.length + 1]
         while True:
             room = self.length + 1 - len(ids)
             if room < 160:  # near the end the longest that fits, before that what comes

@@ -20,7 +20,7 @@ from corpus import arithmetic, language, stories, structured
 from corpus.sample import ALWAYS_TRAINED
 from corpus.tables import GROUPS
 
-PRECISIONS = {"bf16": [], "int8": ["--quantization", "int8"]}
+PRECISIONS = {"bf16": [], "int8": ["--quantization", "int8"], "int4": ["--quantization", "int4"]}
 
 
 def digits(n, make):

@@ -24,7 +24,7 @@ from model import Demo
 SHORT, LONG = 256, 1024
 TOKENS_PER_STEP = 8192
 CHUNK = 50  # steps that share one stream of documents
-WARMUP, DECAY = 100, 0.6  # steps; share of all steps in which the rate falls to zero
+WARMUP, DECAY = 100, 19 / 30  # steps; share of all steps in which the rate falls to zero and the late mix is trained on
 RATE, RATE_MUON = 2e-3, 6e-3
 WATCHED = {"addition": arithmetic.addition, "subtraction": arithmetic.subtraction, "sorting": arithmetic.sorting, "json": structured.json_answer,
            "tool": structured.tool_call, "spelling": language.spelling, "unknown": language.unknown, "rewrite": language.rewritten}
@@ -34,8 +34,8 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--out", default="models/demo", help="the model directory to write (%(default)s)")
     p.add_argument("--work", default="build/demo-train", help="where checkpoints and the log are kept (%(default)s)")
-    p.add_argument("--steps", type=int, default=4600, help="all steps (%(default)s)")
-    p.add_argument("--long-steps", type=int, default=500, help="of these, the last ones on whole contexts (%(default)s)")
+    p.add_argument("--steps", type=int, default=6000, help="all steps (%(default)s)")
+    p.add_argument("--long-steps", type=int, default=400, help="of these, the last ones on whole contexts (%(default)s)")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=min(8, len(os.sched_getaffinity(0))))
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -55,9 +55,11 @@ class Batches:
     def at(self, step):
         """The batch of a step; a chunk's earlier ones are drawn again after a restart."""
         length = LONG if step >= self.a.steps - self.a.long_steps else SHORT
-        chunk = (step // CHUNK, length)
+        phase = mix.LATE if step >= self.a.steps - int(self.a.steps * DECAY) else mix.EARLY
+        chunk = (step // CHUNK, length, phase)
         if chunk != self.chunk:
-            self.chunk, self.packer, self.drawn = chunk, documents.Packer(self.tok, self.a.seed * 1_000_003 + step // CHUNK, length), step - step % CHUNK
+            self.chunk, self.drawn = chunk, step - step % CHUNK
+            self.packer = documents.Packer(self.tok, self.a.seed * 1_000_003 + step // CHUNK, length, phase)
         while True:
             ids, wanted = self.packer.batch(TOKENS_PER_STEP // length)
             self.drawn += 1

@@ -127,6 +127,7 @@ int main(int argc, char **argv)
         {"bf16 weights, f32 cache", QUANT_NONE, DT_BF16, DT_F32},
         {"int8 weights, f32 cache", QUANT_INT8, DT_F32, DT_F32},
         {"int8 weights, bf16 cache", QUANT_INT8, DT_F32, DT_BF16},
+        {"int4 weights, f32 cache", QUANT_INT4, DT_F32, DT_F32},
     };
     const char *shared = getenv("INFERD_SHARED");
     char dir[512], path[512];

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Our tokenizer against Hugging Face's `tokenizers`, string by string and id by id.
 
-    tokenizer_diff.py [TOKCAT] [--strings N] [--seed S] [--only NAME] [--regex-seconds N]
+    tokenizer_diff.py [TOKCAT] [--strings N] [--seed S] [--only NAME] [--regex-patterns N]
                       [--compositions N] [--jobs N] [--allow-unsupported] [--list]
 
 For each tokenizer in SHARED/data/tokenizers, for stories260K, and for small tokenizers that the test
@@ -162,7 +162,7 @@ def main():
     parser.add_argument("tokcat", nargs="?", default=str(texts.ROOT / build / "tests/golden/tokcat"))
     parser.add_argument("--strings", type=int, default=1_060_000, help="random strings in all")
     parser.add_argument("--compositions", type=int, default=60, help="random pipelines")
-    parser.add_argument("--regex-seconds", type=float, default=20)
+    parser.add_argument("--regex-patterns", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--only", help="tokenizers whose name contains this")

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from harness import CHATML, SHARED, Server  # noqa: E402
+from harness import CHATML, SHARED, STORIES, Server  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -14,12 +14,17 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "load: long, many clients; a suite of its own")
     config.addinivalue_line("markers", "full: left out with --quick")
-    config.addinivalue_line("markers", "alone: needs nothing but the checkout")
+    config.addinivalue_line("markers", "shared: needs the shared data folder, or its model rather than the demo model")
+
+
+def pytest_report_header(config):
+    if not SHARED.is_dir():
+        return f"{SHARED} is absent: tests serve {STORIES}, and answers are not held against OpenAI's description"
 
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if not SHARED.is_dir() and not item.get_closest_marker("alone"):
+        if not SHARED.is_dir() and item.get_closest_marker("shared"):
             item.add_marker(pytest.mark.skip(reason="the shared data folder is absent"))
         elif config.getoption("--quick") and item.get_closest_marker("full"):
             item.add_marker(pytest.mark.skip(reason="--quick"))

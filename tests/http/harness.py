@@ -13,7 +13,13 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SHARED = (ROOT / os.environ.get("INFERD_SHARED", "../shared")).resolve()
-STORIES = SHARED / "models/stories260K"
+# What most tests serve: a small trained model; without the shared folder it is the one that comes with inferd.
+STORIES = SHARED / "models/stories260K" if SHARED.is_dir() else ROOT / "models/demo"
+CONFIG = json.loads((STORIES / "config.json").read_text())
+MODEL_NAME, CONTEXT, VOCAB = STORIES.name, CONFIG["max_position_embeddings"], CONFIG["vocab_size"]
+BOS = json.loads((STORIES / "tokenizer_config.json").read_text())["bos_token"]
+"""Ids by the tokens' texts as the vocabulary writes them."""
+TOKENS = json.loads((STORIES / "tokenizer.json").read_text())["model"]["vocab"]
 BINARY = os.environ.get("INFERD_BIN", str(ROOT / "build/release/inferd"))
 CHATML = pathlib.Path(__file__).parent / "chatml.jinja"
 SANITIZED = any(s in BINARY for s in ("/asan/", "/tsan/"))
@@ -47,9 +53,9 @@ def check_schema(method, path, status, content_type, data):
 class Server:
     """`with Server("--max-num-seqs", "8") as s:`; the log is in s.log once stopped."""
 
-    def __init__(self, *args, model=STORIES, env=None, wait=True, command="serve"):
+    def __init__(self, *args, model=STORIES, env=None, wait=True, command="serve", binary=None):
         """model=None: none is named, which serves the demo model."""
-        self.args = [BINARY, command, *([] if model is None else [str(model)]), "--port", "0", *map(str, args)]
+        self.args = [binary or BINARY, command, *([] if model is None else [str(model)]), "--port", "0", *map(str, args)]
         self.started = time.monotonic()
         self.process = subprocess.Popen(self.args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         text=True, errors="replace", env={**os.environ, **(env or {})})

@@ -8,9 +8,15 @@ import socket
 import struct
 import time
 
-from harness import BINARY, SLOW, STORIES, Server
+from harness import BINARY, SHARED, SLOW, STORIES, VOCAB, Server
 
-CONTEXT = 1 << 17
+LONG_CONTEXT = 1 << 17
+# The tokenizer for long texts: GPT-2's, or that of the demo model, which cuts a text as finely.
+WORDS = SHARED / "data/tokenizers/gpt-2" if SHARED.is_dir() else STORIES
+N_WORDS = 50257 if SHARED.is_dir() else VOCAB
+# Small, whichever model is there: steps are fast, and 400 MB of cache are many blocks.
+SMALL = {"hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 5, "num_attention_heads": 8,
+         "num_key_value_heads": 4, "head_dim": 8, "torch_dtype": "float32"}
 
 
 def dummy_model(folder, **changes):
@@ -23,9 +29,19 @@ def dummy_model(folder, **changes):
     return folder
 
 
+def bare_model(folder, *without):
+    """The stories model by links, without a chat template of its own and without the files named."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in STORIES.iterdir():
+        if file.name not in ("chat_template.jinja", *without):
+            (folder / file.name).symlink_to(file)
+    return folder
+
+
 def long_server(folder, *args, **kw):
     """Random weights and a context so long that an answer lasts as long as a test needs."""
-    model = dummy_model(folder / "long", max_position_embeddings=CONTEXT)
+    model = dummy_model(folder / "long", max_position_embeddings=LONG_CONTEXT, **SMALL)
     return Server("--load-format", "dummy", "--tokenizer", STORIES, "--seed", "1", "--kv-cache-memory-bytes",
                   "400M", *args, model=model, **kw)
 

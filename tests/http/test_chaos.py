@@ -11,10 +11,9 @@ import time
 
 import pytest
 
-from harness import CHATML, SANITIZED, SHARED, Server
+from harness import CHATML, SANITIZED, Server
 
-pytestmark = [pytest.mark.load,
-              pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")]
+pytestmark = pytest.mark.load
 SECONDS = float(os.environ.get("LOAD_SECONDS", "60"))
 CLIENTS = 200
 

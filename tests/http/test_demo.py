@@ -9,7 +9,6 @@ import subprocess
 import pytest
 from harness import BINARY, ROOT, Server
 
-pytestmark = pytest.mark.alone
 DEMO = ROOT / "models/demo"
 
 

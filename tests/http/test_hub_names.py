@@ -11,7 +11,6 @@ from harness import BINARY, ROOT, SLOW, Server
 from pulling import WAIT_S, Cache, environment
 from terminal import Terminal
 
-pytestmark = pytest.mark.alone
 DEMO = ROOT / "models/demo"
 NAME = "example/Demo-5M"
 SHA, OTHER = "0123456789abcdef" * 2 + "01234567", "f" * 40

@@ -7,10 +7,9 @@ import subprocess
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from harness import CHATML, SHARED, Server
+from harness import CHATML, CONFIG, CONTEXT, MODEL_NAME, Server
 from ops import Client
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 
 # vLLM's, but for those of features that do not exist here (LoRA, speculation, sleep, KV transfer).
 VLLM = {
@@ -28,7 +27,7 @@ EDGES = {
     "time_to_first_token_seconds": ".001 .005 .01 .02 .04 .06 .08 .1 .25 .5 .75 1 2.5 5 7.5 10 20 40 80 160 640 2560",
     "inter_token_latency_seconds": ".001 .002 .005 .01 .025 .05 .075 .1 .15 .2 .3 .4 .5 .75 1 2.5 5 7.5 10 20 40 80",
     "e2e_request_latency_seconds": ".3 .5 .8 1 1.5 2 2.5 5 10 15 20 30 40 50 60 120 240 480 960 1920 7680",
-    "request_prompt_tokens": "1 2 5 10 20 50 100 200 500 1000",
+    "request_prompt_tokens": "1 2 5 10 20 50 100 200 500 1000" + " 2000" * (CONTEXT > 1000),
     "iteration_tokens_total": "1 8 16 32 64 128 256 512 1024 2048 4096 8192 16384",
 }
 
@@ -103,13 +102,13 @@ def test_names_and_labels(server):
             family = fams["vllm:" + name]
             assert family.type == kind, name
             for s in family.samples:
-                assert s.labels["model_name"] == "stories260K" and s.labels["engine"] == "0", s
+                assert s.labels["model_name"] == MODEL_NAME and s.labels["engine"] == "0", s
     reasons = {s.labels["finished_reason"] for s in fams["vllm:request_success"].samples}
     assert reasons == {"stop", "length", "abort", "error"}
     waiting = {s.labels["reason"] for s in fams["vllm:num_requests_waiting_by_reason"].samples}
     assert waiting == {"capacity", "deferred"}
     info = fams["vllm:cache_config_info"].samples[0]
-    assert info.value == 1 and info.labels["block_size"] == "16" and info.labels["cache_dtype"] == "float32"
+    assert info.value == 1 and info.labels["block_size"] == "16" and info.labels["cache_dtype"] == CONFIG["torch_dtype"]
     assert int(info.labels["num_gpu_blocks"]) > 0 and info.labels["enable_prefix_caching"] == "False"
     for name in ("process_resident_memory_bytes", "process_cpu_seconds", "process_open_fds", "process_max_fds",
                  "process_start_time_seconds", "inferd:startup_seconds", "inferd:http_requests"):
@@ -118,7 +117,7 @@ def test_names_and_labels(server):
 
 def test_histograms_hold_together(server):
     for _ in range(3):
-        assert server.post("/v1/completions", {"prompt": "Once", "max_tokens": 30})[0] == 200
+        assert server.post("/v1/completions", {"prompt": "Once", "max_tokens": 30, "ignore_eos": True})[0] == 200
     fams = families(server)
     for family in fams.values():
         if family.type != "histogram":
@@ -139,11 +138,16 @@ def test_histograms_hold_together(server):
 
 
 def test_counters_agree_with_what_was_sent(server):
+    story = server.post("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 40, "temperature": 0,
+                                            "ignore_eos": True})[1]["choices"][0]["text"]
+    stop = story[20:24]
     server.wait_idle()
     before = families(server)
-    sent = [("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 7, "temperature": 0}),
+    sent = [("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 7, "temperature": 0,
+                                  "ignore_eos": True}),
             ("/v1/completions", {"prompt": ["Once", "Lily"], "max_tokens": 3, "n": 2, "ignore_eos": True}),
-            ("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 200, "temperature": 0, "stop": "girl"}),
+            ("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 200, "temperature": 0, "stop": stop,
+                                  "ignore_eos": True}),
             ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5,
                                       "ignore_eos": True})]
     prompt = generated = 0

@@ -7,9 +7,14 @@ import openai
 import pytest
 
 import schema
-from harness import CHATML, Server
+from harness import CHATML, MODEL_NAME, TOKENS, Server
+from ops import bare_model
 
 PROMPT = "Once upon a time"
+# What stories260K says; another model's words are its own.
+GOES_ON = ", there was a little girl named Lily." if MODEL_NAME == "stories260K" else ""
+STOPS = ["Lily", "girl named L", "little girl", ". She", "\n"] if MODEL_NAME == "stories260K" else []
+ON = {"ignore_eos": True}
 CHAT = [{"role": "user", "content": "Tell me a story"}]
 
 
@@ -36,41 +41,42 @@ def test_models(client, stories):
 
 
 def test_completion(client):
-    raw = client.completions.with_raw_response.create(model="stories260K", prompt=PROMPT, max_tokens=20, temperature=0)
+    raw = client.completions.with_raw_response.create(model=MODEL_NAME, prompt=PROMPT, max_tokens=20, temperature=0,
+                                                      extra_body=ON)
     done = validated(raw, "CreateCompletionResponse")
-    assert done.choices[0].text.startswith(", there was a little girl named Lily.")
+    assert done.choices[0].text.strip() and done.choices[0].text.startswith(GOES_ON)
     assert done.choices[0].finish_reason == "length"
     assert (done.usage.prompt_tokens, done.usage.completion_tokens, done.usage.total_tokens) == (5, 20, 25)
     assert raw.headers["x-request-id"]
 
 
 def test_completion_stream_equals_whole(client, stories):
-    args = dict(model="stories260K", prompt=PROMPT, max_tokens=60, temperature=0)
-    whole = client.completions.create(**args).choices[0].text
-    chunks = list(client.completions.create(**args, stream=True, stream_options={"include_usage": True}))
+    args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=60, temperature=0)
+    whole = client.completions.create(**args, extra_body=ON).choices[0].text
+    chunks = list(client.completions.create(**args, stream=True, stream_options={"include_usage": True}, extra_body=ON))
     assert "".join(c.choices[0].text for c in chunks if c.choices) == whole
     assert chunks[-1].usage.completion_tokens == 60 and not chunks[-1].choices
-    for event in stories.stream("/v1/completions", {**args, "stream_options": {"include_usage": True}}):
+    for event in stories.stream("/v1/completions", {**args, **ON, "stream_options": {"include_usage": True}}):
         schema.check("CompletionChunk", event)
 
 
 def test_chat(client):
-    raw = client.chat.completions.with_raw_response.create(model="stories260K", messages=CHAT, max_tokens=12,
+    raw = client.chat.completions.with_raw_response.create(model=MODEL_NAME, messages=CHAT, max_tokens=12,
                                                            temperature=0)
     done = validated(raw, "CreateChatCompletionResponse")
     assert done.choices[0].message.role == "assistant" and done.choices[0].message.content
-    again = client.chat.completions.create(model="stories260K", messages=CHAT, max_completion_tokens=12, temperature=0)
+    again = client.chat.completions.create(model=MODEL_NAME, messages=CHAT, max_completion_tokens=12, temperature=0)
     assert again.choices[0].message.content == done.choices[0].message.content
 
 
 def test_chat_stream(client, stories):
-    args = dict(model="stories260K", messages=CHAT, max_tokens=30, temperature=0)
-    whole = client.chat.completions.create(**args).choices[0].message.content
-    chunks = list(client.chat.completions.create(**args, stream=True))
+    args = dict(model=MODEL_NAME, messages=CHAT, max_tokens=30, temperature=0)
+    whole = client.chat.completions.create(**args, extra_body=ON).choices[0].message.content
+    chunks = list(client.chat.completions.create(**args, stream=True, extra_body=ON))
     assert chunks[0].choices[0].delta.role == "assistant"
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == whole
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "length"
-    for event in stories.stream("/v1/chat/completions", {**args, "logprobs": True, "top_logprobs": 3,
+    for event in stories.stream("/v1/chat/completions", {**args, **ON, "logprobs": True, "top_logprobs": 3,
                                                          "stream_options": {"include_usage": True}}):
         schema.check("CreateChatCompletionStreamResponse", event)
 
@@ -80,15 +86,15 @@ def test_chat_content_parts_and_roles(client):
              {"role": "user", "content": [{"type": "text", "text": "Tell me"}, {"type": "text", "text": "a story"}]},
              {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "Now."}]
     flat = [parts[0], {"role": "user", "content": "Tell me\na story"}, *parts[2:]]
-    a = client.chat.completions.create(model="stories260K", messages=parts, max_tokens=8, temperature=0)
-    b = client.chat.completions.create(model="stories260K", messages=flat, max_tokens=8, temperature=0)
+    a = client.chat.completions.create(model=MODEL_NAME, messages=parts, max_tokens=8, temperature=0)
+    b = client.chat.completions.create(model=MODEL_NAME, messages=flat, max_tokens=8, temperature=0)
     assert a.usage.prompt_tokens == b.usage.prompt_tokens
     assert a.choices[0].message.content == b.choices[0].message.content
 
 
 def test_completion_logprobs_and_echo(client):
-    raw = client.completions.with_raw_response.create(model="stories260K", prompt=PROMPT, max_tokens=6, temperature=0,
-                                                      logprobs=3, echo=True)
+    raw = client.completions.with_raw_response.create(model=MODEL_NAME, prompt=PROMPT, max_tokens=6, temperature=0,
+                                                      logprobs=3, echo=True, extra_body=ON)
     choice = validated(raw, "CreateCompletionResponse").choices[0]
     lp = choice.logprobs
     assert choice.text.startswith(PROMPT)
@@ -98,17 +104,18 @@ def test_completion_logprobs_and_echo(client):
     for token, value, top in list(zip(lp.tokens, lp.token_logprobs, lp.top_logprobs))[5:]:
         assert len(top) >= 3 and abs(max(top.values()) - value) < 1e-6 and token in top
     # The scored prompt agrees with what generation says of the same tokens.
-    plain = client.completions.create(model="stories260K", prompt=PROMPT, max_tokens=6, temperature=0, logprobs=3)
+    plain = client.completions.create(model=MODEL_NAME, prompt=PROMPT, max_tokens=6, temperature=0, logprobs=3,
+                                      extra_body=ON)
     for a, b in zip(plain.choices[0].logprobs.token_logprobs, lp.token_logprobs[5:]):
         assert abs(a - b) < 1e-4
-    only = client.completions.create(model="stories260K", prompt=choice.text, max_tokens=0, logprobs=0, echo=True)
+    only = client.completions.create(model=MODEL_NAME, prompt=choice.text, max_tokens=0, logprobs=0, echo=True)
     scored = only.choices[0].logprobs.token_logprobs
     assert only.usage.completion_tokens == 0 and len(scored) == only.usage.prompt_tokens
 
 
 def test_chat_logprobs(client):
-    raw = client.chat.completions.with_raw_response.create(model="stories260K", messages=CHAT, max_tokens=5,
-                                                           temperature=0, logprobs=True, top_logprobs=4)
+    raw = client.chat.completions.with_raw_response.create(model=MODEL_NAME, messages=CHAT, max_tokens=5,
+                                                           temperature=0, logprobs=True, top_logprobs=4, extra_body=ON)
     choice = validated(raw, "CreateChatCompletionResponse").choices[0]
     assert len(choice.logprobs.content) == 5
     text = b"".join(bytes(t.bytes) for t in choice.logprobs.content).decode(errors="replace")
@@ -118,7 +125,7 @@ def test_chat_logprobs(client):
 
 
 def test_n_and_seed(client):
-    args = dict(model="stories260K", prompt=PROMPT, max_tokens=24, temperature=1.0, n=4, seed=11)
+    args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=24, temperature=1.0, n=4, seed=11, extra_body=ON)
     raw = client.completions.with_raw_response.create(**args)
     a = validated(raw, "CreateCompletionResponse")
     assert sorted(c.index for c in a.choices) == [0, 1, 2, 3]
@@ -136,39 +143,42 @@ def test_n_and_seed(client):
 
 def test_batches_of_prompts(client, stories):
     prompts = [PROMPT, "One day, a dog", "Lily"]
-    done = client.completions.create(model="stories260K", prompt=prompts, max_tokens=10, temperature=0)
+    done = client.completions.create(model=MODEL_NAME, prompt=prompts, max_tokens=10, temperature=0)
     assert [c.index for c in done.choices] == [0, 1, 2]
-    alone = [client.completions.create(model="stories260K", prompt=p, max_tokens=10, temperature=0) for p in prompts]
+    alone = [client.completions.create(model=MODEL_NAME, prompt=p, max_tokens=10, temperature=0) for p in prompts]
     assert [c.text for c in done.choices] == [a.choices[0].text for a in alone]
     assert done.usage.prompt_tokens == sum(a.usage.prompt_tokens for a in alone)
     ids = [stories.post("/tokenize", {"prompt": p})[1]["tokens"] for p in prompts]
-    by_ids = client.completions.create(model="stories260K", prompt=ids, max_tokens=10, temperature=0)
+    by_ids = client.completions.create(model=MODEL_NAME, prompt=ids, max_tokens=10, temperature=0)
     assert [c.text for c in by_ids.choices] == [c.text for c in done.choices]
-    one = client.completions.create(model="stories260K", prompt=ids[0], max_tokens=10, temperature=0)
+    one = client.completions.create(model=MODEL_NAME, prompt=ids[0], max_tokens=10, temperature=0)
     assert one.choices[0].text == done.choices[0].text
 
 
 def test_stop_strings_never_leak(client):
-    whole = client.completions.create(model="stories260K", prompt=PROMPT, max_tokens=80, temperature=0).choices[0].text
-    for stop in ("Lily", "girl named L", "little girl", ". She", "\n", whole[7:12], whole[30:47]):
+    args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=80, temperature=0)
+    whole = client.completions.create(**args, extra_body=ON).choices[0].text
+    for stop in (*STOPS, whole[7:12], whole[30:47], whole[22:25], whole[50:51]):
         expected = whole[:whole.index(stop)]
-        args = dict(model="stories260K", prompt=PROMPT, max_tokens=80, temperature=0, stop=[stop, "never seen"])
-        done = client.completions.create(**args)
+        stops = dict(**args, stop=[stop, "never seen"])
+        done = client.completions.create(**stops, extra_body=ON)
         assert done.choices[0].text == expected and done.choices[0].finish_reason == "stop"
-        parts = [c.choices[0].text for c in client.completions.create(**args, stream=True)]
+        parts = [c.choices[0].text for c in client.completions.create(**stops, stream=True, extra_body=ON)]
         assert "".join(parts) == expected
-        kept = client.completions.create(**args, extra_body={"include_stop_str_in_output": True})
+        kept = client.completions.create(**stops, extra_body={**ON, "include_stop_str_in_output": True})
         assert kept.choices[0].text == expected + stop
         assert kept.usage.completion_tokens == done.usage.completion_tokens < 80
 
 
 def test_stop_token_ids_and_eos(client, stories):
-    args = dict(model="stories260K", prompt=PROMPT, max_tokens=80, temperature=0)
-    whole = client.completions.create(**args).choices[0]
-    done = client.completions.create(**args, extra_body={"stop_token_ids": [426]}).choices[0]  # "."
+    args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=80, temperature=0)
+    whole = client.completions.create(**args, extra_body={**ON, "return_token_ids": True}).choices[0]
+    stop = whole.token_ids[9]
+    n = whole.token_ids.index(stop)
+    done = client.completions.create(**args, extra_body={**ON, "stop_token_ids": [stop]}).choices[0]
     assert done.finish_reason == "stop" and whole.text.startswith(done.text)
-    assert done.text == whole.text[:whole.text.index(".")]
-    longer = client.completions.create(**args, extra_body={"stop_token_ids": [426], "min_tokens": 40})
+    assert done.text == client.completions.create(**{**args, "max_tokens": n}, extra_body=ON).choices[0].text
+    longer = client.completions.create(**args, extra_body={"stop_token_ids": [stop], "min_tokens": 40})
     assert longer.usage.completion_tokens >= 40
     status, _ = stories.post("/v1/completions", {**args, "ignore_eos": True, "max_tokens": 400})
     assert status == 200
@@ -176,23 +186,26 @@ def test_stop_token_ids_and_eos(client, stories):
 
 def test_cached_tokens_are_counted(client):
     prompt = "The little red hen went to the park with Tom and Sam. " * 4
-    first = client.completions.create(model="stories260K", prompt=prompt, max_tokens=5, temperature=0)
-    second = client.completions.create(model="stories260K", prompt=prompt, max_tokens=5, temperature=0)
+    first = client.completions.create(model=MODEL_NAME, prompt=prompt, max_tokens=5, temperature=0)
+    second = client.completions.create(model=MODEL_NAME, prompt=prompt, max_tokens=5, temperature=0)
     assert first.choices[0].text == second.choices[0].text
     cached = second.usage.prompt_tokens_details.cached_tokens
     assert cached > 0 and cached % 16 == 0 and cached < second.usage.prompt_tokens
-    salted = client.completions.create(model="stories260K", prompt=prompt, max_tokens=5, temperature=0,
+    salted = client.completions.create(model=MODEL_NAME, prompt=prompt, max_tokens=5, temperature=0,
                                        extra_body={"cache_salt": "another tenant"})
     assert salted.usage.prompt_tokens_details.cached_tokens == 0
 
 
 def test_logit_bias_and_penalties(client, stories):
-    args = dict(model="stories260K", prompt=PROMPT, max_tokens=12, temperature=0)
-    banned = client.completions.create(**args, logit_bias={"432": -100})
-    assert not banned.choices[0].text.startswith(",")
-    forced = client.completions.create(**args, logit_bias={"426": 100})
-    assert forced.choices[0].text == "." * 12
-    bounded = client.completions.create(**args, logit_bias={"426": 100}, frequency_penalty=2, presence_penalty=2,
+    args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=12, temperature=0)
+    ids = {"return_token_ids": True, **ON}
+    plain = client.completions.create(**args, extra_body=ids).choices[0].token_ids
+    banned = client.completions.create(**args, logit_bias={plain[0]: -100}, extra_body=ids).choices[0].token_ids
+    assert plain[0] not in banned
+    dot = TOKENS["."]
+    forced = client.completions.create(**args, logit_bias={dot: 100}).choices[0]
+    assert forced.text == "." * 12
+    bounded = client.completions.create(**args, logit_bias={dot: 100}, frequency_penalty=2, presence_penalty=2,
                                         extra_body={"repetition_penalty": 2.0})
     assert bounded.choices[0].text
 
@@ -201,7 +214,7 @@ def test_async_streams_with_cancel(stories):
     async def main():
         async with openai.AsyncOpenAI(base_url=stories.url + "/v1", api_key="x", max_retries=0) as c:
             async def one(i):
-                stream = await c.completions.create(model="stories260K", prompt=f"{PROMPT} {i}", max_tokens=450,
+                stream = await c.completions.create(model=MODEL_NAME, prompt=f"{PROMPT} {i}", max_tokens=450,
                                                     temperature=0, stream=True, extra_body={"ignore_eos": True})
                 n = 0
                 async for _ in stream:
@@ -230,7 +243,7 @@ def test_async_streams_with_cancel(stories):
     ({"messages": [{"role": "user", "content": "word " * 2000}]}, openai.BadRequestError, "messages"),
 ])
 def test_error_classes(client, change, kind, param):
-    args = {"model": "stories260K", "messages": CHAT, "max_tokens": 4, **change}
+    args = {"model": MODEL_NAME, "messages": CHAT, "max_tokens": 4, **change}
     with pytest.raises(kind) as e:
         client.chat.completions.create(**args)
     body = json.loads(e.value.response.text)
@@ -240,12 +253,12 @@ def test_error_classes(client, change, kind, param):
 
 def test_suffix_is_refused(client):
     with pytest.raises(openai.BadRequestError) as e:
-        client.completions.create(model="stories260K", prompt=PROMPT, suffix="end")
+        client.completions.create(model=MODEL_NAME, prompt=PROMPT, suffix="end")
     assert e.value.param == "suffix"
 
 
-def test_no_template_is_a_clear_400():
-    with Server() as s:
+def test_no_template_is_a_clear_400(tmp_path):
+    with Server(model=bare_model(tmp_path)) as s:
         status, body = s.post("/v1/chat/completions", {"messages": CHAT})
         assert status == 400 and "--chat-template" in body["error"]["message"], body
         schema.check("ErrorResponse", body)
@@ -265,7 +278,7 @@ def test_api_keys(tmp_path):
         cached = []
         for key in ("secret-a", "secret-a", "secret-b", "secret-c"):
             c = openai.OpenAI(base_url=s.url + "/v1", api_key=key, max_retries=0)
-            done = c.completions.create(model="stories260K", prompt=prompt, max_tokens=1)
+            done = c.completions.create(model=MODEL_NAME, prompt=prompt, max_tokens=1)
             cached.append(done.usage.prompt_tokens_details.cached_tokens)
         assert cached[1] > 0 and cached[0] == cached[2] == cached[3] == 0, cached
         status, body = s.post("/v1/completions", {"prompt": "x"})
@@ -279,7 +292,7 @@ def test_full_queue_is_429_before_any_byte():
             async with openai.AsyncOpenAI(base_url=s.url + "/v1", api_key="x", max_retries=0) as c:
                 async def one():
                     try:
-                        done = await c.completions.create(model="stories260K", prompt=PROMPT, max_tokens=300,
+                        done = await c.completions.create(model=MODEL_NAME, prompt=PROMPT, max_tokens=300,
                                                           extra_body={"ignore_eos": True})
                         return done.usage.completion_tokens
                     except openai.RateLimitError as e:

@@ -15,10 +15,10 @@ import time
 import pytest
 
 import harness
-from harness import BINARY, ROOT, SHARED, SLOW, Server
-from ops import CONTEXT, Client, by_reason, dummy_model, fault_binary, long_server, wait_for
+from harness import BINARY, ROOT, SLOW, Server
+from ops import (LONG_CONTEXT, N_WORDS, SMALL, WORDS, Client, by_reason, dummy_model, fault_binary, long_server,
+                 wait_for)
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 ENDLESS = {"prompt": "Once upon a time", "max_tokens": 100_000, "ignore_eos": True, "temperature": 0}
 SHORT = {"prompt": "Once upon a time", "max_tokens": 5, "temperature": 0}
 HELD, RUNNING, WAITING = "inferd:kv_blocks_held", "vllm:num_requests_running", "vllm:num_requests_waiting"
@@ -112,8 +112,8 @@ def test_second_signal_ends_at_once(tmp_path):
 
 def working_server(tmp_path, command, timeout):
     """(server, client): the pool works for seconds on what the client has sent, and cannot be stopped."""
-    model = dummy_model(tmp_path / "long", max_position_embeddings=CONTEXT, vocab_size=50257)
-    shutil.copy(SHARED / "data/tokenizers/gpt-2/tokenizer.json", model)
+    model = dummy_model(tmp_path / "long", max_position_embeddings=LONG_CONTEXT, vocab_size=N_WORDS, **SMALL)
+    shutil.copy(WORDS / "tokenizer.json", model)
     server = Server("--load-format", "dummy", "--kv-cache-memory-bytes", "100M", "--max-body-size", "64M",
                     "--shutdown-timeout", str(timeout), command=command, model=model)
 

@@ -10,11 +10,10 @@ import time
 
 import pytest
 
-from harness import SHARED, SLOW, Server
+from harness import SLOW, Server
 from ops import Client, long_server, wait_for
 
-pytestmark = [pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent"),
-              pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed")]
+pytestmark = pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed")
 SHORT = {"prompt": "Once upon a time", "max_tokens": 3, "temperature": 0}
 CONFIG = """
 global

@@ -22,7 +22,6 @@ from hub_server import Hub
 from pulling import (NAME, NEEDED, USELESS, WAIT_S, WEIGHTS, a_hub, cache, complete, environment, finish, hub, pull, pulled,  # noqa: F401
                      refused, start)
 
-pytestmark = pytest.mark.alone
 VERSION = (ROOT / "VERSION").read_text().strip()
 
 

@@ -21,7 +21,6 @@ from hub_server import Hold, Hub, body, content, error, hang_up, redirect, serve
 from pulling import (NAME, NEEDED, WAIT_S, WEIGHTS, a_hub, cache, complete, environment, finish, hub, interrupt, pull, pulled,  # noqa: F401
                      refused, start)
 
-pytestmark = pytest.mark.alone
 CDN = "cdn GET"
 
 

@@ -14,10 +14,9 @@ import jsonschema
 import pytest
 import tokenizers
 
-from harness import BINARY, CHATML, SHARED, SLOW, STORIES, Server
-from ops import Client, dummy_model, long_server, wait_for
+from harness import BINARY, CHATML, CONTEXT, MODEL_NAME, SHARED, SLOW, STORIES, VOCAB, Server
+from ops import N_WORDS, SMALL, WORDS, Client, dummy_model, long_server, wait_for
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 FAMILIES = SHARED / "data/tokenizers"
 TEXTS = ["Once upon a time", "", " two  spaces", "tab\tnew\nline", "naïve café – 東京 🙂🏽", "<s> </s> <unk>", "a\u0301"]
 MESSAGES = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Tell me a story. 🙂"}]
@@ -71,7 +70,8 @@ def test_every_prompt_of_a_batch_has_its_own_object(server):
     assert render(server, COMPLETION, {"prompt": TEXTS}) == [ref.encode(t).ids for t in TEXTS]
     assert render(server, COMPLETION, {"prompt": [1, 403, 407]}) == [[1, 403, 407]]
     assert render(server, COMPLETION, {"prompt": [[1, 403], [407]]}) == [[1, 403], [407]]
-    assert render(server, COMPLETION, {"prompt": "Once upon a time", "truncate_prompt_tokens": 3}) == [[1, 261, 378]]
+    bos, *rest = ref.encode("Once upon a time").ids
+    assert render(server, COMPLETION, {"prompt": "Once upon a time", "truncate_prompt_tokens": 3}) == [[bos, *rest[-2:]]]
 
 
 def test_chat_ids_are_the_template_s_text(server):
@@ -85,7 +85,7 @@ def test_chat_ids_are_the_template_s_text(server):
 
 def test_the_model_runs_on_what_was_rendered(stories):
     """The whole body of a generation is taken, and its prompt is the rendered one."""
-    body = {"model": "stories260K", "prompt": ["Once upon a time", "He"], "max_tokens": 1, "temperature": 0.5, "n": 2,
+    body = {"model": MODEL_NAME, "prompt": ["Once upon a time", "He"], "max_tokens": 1, "temperature": 0.5, "n": 2,
             "stop": ["x"], "seed": 1, "return_token_ids": True, "logprobs": 2}
     ids = render(stories, COMPLETION, body)
     choices = stories.post("/v1/completions", body)[1]["choices"]
@@ -95,6 +95,7 @@ def test_the_model_runs_on_what_was_rendered(stories):
     assert render(stories, CHAT, {**body, "stream": True}) == render(stories, CHAT, body)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("family", ["gpt-2", "phi-3-mini", "mistral-7b-v0.3"])
 def test_directories_that_hold_a_tokenizer_alone(family):
     ref = reference(FAMILIES / family)
@@ -114,16 +115,16 @@ def test_directories_that_hold_a_tokenizer_alone(family):
 # --- what is refused ---------------------------------------------------------------------------------
 
 BAD_COMPLETIONS = [
-    {}, [], "no JSON", {"prompt": 7}, {"prompt": []}, {"prompt": [512]}, {"prompt": [-1]}, {"prompt": "x", "nope": 1},
+    {}, [], "no JSON", {"prompt": 7}, {"prompt": []}, {"prompt": [VOCAB]}, {"prompt": [-1]}, {"prompt": "x", "nope": 1},
     {"prompt": "x", "temperature": 9}, {"prompt": "x", "model": "other"}, {"prompt": "x", "n": 0},
-    {"prompt": "x", "max_tokens": 600}, {"prompt": "word " * 600}, {"prompt": "x", "best_of": 3},
+    {"prompt": "x", "max_tokens": CONTEXT + 88}, {"prompt": "word " * (CONTEXT + 88)}, {"prompt": "x", "best_of": 3},
     {"prompt": "word " * 300_000}, {"prompt": ["x"] * 3000}, {"prompt": "x", "stream_options": {}},
     {"prompt": "", "add_special_tokens": False}, {"prompt": "x", "guided_json": {}}, '{"prompt": "\\ud800"}',
     '{"prompt": "a", "prompt": "b"}',
 ]
 BAD_CHATS = [
-    {}, {"messages": []}, {"messages": "x"}, {"messages": [{"role": "user"}]}, {"messages": MESSAGES, "max_tokens": 600},
-    {"messages": [{"role": "user", "content": "word " * 600}]}, {"messages": MESSAGES, "top_logprobs": 1},
+    {}, {"messages": []}, {"messages": "x"}, {"messages": [{"role": "user"}]}, {"messages": MESSAGES, "max_tokens": CONTEXT + 88},
+    {"messages": [{"role": "user", "content": "word " * (CONTEXT + 88)}]}, {"messages": MESSAGES, "top_logprobs": 1},
     {"messages": [{"role": "user", "content": "word " * 300_000}]}, {"messages": MESSAGES, "model": "other"},
     {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
     {"messages": [{"role": "wizard", "content": "x"}]},
@@ -195,8 +196,8 @@ def test_render_server_says_what_it_is(renderer):
         assert "render server" in answer["error"]["message"] and path + "/render" in answer["error"]["message"]
     assert renderer.get("/nope")[0] == 404
     assert json.loads(renderer.get("/health")[1]) == {"status": "ready"}
-    assert json.loads(renderer.get("/v1/models")[1])["data"][0]["max_model_len"] == 512
-    assert renderer.get("/v1/models/stories260K")[0] == 200 and renderer.get("/v1/models/other")[0] == 404
+    assert json.loads(renderer.get("/v1/models")[1])["data"][0]["max_model_len"] == CONTEXT
+    assert renderer.get(f"/v1/models/{MODEL_NAME}")[0] == 200 and renderer.get("/v1/models/other")[0] == 404
     assert renderer.get("/version")[0] == 200 and renderer.request("HEAD", "/health")[0] == 200
     ids = renderer.post("/tokenize", {"prompt": "Once upon a time"})[1]["tokens"]
     assert renderer.post("/detokenize", {"tokens": ids[1:]})[1] == {"prompt": "Once upon a time"}
@@ -210,7 +211,7 @@ def test_render_server_reads_no_weights(tmp_path):
                         max_position_embeddings=77)
     with Server(model=model, command="render-server") as s:
         assert s.post("/tokenize", {"prompt": "x"})[1]["max_model_len"] == 77
-        assert s.post(COMPLETION, {"prompt": "word " * 60})[1]["error"]["code"] == "context_length_exceeded"
+        assert s.post(COMPLETION, {"prompt": "word " * 80})[1]["error"]["code"] == "context_length_exceeded"
         status, answer = s.post(CHAT, {"messages": MESSAGES})
         assert status == 400 and "--chat-template" in answer["error"]["message"]
         before = s.cpu_seconds()
@@ -221,7 +222,7 @@ def test_render_server_reads_no_weights(tmp_path):
 
 
 @pytest.mark.parametrize("change,args,words", [
-    ("", ["--max-model-len", "1000"], "longer than the model's 512 positions"),
+    ("", ["--max-model-len", str(2 * CONTEXT)], f"longer than the model's {CONTEXT} positions"),
     ("rm tokenizer.json", [], "tokenizer"),
     ("echo '{' > config.json", [], "config.json"),
     ("", ["--chat-template", "/nope"], "/nope"),
@@ -274,9 +275,9 @@ def served_meanwhile(server, path, body):
 
 
 def long_context_server(folder):
-    """A model with GPT-2's tokens and a context in which a megabyte does not fit, but nearly."""
-    model = dummy_model(folder / "long", max_position_embeddings=1 << 17, vocab_size=50257)
-    shutil.copy(FAMILIES / "gpt-2/tokenizer.json", model)
+    """A model with a large tokenizer and a context in which a megabyte does not fit, but nearly."""
+    model = dummy_model(folder / "long", max_position_embeddings=1 << 17, vocab_size=N_WORDS, **SMALL)
+    shutil.copy(WORDS / "tokenizer.json", model)
     return Server("--load-format", "dummy", "--kv-cache-memory-bytes", "400M", model=model)
 
 
@@ -299,10 +300,11 @@ def test_a_long_prompt_holds_up_nobody(tmp_path, path):
 
 
 @pytest.mark.parametrize("path,field", [("/tokenize", "prompt"), (COMPLETION, "prompt"), ("/detokenize", "tokens")])
-def test_a_long_answer_holds_up_nobody(path, field):
+def test_a_long_answer_holds_up_nobody(tmp_path, path, field):
     """Millions of ids are written, sent and forgotten; where no context is known all are given."""
     value = [5] * 2_000_000 if field == "tokens" else "word " * 3_000_000
-    with Server(model=FAMILIES / "gpt-2", command="render-server") as s:
+    shutil.copy(WORDS / "tokenizer.json", tmp_path)
+    with Server(model=tmp_path, command="render-server") as s:
         n, seconds, status = served_meanwhile(s, path, json.dumps({field: value}))
         assert status == 200
         assert n >= 10, f"/health was answered {n} times in {seconds:.2f} s"

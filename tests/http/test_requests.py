@@ -7,10 +7,9 @@ import time
 
 import pytest
 
-from harness import CHATML, SHARED, SLOW, Server
+from harness import CHATML, SLOW, Server
 from ops import Client, by_reason, long_server
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
 SHORT = {"prompt": "Once upon a time", "max_tokens": 3, "temperature": 0}
 ENDLESS = {"prompt": "Once upon a time", "max_tokens": 100_000, "ignore_eos": True, "temperature": 0}
 

@@ -10,10 +10,11 @@ import subprocess
 
 import pytest
 
-from harness import BINARY, SHARED, SLOW, STORIES, Server
+from harness import BINARY, CONFIG, MODEL_NAME, SLOW, STORIES, VOCAB, Server
 from ops import dummy_model
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is absent")
+HIDDEN, N_LAYERS = CONFIG["hidden_size"], CONFIG["num_hidden_layers"]
+DTYPE = {"float32": b'"F32"', "bfloat16": b'"BF16"'}[CONFIG["torch_dtype"]]
 SHORT = {"prompt": "Once upon a time", "max_tokens": 3, "temperature": 0}
 
 
@@ -64,8 +65,8 @@ def test_what_was_loaded_is_logged():
     with Server("--threads", "1") as s:
         line = next(k for k in s.lines if " model " in k)
         assert "too_many_threads" not in s.log and "vocabulary" not in s.log, s.log
-    for word in ("device=cpu", "isa=", "threads=1", "weight_bytes=", "dtype=float32", "quantization=",
-                 "kv_cache_dtype=float32", "kv_cache_bytes=", "kv_blocks=", "block_size=16", "max_model_len="):
+    for word in ("device=cpu", "isa=", "threads=1", "weight_bytes=", f"dtype={CONFIG['torch_dtype']}", "quantization=",
+                 f"kv_cache_dtype={CONFIG['torch_dtype']}", "kv_cache_bytes=", "kv_blocks=", "block_size=16", "max_model_len="):
         assert word in line, line
 
 
@@ -115,7 +116,7 @@ def test_command_line_over_environment_over_file_over_default(tmp_path):
     config = tmp_path / "inferd.yaml"
     config.write_text("block-size: 32\nserved_model_name: [from-file, second]\nlog-requests: false\n")
     env = {"INFERD_BLOCK_SIZE": "64", "INFERD_SERVED_MODEL_NAME": "from-env"}
-    assert block_sizes() == (16, "stories260K")
+    assert block_sizes() == (16, MODEL_NAME)
     assert block_sizes("--config", config) == (32, "from-file")
     assert block_sizes(env={"INFERD_CONFIG": str(config)}) == (32, "from-file")
     assert block_sizes("--config", config, env=env) == (64, "from-env")
@@ -178,9 +179,9 @@ def test_dummy_weights(tmp_path):
     ({"vocab_size": 10**9}, ["vocab_size"]),
     ({"num_hidden_layers": -1}, ["num_hidden_layers"]),
     ({"num_hidden_layers": "five"}, ["num_hidden_layers"]),
-    ({"vocab_size": 513}, ["[513, 64]"]),
-    ({"num_hidden_layers": 6}, ["layers.5"]),
-    ({"num_hidden_layers": 4}, ["layers.4"]),
+    ({"vocab_size": VOCAB + 1}, [f"[{VOCAB + 1}, {HIDDEN}]"]),
+    ({"num_hidden_layers": N_LAYERS + 1}, [f"layers.{N_LAYERS}"]),
+    ({"num_hidden_layers": N_LAYERS - 1}, [f"layers.{N_LAYERS - 1}"]),
 ])
 def test_what_is_not_supported_is_named(tmp_path, changes, words):
     model = dummy_model(tmp_path / "m", **changes)
@@ -253,9 +254,10 @@ def damaged(data, name, rng, n):
             at, bit = rng.randrange(where), 1 << rng.randrange(8)
             yield f"{region}: bit {bit} at {at}", data[:at] + bytes([data[at] ^ bit]) + data[at + 1:]
     if name == "model.safetensors":
-        for size in (0, 1, 2**31, 2**63, 2**64 - 1, len(data), len(data) - 8):
-            yield f"header of {size}", struct.pack("<Q", size) + data[8:]
-        for old, new in ((b"[0,", b"[9,"), (b'"F32"', b'"F99"'), (b'"F32"', b'"F16"'), (b"[64", b"[-4"), (b"[", b"{")):
+        for n_bytes in (0, 1, 2**31, 2**63, 2**64 - 1, len(data), len(data) - 8):
+            yield f"header of {n_bytes}", struct.pack("<Q", n_bytes) + data[8:]
+        size = b"[%d" % HIDDEN
+        for old, new in ((b"[0,", b"[9,"), (DTYPE, b'"F99"'), (DTYPE, b'"F16"'), (size, b"[-" + size[2:]), (b"[", b"{")):
             yield f"{old} -> {new}", data[:8] + data[8:header].replace(old, new, 1) + data[header:]
     else:
         for new in (b"[" * 100_000, b'{"a":' * 5000, b"{}", b"[]", b"null", b'""', b"1e999", b"\xff\xfe{}", b"\xef\xbb\xbf" + data,

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from harness import CHATML, STORIES, Server
+from harness import CHATML, SHARED, STORIES, Server
 
-CASES = json.loads((STORIES / "expected.json").read_text())["cases"] if STORIES.is_dir() else []
+pytestmark = pytest.mark.shared
+CASES = json.loads((STORIES / "expected.json").read_text())["cases"] if SHARED.is_dir() else []
 
 
 def body_of(case, **more):

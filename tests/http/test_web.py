@@ -20,12 +20,12 @@ HTML = '<img src=x onerror="document.title=1"><script>document.title=2</script> 
 
 
 class Page:
-    def __init__(self, driver, front, allowed=()):
+    def __init__(self, driver, front, allowed=(), shows="#model"):
         self.driver, self.front, self.allowed = driver, front, allowed
         driver.get(front.url)
         driver.execute_script("sessionStorage.clear(); localStorage.clear()")
         driver.get(front.url)
-        self.until(lambda: self.text("#model"))
+        self.until(lambda: self.text(shows))
 
     def until(self, what):
         return WebDriverWait(self.driver, 15 * SLOW, 0.05).until(lambda _: what())
@@ -98,6 +98,7 @@ def page(request, driver, stories):
 
 
 def test_send_stream_retry_edit(page):
+    page.front.extra = {"ignore_eos": True}
     page.set("p-max_tokens", "40")
     page.set("p-temperature", "0")
     page.set("p-seed", "7")

@@ -1,6 +1,7 @@
 """The page as the binary serves it, with its own /live, in a real Chromium."""
 
 import json
+import re
 import threading
 
 import pytest
@@ -9,9 +10,8 @@ from harness import Server
 
 pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from test_live import Viewer  # noqa: E402
 from test_web import Page, driver, pytestmark  # noqa: E402, F401 - the fixture and the marks are this file's too
-
-pytestmark = [*pytestmark, pytest.mark.alone]
 
 
 class Direct:
@@ -104,10 +104,29 @@ def test_stop_frees_the_request(page, served):
     served.wait_idle()
 
 
+def kv_in_words(page):
+    """What stands for the grid where it cannot be seen, the legend and the tile: all of one state."""
+    label, *legend, tile, of = page.driver.execute_script(
+        "return [document.getElementById('kv-grid').ariaLabel, ...['kv-used', 'kv-cached', 'kv-free', 't-kv', 't-kv-blocks']"
+        ".map((id) => document.getElementById(id).textContent)]")
+    numbers = re.fullmatch("KV pool: ([0-9,]+) blocks in use, ([0-9,]+) cached, ([0-9,]+) free", label)
+    assert list(numbers.groups()) == legend
+    return *(int(n.replace(",", "")) for n in legend), float(tile.removesuffix(" %")), of
+
+
 def test_sixteen_requests_are_seen(page, served):
     with Company(served, 16):
         page.until(lambda: len(page.all("li.request")) == 16 and page.text("#t-running") == "16")
         page.until(lambda: page.one("#kv-grid").get_attribute("data-owners") == "16")
+        with Viewer(served) as v:
+            n_blocks = v.until("hello")["n_blocks"]
+        used, cached, free, tile, of = kv_in_words(page)
+        assert used >= 16 and used + cached + free == n_blocks
+        part = 100 * used / n_blocks
+        assert abs(tile - part) <= (0.051 if part < 10 else 0.51)  # as it is rounded
+        assert of == f"of {n_blocks:,} blocks"
         page.shot("served-sixteen")
     served.wait_idle()
     page.until(lambda: not page.all("li.request") and page.text("#t-running") == "0")
+    used, cached, free, tile, of = kv_in_words(page)
+    assert (used, tile) == (0, 0) and cached > 0 and cached + free == n_blocks

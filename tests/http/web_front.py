@@ -17,9 +17,9 @@ CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' 
 
 
 def chat_events(text):
-    """A streamed answer, a few characters an event."""
+    """A streamed answer, a few characters an event, for either API."""
     chunks = [{"delta": {"role": "assistant", "content": ""}}]
-    chunks += [{"delta": {"content": text[i:i + 5]}} for i in range(0, len(text), 5)]
+    chunks += [{"delta": {"content": text[i:i + 5]}, "text": text[i:i + 5]} for i in range(0, len(text), 5)]
     chunks += [{"delta": {}, "finish_reason": "stop"}]
     return [{"choices": [{"index": 0, **c}]} for c in chunks]
 
@@ -29,6 +29,14 @@ class Front:
         front, self.upstream = self, upstream
         self.answer = None  # the text of every chat answer, instead of the upstream's
         self.extra = {}  # fields that every request gets
+        self.model = None  # what /v1/models calls the model, instead of the upstream
+        self.refusals = []  # (status, headers, body) of the next requests for an answer
+        self.bodies = []  # of the requests for an answer, as the page sent them
+        self.cut = None  # the next answer breaks off after so many events,
+        self.length = None  # which is lost, not ended, when its head says that so many bytes come
+        self.tail = []  # chunks before the end of an answer
+        self.gate = threading.Event()  # when clear, an answer waits in its middle and before its end
+        self.gate.set()
         self.live, self.changed, self.connections = [], threading.Condition(), 0
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -41,15 +49,17 @@ class Front:
                     front.serve_live(self)
                 elif "/" not in name and (WEB / name).is_file():
                     front.serve_file(self, WEB / name)
+                elif self.path == "/v1/models" and front.model is not None:
+                    front.begin(self, 200, "application/json")
+                    self.wfile.write(json.dumps({"object": "list", "data": [{"id": front.model}]}).encode())
                 else:
                     front.forward(self)
 
             def do_POST(self):
-                if front.answer is not None and self.path == "/v1/chat/completions":
-                    self.rfile.read(int(self.headers["Content-Length"]))
-                    front.begin(self, 200, "text/event-stream")
-                    for event in [*map(json.dumps, chat_events(front.answer)), "[DONE]"]:
-                        self.wfile.write(f"data: {event}\n\n".encode())
+                if front.refusals:
+                    front.refuse(self)
+                elif front.answer is not None and self.path in ("/v1/chat/completions", "/v1/completions"):
+                    front.serve_answer(self)
                 else:
                     front.forward(self)
 
@@ -58,11 +68,36 @@ class Front:
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def begin(self, h, status, kind):
+    def begin(self, h, status, kind, *more):
         h.send_response(status)
-        for name, value in (("Content-Type", kind), ("Cache-Control", "no-store"), ("Content-Security-Policy", CSP)):
+        for name, value in (*more, ("Content-Type", kind), ("Cache-Control", "no-store"), ("Content-Security-Policy", CSP)):
             h.send_header(name, value)
         h.end_headers()
+
+    def read_body(self, h):
+        self.bodies.append(json.loads(h.rfile.read(int(h.headers["Content-Length"]))))
+
+    def refuse(self, h):
+        status, headers, body = self.refusals.pop(0)
+        self.read_body(h)
+        self.begin(h, status, "application/json" if body.startswith("{") else "text/html", *headers.items())
+        h.wfile.write(body.encode())
+
+    def serve_answer(self, h):
+        self.read_body(h)
+        cut, length, self.cut, self.length = self.cut, self.length, None, None
+        self.begin(h, 200, "text/event-stream", *([("Content-Length", length)] if length else []))
+        events = chat_events(self.answer)
+        events[-1:-1] = self.tail
+        try:
+            for i, event in enumerate([*map(json.dumps, events), "[DONE]"][:cut]):
+                if i == len(events) // 2:
+                    self.gate.wait()
+                h.wfile.write(f"data: {event}\n\n".encode())
+                h.wfile.flush()
+            self.gate.wait()
+        except OSError:
+            pass  # stopped
 
     def serve_file(self, h, path):
         self.begin(h, 200, TYPES[path.suffix])
@@ -116,6 +151,7 @@ class Front:
                 return
 
     def close(self):
+        self.gate.set()
         self.cut_live()
         self.server.shutdown()
         self.server.server_close()

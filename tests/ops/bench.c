@@ -59,7 +59,7 @@ static void bench_work(const struct op_case *c, double *bytes, double *products)
     const double T = c->T, N = c->N, K = c->K;
     *products = 0;
     if (c->op == CASE_LINEAR) {
-        const double item = c->quant ? 1 : c->dtype == DT_BF16 ? 2 : 4;
+        const double item = c->int4 ? 0.5 + 1.0 / 64 : c->quant ? 1 : c->dtype == DT_BF16 ? 2 : 4;
         *bytes = N * K * item + T * (K * (c->quant ? 1 : 4) + N * 4);
         *products = T * N * K;
     } else if (c->op == CASE_ATTENTION) {
@@ -93,9 +93,10 @@ static bool prepare_rows(struct bench *b)
     guard_fill(&b->y, zeros, 0);
     b->n_weights = linear ? BENCH_LAYERS : 1;
     for (int i = 0; i < b->n_weights; i++) {
-        b->w[i] =
-            linear ? case_weight(b->be, zeros, c->N, c->K, c->dtype, WEIGHT_LINEAR, c->quant, NULL)
-                   : case_weight(b->be, zeros, 1, c->N, DT_F32, WEIGHT_VECTOR, false, NULL);
+        b->w[i] = linear
+                      ? case_weight(b->be, zeros, c->N, c->K, c->dtype, WEIGHT_LINEAR,
+                                    case_scheme(c), NULL)
+                      : case_weight(b->be, zeros, 1, c->N, DT_F32, WEIGHT_VECTOR, QUANT_NONE, NULL);
         if (!b->w[i]) return false;
     }
     free(zeros);

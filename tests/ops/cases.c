@@ -22,8 +22,10 @@ static void emit(struct emitter *e, struct op_case c)
 
 static const struct {
     enum dtype dtype;
-    bool quant;
-} formats[] = {{DT_F32, false}, {DT_BF16, false}, {DT_F16, false}, {DT_F32, true}, {DT_BF16, true}};
+    bool quant, int4;
+} formats[] = {{DT_F32, false, false}, {DT_BF16, false, false}, {DT_F16, false, false},
+               {DT_F32, true, false},  {DT_BF16, true, false},  {DT_F32, true, true},
+               {DT_BF16, true, true}};
 
 static void linear_formats(struct emitter *e, struct op_case c)
 {
@@ -31,6 +33,7 @@ static void linear_formats(struct emitter *e, struct op_case c)
     for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
         c.dtype = formats[i].dtype;
         c.quant = formats[i].quant;
+        c.int4 = formats[i].int4;
         emit(e, c);
     }
 }
@@ -292,7 +295,10 @@ void case_name(const struct op_case *c, char *out, size_t size)
                  c->len[0], c->len[1], c->len[2], c->len[3], c->skip, tail);
     else if (c->op == CASE_LINEAR)
         snprintf(out, size, "linear %s%s T%d N%d K%d%s%s", dtype_name(c->dtype),
-                 c->quant ? "->int8" : "", c->T, c->N, c->K, c->bias ? " bias" : "", tail);
+                 c->int4    ? "->int4"
+                 : c->quant ? "->int8"
+                            : "",
+                 c->T, c->N, c->K, c->bias ? " bias" : "", tail);
     else if (c->op == CASE_ROPE)
         snprintf(out, size, "rope type%d theta%g E%d", (int)c->rope.type, c->rope.theta,
                  c->head_dim);

@@ -31,7 +31,8 @@ struct op_case {
     enum case_op op;
     int T, N, K;      /* LINEAR: rows, outputs, inputs; the others: T rows of N */
     enum dtype dtype; /* of weights, tables, KV cache */
-    bool quant;       /* LINEAR: int8; norms and SILU_MUL: quantised output */
+    bool quant;       /* LINEAR: integers; norms and SILU_MUL: quantised output */
+    bool int4;        /* LINEAR with quant: the weights are 4-bit groups, else int8 */
     bool bias;
     bool exact; /* integer-valued inputs: the answer must match bit for bit */
     int heads, kv_heads, head_dim, block_size, window;

@@ -53,7 +53,7 @@ static void linear(const struct op_case *c, const struct inputs *in, double *out
     if (!w || !x) abort();
     for (int n = 0; n < c->N; n++) {
         double w_scale = 1;
-        if (c->quant)
+        if (c->quant && !c->int4)
             w_scale = quantize_row(in->w + (size_t)n * (size_t)c->K, c->K, w);
         else
             for (int k = 0; k < c->K; k++) w[k] = in->w[(size_t)n * (size_t)c->K + (size_t)k];
@@ -280,6 +280,22 @@ static void pin_scale(float *p, int n_rows, int cols)
     for (int r = 0; r < n_rows; r++) p[(size_t)r * (size_t)cols + (size_t)(r % cols)] = 127;
 }
 
+/* Weights that 4 bits hold exactly: what is compared is the product.  In each group of 128 one is -8
+ * (or 8, of a negative scale), times a power of two. */
+static void snap_to_int4(uint64_t *state, float *w, int n_rows, int cols)
+{
+    for (int r = 0; r < n_rows; r++, w += cols) {
+        for (int k0 = 0; k0 < cols; k0 += 128) {
+            const int n = cols - k0 < 128 ? cols - k0 : 128;
+            const uint64_t dice = next_random(state);
+            const float scale = ldexpf(dice >> 40 & 1 ? -1 : 1, -(int)(dice >> 44 & 3));
+            for (int i = 0; i < n; i++)
+                w[k0 + i] = scale * (float)((int)(next_random(state) >> 40 & 15) - 8);
+            w[k0 + (int)(dice >> 48) % n] = -8 * scale;
+        }
+    }
+}
+
 void inputs_make(const struct op_case *c, struct inputs *in)
 {
     memset(in, 0, sizeof *in);
@@ -291,10 +307,9 @@ void inputs_make(const struct op_case *c, struct inputs *in)
         in->bias = draw_array(&state, N, c->exact);
         round_to(in->w, N * K, c->dtype);
         round_to(in->bias, N, c->dtype);
-        if (c->quant && c->exact) {
-            pin_scale(in->x, c->T, c->K);
-            pin_scale(in->w, c->N, c->K);
-        }
+        if (c->int4) snap_to_int4(&state, in->w, c->N, c->K);
+        if (c->quant && c->exact) pin_scale(in->x, c->T, c->K);
+        if (c->quant && c->exact && !c->int4) pin_scale(in->w, c->N, c->K);
         return;
     }
     if (c->op == CASE_ATTENTION || c->op == CASE_ROPE) {

@@ -190,18 +190,16 @@ static void split_parts(struct weight_source *src, const char *data, int rows, i
 }
 
 struct weight *case_weight(struct backend *be, const float *values, int rows, int cols,
-                           enum dtype dtype, enum weight_kind kind, bool quant, const float *bias)
+                           enum dtype dtype, enum weight_kind kind, enum quant_scheme quant,
+                           const float *bias)
 {
     char *data = encode(values, (size_t)rows * (size_t)cols, dtype);
     char *bias_data = bias ? encode(bias, (size_t)rows, dtype) : NULL;
     struct weight_source b = {.n_parts = 1, .cols = rows, .dtype = dtype, .kind = WEIGHT_VECTOR};
     b.parts[0].data = bias_data;
     b.parts[0].rows = 1;
-    struct weight_source src = {.cols = cols,
-                                .dtype = dtype,
-                                .kind = kind,
-                                .quant = quant ? QUANT_INT8 : QUANT_NONE,
-                                .bias = bias ? &b : NULL};
+    struct weight_source src = {
+        .cols = cols, .dtype = dtype, .kind = kind, .quant = quant, .bias = bias ? &b : NULL};
     split_parts(&src, data, rows, cols);
     struct weight *w = NULL;
     struct error err = {0};
@@ -231,7 +229,7 @@ static bool run_linear(const struct op_case *c, const struct inputs *in, int row
                        struct backend *be, float *out)
 {
     struct guarded x, q, y;
-    struct weight *w = case_weight(be, in->w, c->N, c->K, c->dtype, WEIGHT_LINEAR, c->quant,
+    struct weight *w = case_weight(be, in->w, c->N, c->K, c->dtype, WEIGHT_LINEAR, case_scheme(c),
                                    c->bias ? in->bias : NULL);
     if (!w || !guard_alloc(be, DT_F32, n_rows, c->K, &x) ||
         !guard_alloc(be, DT_F32, n_rows, c->N, &y))
@@ -324,8 +322,8 @@ static bool run_rows(const struct op_case *c, const struct inputs *in, const str
     const int x_cols = silu ? 2 * c->N : c->N,
               gain_cols = c->op == CASE_HEAD_NORM ? c->head_dim : c->N;
     const enum dtype out_dtype = c->quant ? DT_I8 : DT_F32;
-    b.w = embed ? case_weight(be, in->w, c->K, c->N, c->dtype, WEIGHT_EMBED, false, NULL)
-                : case_weight(be, in->w, 1, gain_cols, c->dtype, WEIGHT_VECTOR, false, NULL);
+    b.w = embed ? case_weight(be, in->w, c->K, c->N, c->dtype, WEIGHT_EMBED, QUANT_NONE, NULL)
+                : case_weight(be, in->w, 1, gain_cols, c->dtype, WEIGHT_VECTOR, QUANT_NONE, NULL);
     if (!b.w || !guard_alloc(be, DT_F32, n_rows, x_cols, &b.x) ||
         !guard_alloc(be, DT_F32, n_rows, c->N, &b.y) ||
         !guard_alloc(be, DT_F32, n_rows, c->N, &b.wide) ||

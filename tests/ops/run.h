@@ -21,7 +21,14 @@ bool guard_intact(const struct guarded *g, const char *what);
 struct backend *case_open(const struct op_case *c, const char *isa, int n_threads);
 /* A weight of f32 values, stored as `dtype`; NULL with a message when that fails. */
 struct weight *case_weight(struct backend *be, const float *values, int rows, int cols,
-                           enum dtype dtype, enum weight_kind kind, bool quant, const float *bias);
+                           enum dtype dtype, enum weight_kind kind, enum quant_scheme quant,
+                           const float *bias);
+
+/* How the weights of a linear case are held. */
+static inline enum quant_scheme case_scheme(const struct op_case *c)
+{
+    return c->int4 ? QUANT_INT4 : c->quant ? QUANT_INT8 : QUANT_NONE;
+}
 
 /* Attention over a pool of the backend: a shuffled page for each block of each sequence. */
 int pages_needed(const struct op_case *c);

@@ -108,7 +108,7 @@ static bool samples_feed_the_next_step(struct backend *be)
     be->ops->step_upload(be, &step);
     float table[V * D];
     for (int i = 0; i < V * D; i++) table[i] = (float)i;
-    struct weight *w = case_weight(be, table, V, D, DT_F32, WEIGHT_EMBED, false, NULL);
+    struct weight *w = case_weight(be, table, V, D, DT_F32, WEIGHT_EMBED, QUANT_NONE, NULL);
     EXPECT(w);
     struct guarded e = rows_of(be, T, D, 0);
     be->ops->embed(be, e.view, w);
@@ -214,7 +214,7 @@ static bool idle_workers_use_no_cpu(struct backend *be)
 {
     float *data = calloc(600 * 600, sizeof *data);
     CHECK(data);
-    struct weight *w = case_weight(be, data, 600, 600, DT_F32, WEIGHT_LINEAR, false, NULL);
+    struct weight *w = case_weight(be, data, 600, 600, DT_F32, WEIGHT_LINEAR, QUANT_NONE, NULL);
     free(data);
     EXPECT(w);
     struct guarded x = rows_of(be, 40, 600, 0), y = rows_of(be, 40, 600, 0);

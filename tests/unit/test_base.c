@@ -463,6 +463,35 @@ static void test_log(void **state)
     log_setup(LOG_INFO, false);
 }
 
+/* A reader that hangs: nothing waits, and what was lost is counted once it reads again. */
+static void test_log_waits_for_nobody(void **state)
+{
+    (void)state;
+    int ends[2], n_logged = 0;
+    static char text[1 << 20];
+    assert_int_equal(pipe(ends), 0);
+    fflush(stderr);
+    int saved = dup(STDERR_FILENO);
+    dup2(ends[1], STDERR_FILENO);
+    for (; n_logged < 3000; n_logged++) log_event(LOG_INFO, "filler", "i=%d", n_logged);
+    ssize_t first = read(ends[0], text, sizeof(text) - 1);
+    log_event(LOG_INFO, "after", "i=%d", n_logged);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(ends[1]);
+    ssize_t second = read(ends[0], text + first, sizeof(text) - 1 - (size_t)first);
+    close(ends[0]);
+    assert_in_range(first, 4096, sizeof(text) - 4096);
+    assert_true(second > 0);
+    text[first + second] = '\0';
+    int n_read = 0;
+    for (const char *p = text; (p = strstr(p, " filler i=")); p++) n_read++;
+    const char *lost = strstr(text, " log_lines_lost n=");
+    assert_non_null(lost);
+    assert_int_equal(n_read + atoi(lost + strlen(" log_lines_lost n=")), n_logged);
+    assert_non_null(strstr(lost, " after i=3000\n"));
+}
+
 #if INFERD_DEBUG_CHECKS
 /* How the child ended: true when it aborted. */
 static bool aborts(void (*body)(void))
@@ -553,6 +582,7 @@ int main(void)
         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_log),
+        cmocka_unit_test(test_log_waits_for_nobody),
         cmocka_unit_test(test_clock),
 #if INFERD_DEBUG_CHECKS
         cmocka_unit_test(test_step_guard),

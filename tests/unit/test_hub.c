@@ -178,23 +178,23 @@ static enum status choose(const char *siblings, struct hub_files *files, bool *s
 #define LFS(name)                                                     \
     "{\"rfilename\":\"" name "\",\"size\":7,\"blobId\":\"" BLOB "\"," \
     "\"lfs\":{\"sha256\":\"" SUM "\",\"size\":7,\"pointerSize\":1}}"
-#define INDEX GIT("model.safetensors.index.json")
+#define INDEX    GIT("model.safetensors.index.json")
+#define WEIGHTS  LFS("model.safetensors")
+#define SHARD(n) LFS("m-" n ".safetensors")
+#define TEMPLATE GIT("additional_chat_templates/rag.jinja")
 
 static void test_what_is_chosen(void **state)
 {
     (void)state;
+    static const char *const single =
+        GIT("README.md") "," GIT("config.json") "," GIT("tokenizer.json") "," TEMPLATE "," GIT(
+            "onnx/config.json") "," LFS("x.gguf") "," WEIGHTS "," INDEX;
+    static const char *const shards =
+        GIT("config.json") "," INDEX "," SHARD("1") "," SHARD("2") "," SHARD("3");
     struct hub_files f;
     struct error err;
     bool sharded = true;
-    assert_int_equal(
-        choose(GIT("README.md") "," GIT("config.json") "," GIT("tokenizer.json") "," GIT("additiona"
-                                                                                         "l_chat_"
-                                                                                         "templates"
-                                                                                         "/rag."
-                                                                                         "jinja") "," GIT(
-                   "onnx/config.json") "," LFS("x.gguf") "," LFS("model.safetensors") "," INDEX,
-               &f, &sharded, &err),
-        STATUS_OK);
+    assert_int_equal(choose(single, &f, &sharded, &err), STATUS_OK);
     assert_false(sharded);
     assert_int_equal(f.n, 4);
     assert_string_equal(f.items[3].path, "model.safetensors");
@@ -203,10 +203,7 @@ static void test_what_is_chosen(void **state)
     assert_string_equal(f.items[0].etag, BLOB);
     hub_files_free(&f);
 
-    assert_int_equal(choose(GIT("config.json") "," INDEX "," LFS("m-1.safetensors") "," LFS(
-                                "m-2.safetensors") "," LFS("m-3.safetensors"),
-                            &f, &sharded, &err),
-                     STATUS_OK);
+    assert_int_equal(choose(shards, &f, &sharded, &err), STATUS_OK);
     assert_true(sharded);
     assert_int_equal(f.n, 4);
     assert_string_equal(f.items[3].path, "m-2.safetensors");
@@ -221,9 +218,9 @@ static void test_what_is_refused(void **state)
     } cases[] = {
         {GIT("config.json") "," LFS("pytorch_model.bin"), "pytorch_model.bin"},
         {GIT("config.json"), "no model.safetensors"},
-        {LFS("model.safetensors"), "config.json"},
-        {GIT("config.json") "," INDEX "," LFS("m-1.safetensors"), "m-2.safetensors"},
-        {GIT("config.json") "," GIT("config.json") "," LFS("model.safetensors"), "twice"},
+        {WEIGHTS, "config.json"},
+        {GIT("config.json") "," INDEX "," SHARD("1"), "m-2.safetensors"},
+        {GIT("config.json") "," GIT("config.json") "," WEIGHTS, "twice"},
         {GIT("config.json") "," LFS("model.safetensors") "," GIT(
              "additional_chat_templates/../x.jinja"),
          "elsewhere"},

@@ -163,6 +163,7 @@ static void test_state(void **state)
     view.running[1] = view.running[0];
     view.running[1].request = 5, view.running[1].owner = 1;
     view.running[1].n = 2, view.running[1].choice = 1, view.running[1].state = VIEW_PREEMPTED;
+    view.running[1].n_computed = 40; /* of 50: tells that 32 were cached */
     view.waiting[0] =
         (struct sched_view_waiting){.request = 6, .owner = 1, .n_prompt = 9, .max_output = 3};
     struct strbuf out;
@@ -170,7 +171,8 @@ static void test_state(void **state)
     write_state(&out, false, 0);
     const char *first = "{\"id\":4,\"own\":true,\"prompt\":50,\"cached\":32,\"computed\":60,"
                         "\"output\":10,\"max\":20,\"age_ms\":1000,\"state\":\"decode\"}";
-    const char *other = "{\"id\":5,\"own\":false,\"choice\":1,\"prompt\":50,\"cached\":0,";
+    const char *other = "{\"id\":5,\"own\":false,\"choice\":1,\"prompt\":50,\"cached\":0,"
+                        "\"computed\":0,";
     assert_non_null(
         strstr(out.data, "{\"time\":1732800000.125,\"state\":\"ready\",\"n_running\":2"));
     assert_non_null(strstr(out.data, first));
@@ -180,9 +182,11 @@ static void test_state(void **state)
     assert_non_null(strstr(out.data, "\"runs\":[[0,2]]"));
     assert_non_null(strstr(out.data, "\"requests\":8"));
     write_state(&out, false, 1);
-    assert_non_null(strstr(out.data, "{\"id\":4,\"own\":false,\"prompt\":50,\"cached\":0,"));
-    assert_non_null(
-        strstr(out.data, "{\"id\":5,\"own\":true,\"choice\":1,\"prompt\":50,\"cached\":32,"));
+    assert_non_null(strstr(out.data, "{\"id\":4,\"own\":false,\"prompt\":50,\"cached\":0,"
+                                     "\"computed\":60,"));
+    assert_non_null(strstr(out.data,
+                           "{\"id\":5,\"own\":true,\"choice\":1,\"prompt\":50,\"cached\":32,"
+                           "\"computed\":40,"));
     write_state(&out, true, -1);
     assert_null(strstr(out.data, "\"own\":false"));
     strbuf_free(&out);

@@ -239,13 +239,35 @@ static void test_view_bounds(void **state)
     rig_close(&g);
 }
 
+/* Sequences that decode side by side take blocks in turn, here one of each a cell: all are seen. */
+static void test_view_ties(void **state)
+{
+    (void)state;
+    static struct request r[3];
+    struct rig g;
+    struct sched_config c = small_config();
+    c.n_blocks = 2051; /* three a cell */
+    c.max_num_seqs = 3;
+    rig_open(&g, &c);
+    for (int i = 0; i < 3; i++) {
+        r[i] = make_request(text, 12, 50);
+        submit(&g, &r[i]);
+    }
+    for (int i = 0; i < 40; i++) run_step(&g);
+    sched_view_fill(g.s, &view, owners);
+    assert_int_equal(view.blocks_per_cell, 3);
+    assert_int_equal(view.n_running, 3);
+    for (int i = 0; i < 3; i++) assert_true(n_cells((int64_t)r[i].sequence) > 0);
+    while (sched_has_work(g.s)) run_step(&g);
+    rig_close(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_view_rows),
-        cmocka_unit_test(test_view_shared),
-        cmocka_unit_test(test_view_preempted),
-        cmocka_unit_test(test_view_bounds),
+        cmocka_unit_test(test_view_rows),      cmocka_unit_test(test_view_shared),
+        cmocka_unit_test(test_view_preempted), cmocka_unit_test(test_view_bounds),
+        cmocka_unit_test(test_view_ties),
     };
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);
 }
