@@ -23,7 +23,8 @@ export INFERD_SHARED ?= ../shared
 
 # --- what Debian 12 must have ----------------------------------------------------------------
 RUN_PACKAGES  := gcc libc6-dev libuv1-dev libmicrohttpd-dev libcjson-dev libpcre2-dev \
-                 libutf8proc-dev libyaml-dev libxxhash-dev libcurl4-openssl-dev libedit-dev libssl-dev
+                 libutf8proc-dev libyaml-dev libxxhash-dev libcurl4-openssl-dev libedit-dev libssl-dev \
+                 ca-certificates
 TEST_PACKAGES := libcmocka-dev python3 python3-venv curl clang-14 libclang-rt-14-dev haproxy \
                  chromium chromium-driver
 LINT_PACKAGES := clang-format-14 clang-tidy-14 cppcheck

@@ -19,21 +19,10 @@ import pytest
 import hub_server
 from harness import BINARY, ROOT
 from hub_server import Hub
-from pulling import (NAME, NEEDED, USELESS, WAIT_S, WEIGHTS, Cache, a_hub, complete, environment, finish, pull, pulled, refused,
-                     start)
+from pulling import (NAME, NEEDED, USELESS, WAIT_S, WEIGHTS, a_hub, cache, complete, environment, finish, hub, pull, pulled,  # noqa: F401
+                     refused, start)
 
 VERSION = (ROOT / "VERSION").read_text().strip()
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return Cache(tmp_path)
-
-
-@pytest.fixture
-def hub():
-    with a_hub() as h:
-        yield h
 
 
 # --- what and where ----------------------------------------------------------------------------------------
@@ -453,11 +442,11 @@ print(info.repo_id, info.nb_files, len(info.revisions), sorted(info.refs), len(h
     assert not hub.requests("GET .*/resolve/") and not hub.requests("^cdn")
 
 
-def test_a_blob_that_is_a_link(hub, cache, tmp_path_factory):
+def test_a_blob_that_is_a_link(hub, cache):
     """Into a store that several caches share."""
     pulled(hub, cache, NAME)
     blob = cache.repo() / "blobs" / hub.repos[NAME].file("model.safetensors").etag
-    shared = tmp_path_factory.mktemp("store") / "weights"
+    shared = cache.home / "weights"
     blob.rename(shared)
     blob.symlink_to(shared)
     hub.forget()

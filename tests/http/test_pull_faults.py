@@ -18,21 +18,10 @@ import pytest
 import hub_server
 from harness import BINARY, SLOW
 from hub_server import Hold, Hub, body, content, error, hang_up, redirect, serve
-from pulling import (NAME, NEEDED, WAIT_S, WEIGHTS, Cache, a_hub, complete, environment, finish, interrupt, pull, pulled, refused,
-                     start)
+from pulling import (NAME, NEEDED, WAIT_S, WEIGHTS, a_hub, cache, complete, environment, finish, hub, interrupt, pull, pulled,  # noqa: F401
+                     refused, start)
 
 CDN = "cdn GET"
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return Cache(tmp_path)
-
-
-@pytest.fixture
-def hub():
-    with a_hub() as h:
-        yield h
 
 
 def ranges(hub, pattern=CDN):
