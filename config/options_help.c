@@ -94,7 +94,7 @@ void options_print_help(FILE *f)
     fputs(
         "usage: inferd serve [MODEL] [options]\n\n"
         "Serves a model by an OpenAI-compatible API. MODEL is a Hugging Face model directory, or\n"
-        "ORG/NAME[@REV] as inferd pull has loaded it; without MODEL it is the demo model that "
+        "ORG/NAME[@REV] as inferd pull has loaded it; without MODEL it is the demo model that\n"
         "comes with inferd.\n\n",
         f);
     options_print_rows(f, "");

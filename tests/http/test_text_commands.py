@@ -177,7 +177,7 @@ def test_help():
     for command in ("tokenize", "render"):
         for word in ("--help", "-h"):
             text = output(command, word).decode()
-            assert text.startswith(f"usage: inferd {command} DIR") and "Exit status" in text
+            assert text.startswith(f"usage: inferd {command} MODEL") and "Exit status" in text
 
 
 # --- render ------------------------------------------------------------------------------------------

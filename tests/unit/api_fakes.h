@@ -371,6 +371,7 @@ static struct model_config fake_config = {
     .vocab_size = FAKE_VOCAB, .n_eos_ids = 1, .eos_ids = {TOKEN_EOS}};
 static char *fake_names[] = {(char *)(uintptr_t) "dir/model"};
 static struct options fake_options = {.model = "/models/dir/model",
+                                      .model_said = "/models/dir/model",
                                       .served_model_name = {fake_names, 1},
                                       .generation_config = "auto",
                                       .scheduling_policy = "fcfs",

@@ -51,7 +51,7 @@ static int setup(void **state)
     assert_non_null(m);
     snprintf(m->dir, sizeof(m->dir), "/tmp/inferd-chat-XXXXXX");
     assert_non_null(mkdtemp(m->dir));
-    m->opts.model = m->dir;
+    m->opts.model = m->opts.model_said = m->dir;
     write_file(m, "tokenizer.json",
                "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}");
     *state = m;
