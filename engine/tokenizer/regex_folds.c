@@ -24,6 +24,14 @@ bool regex_fold_is_long(uint32_t c)
     return fold(c, out) > 1;
 }
 
+bool regex_fold_in_range(uint32_t first, uint32_t last)
+{
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        for (uint32_t c = places[i].first; c <= places[i].last; c++)
+            if (c >= first && c <= last && regex_fold_is_long(c)) return true;
+    return false;
+}
+
 bool regex_fold_begins(uint32_t a, uint32_t b)
 {
     utf8proc_int32_t first[FOLD_MAX], second[FOLD_MAX], out[FOLD_MAX];

@@ -10,6 +10,8 @@
 
 /* The full case folding of the character is more than one character. */
 bool regex_fold_is_long(uint32_t c);
+/* One of the characters first..last has such a folding. */
+bool regex_fold_in_range(uint32_t first, uint32_t last);
 /* Such a folding begins with the foldings of a and b. */
 bool regex_fold_begins(uint32_t a, uint32_t b);
 

@@ -40,6 +40,8 @@ struct translator {
     bool ignore_case;
     uint32_t literal; /* the last item, if it is a character whose case is ignored; else 0 */
     const char *literal_at;
+    uint32_t member; /* of a class: the last character, 0 when the last member was none */
+    bool in_range;   /* the dash of a range was the last */
     int depth;
     struct group groups[GROUP_DEPTH_MAX];
 };
@@ -58,7 +60,10 @@ static enum status literal(struct translator *t, uint32_t c, const char *at, siz
     const char *before_at = t->literal_at;
     t->literal = t->ignore_case && !t->class ? c : 0;
     t->literal_at = at;
-    if (t->ignore_case && regex_fold_is_long(c))
+    const uint32_t first = t->class && t->in_range ? t->member : c;
+    t->in_range = false;
+    t->member = c;
+    if (t->ignore_case && regex_fold_in_range(first, c))
         return refuse(t, "ignoring case, the folding of", at, len);
     if (before && t->literal && regex_fold_begins(before, c))
         return refuse(t, "ignoring case, the folding of", before_at,
@@ -339,9 +344,12 @@ static enum status class_member(struct translator *t, int depth, bool *after_cha
         strbuf_add_char(&c->items, '\\');
         *after_character = !plain_dash;
     }
-    if (*from == '-' && !plain_dash && t->ignore_case &&
-        ((unsigned char)from[1] >= 0x80 || (from[1] == '\\' && from[2] && strchr("xu", from[2]))))
-        return refuse(t, "ignoring case, the end of a range beyond ASCII", from, strnlen(from, 8));
+    if (*from == '-' && !plain_dash) {
+        t->in_range = true;
+        strbuf_add_char(&c->items, *t->p++);
+        return STATUS_OK;
+    }
+    if (!t->in_range) t->member = 0;
     return copy_character(t, &c->items);
 }
 
