@@ -17,14 +17,13 @@ struct tile_i4_args {
     int n, k, n_groups;
 };
 
-#define DECLARE_4(r)                                                                 \
-    vec f##r##0 = v_zero(), f##r##1 = f##r##0, f##r##2 = f##r##0, f##r##3 = f##r##0; \
-    veci c##r##0 = vi_zero(), c##r##1 = c##r##0, c##r##2 = c##r##0, c##r##3 = c##r##0;
+#define DECLARE_4(r) \
+    veci i##r##0 = vi_zero(), i##r##1 = i##r##0, i##r##2 = i##r##0, i##r##3 = i##r##0;
 /* The weights are q + 8. */
 #define BEGIN_4(r)                                                             \
     if (R > r) {                                                               \
-        c##r##0 = vi_set1(-8 * t->x_sum[(size_t)r * (size_t)t->n_groups + g]); \
-        c##r##1 = c##r##2 = c##r##3 = c##r##0;                                 \
+        i##r##0 = vi_set1(-8 * t->x_sum[(size_t)r * (size_t)t->n_groups + g]); \
+        i##r##1 = i##r##2 = i##r##3 = i##r##0;                                 \
     }
 /* Each broadcast has a load of its own: from memory it costs nothing. */
 #define DOT_4(r)                                          \
@@ -33,14 +32,14 @@ struct tile_i4_args {
         memcpy(&low, x + r * ldx, 4);                     \
         memcpy(&high, x + r * ldx + 4, 4);                \
         const veci b0 = vi_set1(low), b1 = vi_set1(high); \
-        c##r##0 = vi_dot_u4(c##r##0, l0, b0);             \
-        if (NV > 1) c##r##1 = vi_dot_u4(c##r##1, l1, b0); \
-        if (NV > 2) c##r##2 = vi_dot_u4(c##r##2, l2, b0); \
-        if (NV > 3) c##r##3 = vi_dot_u4(c##r##3, l3, b0); \
-        c##r##0 = vi_dot_u4(c##r##0, h0, b1);             \
-        if (NV > 1) c##r##1 = vi_dot_u4(c##r##1, h1, b1); \
-        if (NV > 2) c##r##2 = vi_dot_u4(c##r##2, h2, b1); \
-        if (NV > 3) c##r##3 = vi_dot_u4(c##r##3, h3, b1); \
+        i##r##0 = vi_dot_u4(i##r##0, l0, b0);             \
+        if (NV > 1) i##r##1 = vi_dot_u4(i##r##1, l1, b0); \
+        if (NV > 2) i##r##2 = vi_dot_u4(i##r##2, l2, b0); \
+        if (NV > 3) i##r##3 = vi_dot_u4(i##r##3, l3, b0); \
+        i##r##0 = vi_dot_u4(i##r##0, h0, b1);             \
+        if (NV > 1) i##r##1 = vi_dot_u4(i##r##1, h1, b1); \
+        if (NV > 2) i##r##2 = vi_dot_u4(i##r##2, h2, b1); \
+        if (NV > 3) i##r##3 = vi_dot_u4(i##r##3, h3, b1); \
     }
 #define STEP_4                                                    \
     const veci w0 = vi_load(w);                                   \
@@ -57,30 +56,25 @@ struct tile_i4_args {
     FOR_ROWS(DOT_4)
 #define END_4(r)                                                       \
     if (R > r) {                                                       \
-        f##r##0 = v_fma(v_from_i32(c##r##0), s0, f##r##0);             \
-        if (NV > 1) f##r##1 = v_fma(v_from_i32(c##r##1), s1, f##r##1); \
-        if (NV > 2) f##r##2 = v_fma(v_from_i32(c##r##2), s2, f##r##2); \
-        if (NV > 3) f##r##3 = v_fma(v_from_i32(c##r##3), s3, f##r##3); \
+        c##r##0 = v_fma(v_from_i32(i##r##0), s0, c##r##0);             \
+        if (NV > 1) c##r##1 = v_fma(v_from_i32(i##r##1), s1, c##r##1); \
+        if (NV > 2) c##r##2 = v_fma(v_from_i32(i##r##2), s2, c##r##2); \
+        if (NV > 3) c##r##3 = v_fma(v_from_i32(i##r##3), s3, c##r##3); \
     }
-#define STORE_4(r)                                                                                 \
-    if (R > r) {                                                                                   \
-        float *o = t->out + r * t->ldo;                                                            \
-        const float *bias = t->bias;                                                               \
-        const vec by = v_set1(t->x_scale[r]);                                                      \
-        store_outputs(o, v_mul(f##r##0, by), bias, t->n);                                          \
-        if (NV > 1) store_outputs(o + VW, v_mul(f##r##1, by), bias ? bias + VW : NULL, t->n - VW); \
-        if (NV > 2)                                                                                \
-            store_outputs(o + 2 * VW, v_mul(f##r##2, by), bias ? bias + 2 * VW : NULL,             \
-                          t->n - 2 * VW);                                                          \
-        if (NV > 3)                                                                                \
-            store_outputs(o + 3 * VW, v_mul(f##r##3, by), bias ? bias + 3 * VW : NULL,             \
-                          t->n - 3 * VW);                                                          \
+#define SCALE_4(r)                                \
+    if (R > r) {                                  \
+        const vec by = v_set1(t->x_scale[r]);     \
+        c##r##0 = v_mul(c##r##0, by);             \
+        if (NV > 1) c##r##1 = v_mul(c##r##1, by); \
+        if (NV > 2) c##r##2 = v_mul(c##r##2, by); \
+        if (NV > 3) c##r##3 = v_mul(c##r##3, by); \
     }
 
 ALWAYS_INLINE void tile_i4(const struct tile_i4_args *t, const int R, const int NV)
 {
     size_t ldx = t->ldx;
     int8_t rest[MAX_TILE * GROUP4]; /* the last inputs, zero behind them */
+    FOR_ROWS(DECLARE)
     FOR_ROWS(DECLARE_4)
     for (int g = 0; g < t->n_groups; g++) {
         const char *w = t->w + (size_t)g * t->group_size;
@@ -105,7 +99,8 @@ ALWAYS_INLINE void tile_i4(const struct tile_i4_args *t, const int R, const int 
         const vec s3 = NV > 3 ? v_load_f16(scale + 3 * VW) : s0;
         FOR_ROWS(END_4)
     }
-    FOR_ROWS(STORE_4)
+    FOR_ROWS(SCALE_4)
+    FOR_ROWS(STORE)
 }
 
 TILE_TABLE(tile_i4, FOR_TILES_I4);

@@ -30,7 +30,7 @@ void safetensors_file_close(struct safetensors_file *f);
  * caller deletes; both NULL when the directory has the single file. */
 enum status safetensors_index_read(const char *dir, cJSON **index, const cJSON **map,
                                    struct error *err);
-/* The same from text (tests, fuzzing). */
+/* The same from text. */
 enum status safetensors_index_parse(const char *text, size_t len, cJSON **index, const cJSON **map,
                                     struct error *err);
 

@@ -64,30 +64,34 @@ void hub_name_print(const struct hub_name *name, char out[sizeof(struct hub_name
 
 /* --- places ---------------------------------------------------------------------------------- */
 
-static const char *variable(const char *name)
+const char *hub_variable(const char *name)
 {
     const char *v = getenv(name);
     return v && *v ? v : NULL;
 }
 
+enum status hub_place_find(const struct hub_place *places, size_t n, char out[PATH_MAX],
+                           struct error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *dir = hub_variable(places[i].variable);
+        if (!dir) continue;
+        int len = snprintf(out, PATH_MAX, "%s%s", dir, places[i].below);
+        if (len >= 0 && len < PATH_MAX) return STATUS_OK;
+        return error_set(err, STATUS_INVALID, "%s is too long", places[i].variable);
+    }
+    return STATUS_NOT_FOUND;
+}
+
 enum status hub_cache_root(char out[PATH_MAX], struct error *err)
 {
-    static const struct {
-        const char *variable, *below;
-    } places[] = {{"HF_HUB_CACHE", ""},
-                  {"HUGGINGFACE_HUB_CACHE", ""},
-                  {"HF_HOME", "/hub"},
-                  {"XDG_CACHE_HOME", "/huggingface/hub"},
-                  {"HOME", "/.cache/huggingface/hub"}};
-
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        const char *dir = variable(places[i].variable);
-        if (!dir) continue;
-        int n = snprintf(out, PATH_MAX, "%s%s", dir, places[i].below);
-        if (n < 0 || n >= PATH_MAX)
-            return error_set(err, STATUS_INVALID, "%s is too long", places[i].variable);
-        return STATUS_OK;
-    }
+    static const struct hub_place places[] = {{"HF_HUB_CACHE", ""},
+                                              {"HUGGINGFACE_HUB_CACHE", ""},
+                                              {"HF_HOME", "/hub"},
+                                              {"XDG_CACHE_HOME", "/huggingface/hub"},
+                                              {"HOME", "/.cache/huggingface/hub"}};
+    enum status st = hub_place_find(places, sizeof(places) / sizeof(places[0]), out, err);
+    if (st != STATUS_NOT_FOUND) return st;
     return error_set(err, STATUS_NOT_FOUND,
                      "no Hugging Face cache: set HF_HUB_CACHE to its directory, or HOME");
 }

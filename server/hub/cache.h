@@ -14,6 +14,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 enum {
     HUB_PART_MAX = 96,   /* of ORG and of NAME: the hub's own bound for a whole name */
@@ -32,6 +33,15 @@ bool hub_name_parse(const char *text, struct hub_name *out);
 void hub_name_print(const struct hub_name *name, char out[sizeof(struct hub_name) + 2]);
 /* 40 hexadecimal digits in lower case. */
 bool hub_is_commit(const char *text);
+
+/* The value of an environment variable; NULL when it is not set, or empty. */
+const char *hub_variable(const char *name);
+struct hub_place {
+    const char *variable, *below; /* "HF_HOME", "/hub" */
+};
+/* The first place of the list whose variable is set; NOT_FOUND, without words, when none is. */
+enum status hub_place_find(const struct hub_place *places, size_t n, char out[PATH_MAX],
+                           struct error *err);
 
 /* $HF_HUB_CACHE, else its older name $HUGGINGFACE_HUB_CACHE, else $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub, else
  * ~/.cache/huggingface/hub.  NOT_FOUND when not even HOME is set. */

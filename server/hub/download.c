@@ -283,13 +283,15 @@ static bool same_blob(const struct hub_file *a, const struct hub_file *b)
     return strcmp(a->etag, b->etag) == 0;
 }
 
-/* Two names with the same content are one blob: the first of them loads it. */
+/* Two names with the same content are one blob: the first of them that lacks loads it. */
 static bool needs_transfer(const struct batch *b, size_t i)
 {
     const struct hub_file *f = &b->files[i];
+    if (hub_store_has_file(b->d->store, f) || hub_store_has_blob(b->d->store, f)) return false;
     for (size_t k = 0; k < i; k++)
-        if (same_blob(&b->files[k], f)) return false;
-    return !hub_store_has_file(b->d->store, f) && !hub_store_has_blob(b->d->store, f);
+        if (same_blob(&b->files[k], f) && !hub_store_has_file(b->d->store, &b->files[k]))
+            return false;
+    return true;
 }
 
 static void begin_transfer(struct batch *b, struct transfer *t, const struct hub_file *f)
@@ -367,6 +369,9 @@ static enum status link_files(const struct hub_download *d, const struct hub_fil
 {
     for (size_t i = 0; i < n; i++) {
         if (hub_store_has_file(d->store, &files[i])) continue;
+        if (!hub_store_has_blob(d->store, &files[i])) /* another process removes what comes */
+            return error_set(err, STATUS_IO, "%.200s has gone from the cache: pull it again",
+                             files[i].path);
         enum status st = hub_store_link(d->store, &files[i], err);
         if (st != STATUS_OK) return st;
     }

@@ -183,13 +183,9 @@ enum status hub_listing_choose(const struct hub_listing *l, struct hub_files *ou
                   : add(out, index, SAFETENSORS_INDEX, err);
 }
 
-static enum status add_shard(const struct hub_listing *l, const cJSON *entry, size_t from,
+static enum status add_shard(const struct hub_listing *l, const char *path, size_t from,
                              struct hub_files *out, struct error *err)
 {
-    const char *path = cJSON_GetStringValue(entry);
-    if (!path || !hub_path_is_safe(path) || !ends_with(path, ".safetensors"))
-        return error_set(err, STATUS_CORRUPT,
-                         SAFETENSORS_INDEX " names what is no file of weights");
     for (size_t i = from; i < out->n; i++)
         if (strcmp(out->items[i].path, path) == 0) return STATUS_OK;
     const cJSON *s = find(l, path);
@@ -201,22 +197,16 @@ static enum status add_shard(const struct hub_listing *l, const cJSON *entry, si
 enum status hub_listing_add_shards(const struct hub_listing *l, const char *index, size_t len,
                                    struct hub_files *out, struct error *err)
 {
-    const struct json_limits limits = {.max_values = LIMIT_HUB_LISTING_VALUES};
     cJSON *root = NULL;
-    const cJSON *entry;
-    size_t from = out->n;
-    enum status st = json_parse(index, len, &limits, &root, err);
-
-    if (st != STATUS_OK) return error_prepend(err, SAFETENSORS_INDEX);
-    const cJSON *map = json_get(root, "weight_map");
-    if (!cJSON_IsObject(map) || !map->child)
-        st = error_set(err, STATUS_CORRUPT, SAFETENSORS_INDEX " has no \"weight_map\"");
-    else
-        cJSON_ArrayForEach(entry, map)
-        {
-            st = add_shard(l, entry, from, out, err);
-            if (st != STATUS_OK) break;
-        }
+    const cJSON *map, *entry;
+    const size_t from = out->n;
+    enum status st = safetensors_index_parse(index, len, &root, &map, err);
+    if (st != STATUS_OK) return st;
+    cJSON_ArrayForEach(entry, map)
+    {
+        st = add_shard(l, entry->valuestring, from, out, err);
+        if (st != STATUS_OK) break;
+    }
     cJSON_Delete(root);
     return st;
 }

@@ -15,16 +15,10 @@
 #define DEFAULT_TIMEOUT_S 10
 #define MAX_TIMEOUT_S     3600
 
-static const char *variable(const char *name)
-{
-    const char *v = getenv(name);
-    return v && *v ? v : NULL;
-}
-
 bool hub_says_yes(const char *name)
 {
     static const char *const words[] = {"1", "on", "yes", "true"};
-    const char *v = variable(name);
+    const char *v = hub_variable(name);
     for (size_t i = 0; v && i < ARRAY_LEN(words); i++)
         if (strcasecmp(v, words[i]) == 0) return true;
     return false;
@@ -142,7 +136,7 @@ static enum status bad_endpoint(const char *text, const char *why, struct error 
 
 static enum status set_endpoint(struct hub_remote *r, struct error *err)
 {
-    const char *text = variable("HF_ENDPOINT");
+    const char *text = hub_variable("HF_ENDPOINT");
     if (!text) text = DEFAULT_ENDPOINT;
     size_t len = strlen(text);
     if (len >= sizeof(r->endpoint) - HUB_REV_MAX - 300) return bad_endpoint("", ": too long", err);
@@ -178,41 +172,27 @@ static enum status take_token(struct hub_remote *r, const char *text, const char
     return STATUS_OK;
 }
 
-static enum status token_path(char out[PATH_MAX], struct error *err)
-{
-    static const struct {
-        const char *variable, *below;
-    } places[] = {{"HF_TOKEN_PATH", ""},
-                  {"HF_HOME", "/token"},
-                  {"XDG_CACHE_HOME", "/huggingface/token"},
-                  {"HOME", "/.cache/huggingface/token"}};
-    out[0] = '\0';
-    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-        const char *dir = variable(places[i].variable);
-        if (!dir) continue;
-        int n = snprintf(out, PATH_MAX, "%s%s", dir, places[i].below);
-        if (n >= 0 && n < PATH_MAX) return STATUS_OK;
-        return error_set(err, STATUS_INVALID, "%s is too long", places[i].variable);
-    }
-    return STATUS_OK;
-}
-
 static enum status set_token(struct hub_remote *r, struct error *err)
 {
     static const char *const names[] = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"};
+    static const struct hub_place places[] = {{"HF_TOKEN_PATH", ""},
+                                              {"HF_HOME", "/token"},
+                                              {"XDG_CACHE_HOME", "/huggingface/token"},
+                                              {"HOME", "/.cache/huggingface/token"}};
     char path[PATH_MAX], *text = NULL;
     size_t len;
     struct error why;
 
     if (hub_says_yes("HF_HUB_DISABLE_IMPLICIT_TOKEN")) return STATUS_OK;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const char *v = variable(names[i]);
+        const char *v = hub_variable(names[i]);
         if (!v) continue;
         enum status st = take_token(r, v, names[i], err);
         if (st != STATUS_OK || r->token[0]) return st;
     }
-    enum status st = token_path(path, err);
-    if (st != STATUS_OK || !path[0]) return st;
+    enum status st = hub_place_find(places, ARRAY_LEN(places), path, err);
+    if (st == STATUS_NOT_FOUND) return STATUS_OK;
+    if (st != STATUS_OK) return st;
     st = file_read(path, LIMIT_HUB_TOKEN, &text, &len, &why);
     if (st == STATUS_NOT_FOUND) return STATUS_OK;
     if (st == STATUS_OK)
@@ -226,7 +206,7 @@ static enum status set_token(struct hub_remote *r, struct error *err)
 enum status hub_remote_init(struct hub_remote *r, struct error *err)
 {
     *r = (struct hub_remote){.timeout_s = DEFAULT_TIMEOUT_S};
-    const char *timeout = variable("HF_HUB_DOWNLOAD_TIMEOUT");
+    const char *timeout = hub_variable("HF_HUB_DOWNLOAD_TIMEOUT");
     int64_t seconds;
     if (timeout && (!parse_i64(timeout, &seconds) || seconds < 1 || seconds > MAX_TIMEOUT_S))
         return error_set(err, STATUS_INVALID,

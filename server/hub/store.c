@@ -231,9 +231,12 @@ enum status hub_store_check_room(const struct hub_store *s, int64_t size, struct
     snprintf(path, sizeof(path), "%s", s->repo);
     while (statvfs(path, &info) != 0) { /* the nearest directory that exists */
         char *slash = strrchr(path, '/');
-        if (errno != ENOENT || !slash || slash == path)
+        if (errno != ENOENT || strcmp(path, ".") == 0 || strcmp(path, "/") == 0)
             return failed(err, "look for room in", path);
-        *slash = '\0';
+        if (slash && slash > path)
+            *slash = '\0';
+        else
+            snprintf(path, sizeof(path), "%s", slash ? "/" : ".");
     }
     uint64_t free_size = (uint64_t)info.f_bavail * info.f_frsize;
     uint64_t wanted = (uint64_t)size + LIMIT_HUB_RESERVE;

@@ -17,9 +17,9 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "shared: needs the shared data folder, or its model rather than the demo model")
 
 
-def pytest_report_header(config):
+def pytest_terminal_summary(terminalreporter):
     if not SHARED.is_dir():
-        return f"{SHARED} is absent: tests serve {STORIES}, and answers are not held against OpenAI's description"
+        terminalreporter.write_line(f"{SHARED} is absent: the tests served {STORIES}, and held no answer against OpenAI's description")
 
 
 def pytest_collection_modifyitems(config, items):

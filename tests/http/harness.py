@@ -20,6 +20,9 @@ MODEL_NAME, CONTEXT, VOCAB = STORIES.name, CONFIG["max_position_embeddings"], CO
 BOS = json.loads((STORIES / "tokenizer_config.json").read_text())["bos_token"]
 """Ids by the tokens' texts as the vocabulary writes them."""
 TOKENS = json.loads((STORIES / "tokenizer.json").read_text())["model"]["vocab"]
+IS_STORIES = MODEL_NAME == "stories260K"
+# What a request needs to go on for as long as stories260K does by itself; another model may end its answer.
+RUN_ON = {} if IS_STORIES else {"ignore_eos": True}
 BINARY = os.environ.get("INFERD_BIN", str(ROOT / "build/release/inferd"))
 CHATML = pathlib.Path(__file__).parent / "chatml.jinja"
 SANITIZED = any(s in BINARY for s in ("/asan/", "/tsan/"))

@@ -11,7 +11,7 @@ import time
 import pytest
 import tokenizers
 
-from harness import CHATML, SHARED, SLOW, STORIES, Server
+from harness import CHATML, IS_STORIES, RUN_ON, SHARED, SLOW, STORIES, Server
 
 SUITE = SHARED / "data/json/JSONTestSuite"
 
@@ -214,13 +214,15 @@ def test_echo_of_a_truncated_prompt(stories):
     """Echo and its offsets are of the prompt that the model got."""
     _, done = stories.post("/v1/completions", {"prompt": "one two three four five six", "truncate_prompt_tokens": 4,
                                                "max_tokens": 3, "echo": True, "logprobs": 0, "temperature": 0,
-                                               "return_token_ids": True, "ignore_eos": True})
+                                               "return_token_ids": True, **RUN_ON})
     choice = done["choices"][0]
     lp = choice["logprobs"]
     assert done["usage"]["prompt_tokens"] == 4
     # The blank that SentencePiece puts before a text is none of it.
     ids = choice["prompt_token_ids"] + choice["token_ids"]
     assert choice["text"] == tokenizers.Tokenizer.from_file(str(STORIES / "tokenizer.json")).decode(ids)
+    if IS_STORIES:
+        assert choice["text"] == "".join(lp["tokens"][1:]).lstrip()
     assert choice["text"].lstrip() == "".join(lp["tokens"][1:]).lstrip()
     assert lp["text_offset"][-1] + len(lp["tokens"][-1]) == len(choice["text"])
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import ROOT, SLOW, Server
+from harness import ROOT, RUN_ON, SLOW, Server
 from ops import Client, fault_binary, long_server, wait_for
 
 ENDLESS = {"prompt": "Once upon a time", "max_tokens": 100_000, "ignore_eos": True, "temperature": 0}
@@ -185,7 +185,7 @@ def test_viewers_are_few():
         viewers.pop().close()
         wait_for("a place", lambda: viewers.append(Viewer(s)) or
                  (viewers[-1].status == 200 or viewers.pop().close()))
-        assert s.post("/v1/completions", {"prompt": "a", "max_tokens": 3, "ignore_eos": True})[0] == 200
+        assert s.post("/v1/completions", {"prompt": "a", "max_tokens": 3, **RUN_ON})[0] == 200
         assert viewers[-1].until("state", lambda d: d["total"]["output"] == 3)
         for v in viewers:
             v.close()

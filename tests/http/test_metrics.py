@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from harness import CHATML, CONFIG, CONTEXT, MODEL_NAME, Server
+from harness import CHATML, CONFIG, CONTEXT, IS_STORIES, MODEL_NAME, RUN_ON, Server
 from ops import Client
 
 
@@ -117,7 +117,7 @@ def test_names_and_labels(server):
 
 def test_histograms_hold_together(server):
     for _ in range(3):
-        assert server.post("/v1/completions", {"prompt": "Once", "max_tokens": 30, "ignore_eos": True})[0] == 200
+        assert server.post("/v1/completions", {"prompt": "Once", "max_tokens": 30, **RUN_ON})[0] == 200
     fams = families(server)
     for family in fams.values():
         if family.type != "histogram":
@@ -139,15 +139,15 @@ def test_histograms_hold_together(server):
 
 def test_counters_agree_with_what_was_sent(server):
     story = server.post("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 40, "temperature": 0,
-                                            "ignore_eos": True})[1]["choices"][0]["text"]
-    stop = story[20:24]
+                                            **RUN_ON})[1]["choices"][0]["text"]
+    stop = "girl" if IS_STORIES else story[20:24]
     server.wait_idle()
     before = families(server)
     sent = [("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 7, "temperature": 0,
-                                  "ignore_eos": True}),
+                                  **RUN_ON}),
             ("/v1/completions", {"prompt": ["Once", "Lily"], "max_tokens": 3, "n": 2, "ignore_eos": True}),
             ("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 200, "temperature": 0, "stop": stop,
-                                  "ignore_eos": True}),
+                                  **RUN_ON}),
             ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5,
                                       "ignore_eos": True})]
     prompt = generated = 0

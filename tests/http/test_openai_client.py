@@ -7,14 +7,13 @@ import openai
 import pytest
 
 import schema
-from harness import CHATML, MODEL_NAME, TOKENS, Server
+from harness import CHATML, IS_STORIES, MODEL_NAME, RUN_ON, TOKENS, Server
 from ops import bare_model
 
 PROMPT = "Once upon a time"
 # What stories260K says; another model's words are its own.
-GOES_ON = ", there was a little girl named Lily." if MODEL_NAME == "stories260K" else ""
-STOPS = ["Lily", "girl named L", "little girl", ". She", "\n"] if MODEL_NAME == "stories260K" else []
-ON = {"ignore_eos": True}
+GOES_ON = ", there was a little girl named Lily." if IS_STORIES else ""
+STOPS = ["Lily", "girl named L", "little girl", ". She", "\n"] if IS_STORIES else []
 CHAT = [{"role": "user", "content": "Tell me a story"}]
 
 
@@ -42,7 +41,7 @@ def test_models(client, stories):
 
 def test_completion(client):
     raw = client.completions.with_raw_response.create(model=MODEL_NAME, prompt=PROMPT, max_tokens=20, temperature=0,
-                                                      extra_body=ON)
+                                                      extra_body=RUN_ON)
     done = validated(raw, "CreateCompletionResponse")
     assert done.choices[0].text.strip() and done.choices[0].text.startswith(GOES_ON)
     assert done.choices[0].finish_reason == "length"
@@ -52,11 +51,11 @@ def test_completion(client):
 
 def test_completion_stream_equals_whole(client, stories):
     args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=60, temperature=0)
-    whole = client.completions.create(**args, extra_body=ON).choices[0].text
-    chunks = list(client.completions.create(**args, stream=True, stream_options={"include_usage": True}, extra_body=ON))
+    whole = client.completions.create(**args, extra_body=RUN_ON).choices[0].text
+    chunks = list(client.completions.create(**args, stream=True, stream_options={"include_usage": True}, extra_body=RUN_ON))
     assert "".join(c.choices[0].text for c in chunks if c.choices) == whole
     assert chunks[-1].usage.completion_tokens == 60 and not chunks[-1].choices
-    for event in stories.stream("/v1/completions", {**args, **ON, "stream_options": {"include_usage": True}}):
+    for event in stories.stream("/v1/completions", {**args, **RUN_ON, "stream_options": {"include_usage": True}}):
         schema.check("CompletionChunk", event)
 
 
@@ -71,12 +70,12 @@ def test_chat(client):
 
 def test_chat_stream(client, stories):
     args = dict(model=MODEL_NAME, messages=CHAT, max_tokens=30, temperature=0)
-    whole = client.chat.completions.create(**args, extra_body=ON).choices[0].message.content
-    chunks = list(client.chat.completions.create(**args, stream=True, extra_body=ON))
+    whole = client.chat.completions.create(**args, extra_body=RUN_ON).choices[0].message.content
+    chunks = list(client.chat.completions.create(**args, stream=True, extra_body=RUN_ON))
     assert chunks[0].choices[0].delta.role == "assistant"
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == whole
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "length"
-    for event in stories.stream("/v1/chat/completions", {**args, **ON, "logprobs": True, "top_logprobs": 3,
+    for event in stories.stream("/v1/chat/completions", {**args, **RUN_ON, "logprobs": True, "top_logprobs": 3,
                                                          "stream_options": {"include_usage": True}}):
         schema.check("CreateChatCompletionStreamResponse", event)
 
@@ -94,7 +93,7 @@ def test_chat_content_parts_and_roles(client):
 
 def test_completion_logprobs_and_echo(client):
     raw = client.completions.with_raw_response.create(model=MODEL_NAME, prompt=PROMPT, max_tokens=6, temperature=0,
-                                                      logprobs=3, echo=True, extra_body=ON)
+                                                      logprobs=3, echo=True, extra_body=RUN_ON)
     choice = validated(raw, "CreateCompletionResponse").choices[0]
     lp = choice.logprobs
     assert choice.text.startswith(PROMPT)
@@ -105,7 +104,7 @@ def test_completion_logprobs_and_echo(client):
         assert len(top) >= 3 and abs(max(top.values()) - value) < 1e-6 and token in top
     # The scored prompt agrees with what generation says of the same tokens.
     plain = client.completions.create(model=MODEL_NAME, prompt=PROMPT, max_tokens=6, temperature=0, logprobs=3,
-                                      extra_body=ON)
+                                      extra_body=RUN_ON)
     for a, b in zip(plain.choices[0].logprobs.token_logprobs, lp.token_logprobs[5:]):
         assert abs(a - b) < 1e-4
     only = client.completions.create(model=MODEL_NAME, prompt=choice.text, max_tokens=0, logprobs=0, echo=True)
@@ -115,7 +114,7 @@ def test_completion_logprobs_and_echo(client):
 
 def test_chat_logprobs(client):
     raw = client.chat.completions.with_raw_response.create(model=MODEL_NAME, messages=CHAT, max_tokens=5,
-                                                           temperature=0, logprobs=True, top_logprobs=4, extra_body=ON)
+                                                           temperature=0, logprobs=True, top_logprobs=4, extra_body=RUN_ON)
     choice = validated(raw, "CreateChatCompletionResponse").choices[0]
     assert len(choice.logprobs.content) == 5
     text = b"".join(bytes(t.bytes) for t in choice.logprobs.content).decode(errors="replace")
@@ -125,7 +124,7 @@ def test_chat_logprobs(client):
 
 
 def test_n_and_seed(client):
-    args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=24, temperature=1.0, n=4, seed=11, extra_body=ON)
+    args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=24, temperature=1.0, n=4, seed=11, extra_body=RUN_ON)
     raw = client.completions.with_raw_response.create(**args)
     a = validated(raw, "CreateCompletionResponse")
     assert sorted(c.index for c in a.choices) == [0, 1, 2, 3]
@@ -157,27 +156,32 @@ def test_batches_of_prompts(client, stories):
 
 def test_stop_strings_never_leak(client):
     args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=80, temperature=0)
-    whole = client.completions.create(**args, extra_body=ON).choices[0].text
+    whole = client.completions.create(**args, extra_body=RUN_ON).choices[0].text
     for stop in (*STOPS, whole[7:12], whole[30:47], whole[22:25], whole[50:51]):
         expected = whole[:whole.index(stop)]
         stops = dict(**args, stop=[stop, "never seen"])
-        done = client.completions.create(**stops, extra_body=ON)
+        done = client.completions.create(**stops, extra_body=RUN_ON)
         assert done.choices[0].text == expected and done.choices[0].finish_reason == "stop"
-        parts = [c.choices[0].text for c in client.completions.create(**stops, stream=True, extra_body=ON)]
+        parts = [c.choices[0].text for c in client.completions.create(**stops, stream=True, extra_body=RUN_ON)]
         assert "".join(parts) == expected
-        kept = client.completions.create(**stops, extra_body={**ON, "include_stop_str_in_output": True})
+        kept = client.completions.create(**stops, extra_body={**RUN_ON, "include_stop_str_in_output": True})
         assert kept.choices[0].text == expected + stop
         assert kept.usage.completion_tokens == done.usage.completion_tokens < 80
 
 
 def test_stop_token_ids_and_eos(client, stories):
     args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=80, temperature=0)
-    whole = client.completions.create(**args, extra_body={**ON, "return_token_ids": True}).choices[0]
+    whole = client.completions.create(**args, extra_body={**RUN_ON, "return_token_ids": True}).choices[0]
     stop = whole.token_ids[9]
     n = whole.token_ids.index(stop)
-    done = client.completions.create(**args, extra_body={**ON, "stop_token_ids": [stop]}).choices[0]
+    done = client.completions.create(**args, extra_body={**RUN_ON, "stop_token_ids": [stop]}).choices[0]
     assert done.finish_reason == "stop" and whole.text.startswith(done.text)
-    assert done.text == client.completions.create(**{**args, "max_tokens": n}, extra_body=ON).choices[0].text
+    if IS_STORIES:
+        dot = client.completions.create(**args, extra_body={"stop_token_ids": [426]}).choices[0]  # "."
+        assert dot.finish_reason == "stop" and dot.text == whole.text[:whole.text.index(".")]
+        longer = client.completions.create(**args, extra_body={"stop_token_ids": [426], "min_tokens": 40})
+        assert longer.usage.completion_tokens >= 40
+    assert done.text == client.completions.create(**{**args, "max_tokens": n}, extra_body=RUN_ON).choices[0].text
     longer = client.completions.create(**args, extra_body={"stop_token_ids": [stop], "min_tokens": 40})
     assert longer.usage.completion_tokens >= 40
     status, _ = stories.post("/v1/completions", {**args, "ignore_eos": True, "max_tokens": 400})
@@ -198,11 +202,15 @@ def test_cached_tokens_are_counted(client):
 
 def test_logit_bias_and_penalties(client, stories):
     args = dict(model=MODEL_NAME, prompt=PROMPT, max_tokens=12, temperature=0)
-    ids = {"return_token_ids": True, **ON}
+    ids = {"return_token_ids": True, **RUN_ON}
     plain = client.completions.create(**args, extra_body=ids).choices[0].token_ids
     banned = client.completions.create(**args, logit_bias={plain[0]: -100}, extra_body=ids).choices[0].token_ids
     assert plain[0] not in banned
+    if IS_STORIES:
+        assert plain[0] == 432
+        assert not client.completions.create(**args, logit_bias={"432": -100}).choices[0].text.startswith(",")
     dot = TOKENS["."]
+    assert dot == 426 or not IS_STORIES
     forced = client.completions.create(**args, logit_bias={dot: 100}).choices[0]
     assert forced.text == "." * 12
     bounded = client.completions.create(**args, logit_bias={dot: 100}, frequency_penalty=2, presence_penalty=2,

@@ -164,6 +164,24 @@ def test_one_content_under_two_names(hub, cache):
     assert cache.snapshot(pulled(hub, cache, "org/twins").name, "org/twins") == files
 
 
+def test_one_content_of_which_one_name_is_there(hub, cache):
+    """As a real file, so that the blob that both would be is not there."""
+    files = {**NEEDED, "tokenizer_config.json": b"{}", "added_tokens.json": b"{}", "generation_config.json": b"[]"}
+    hub.add("org/twins", files)
+    folder = pulled(hub, cache, "org/twins")
+    blob = (folder / "added_tokens.json").resolve()
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "tokenizer_config.json").write_bytes(b"{}")
+    (folder / "added_tokens.json").unlink()
+    blob.unlink()
+    assert cache.snapshot(pulled(hub, cache, "org/twins").name, "org/twins") == files
+
+
+def test_a_cache_below_the_working_directory(hub, cache):
+    rc, out, err = finish(start(hub, cache, NAME, env={"HF_HUB_CACHE": "here"}, cwd=cache.home))
+    assert rc == 0 and (cache.home / out.strip() / "config.json").read_bytes() == NEEDED["config.json"], err
+
+
 # --- environment ---------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("env, root", [({"HF_HUB_CACHE": "{}/c"}, "c"), ({"HUGGINGFACE_HUB_CACHE": "{}/d"}, "d"),

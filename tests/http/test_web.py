@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from harness import CHATML, ROOT, SLOW, Server
+from harness import CHATML, ROOT, RUN_ON, SLOW, Server
 from web_front import Front, hello, state
 
 webdriver = pytest.importorskip("selenium.webdriver")
@@ -98,7 +98,7 @@ def page(request, driver, stories):
 
 
 def test_send_stream_retry_edit(page):
-    page.front.extra = {"ignore_eos": True}
+    page.front.extra = dict(RUN_ON)
     page.set("p-max_tokens", "40")
     page.set("p-temperature", "0")
     page.set("p-seed", "7")
