@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from harness import CHATML, Server
+from harness import CHATML, IS_STORIES, Server
 from test_live import Viewer
 from web_front import Front, hello, state
 
@@ -77,7 +77,8 @@ test_an_answer_that_breaks_off.allowed = ("ERR_CONTENT_LENGTH_MISMATCH",)
 
 def test_wrong_key_and_prefix(driver):  # noqa: F811
     """Behind a prefix, with nothing in between: every request stays below it (Page.check), the key dialog too."""
-    with Server("--chat-template", CHATML, "--api-key", "sesame", "--root-path", "/llm") as server:
+    template, question = (["--chat-template", CHATML], "Once") if IS_STORIES else ([], "Tell me a story about Mia.")
+    with Server(*template, "--api-key", "sesame", "--root-path", "/llm") as server:
         direct = Direct(server)
         direct.url += "llm/"
         page = Page(driver, direct, allowed=("401",), shows="#state-text")  # noqa: F811
@@ -87,7 +88,7 @@ def test_wrong_key_and_prefix(driver):  # noqa: F811
         page.keys(Keys.ESCAPE)
         page.until(lambda: page.text("#state-text") == "locked" and page.one("#banner").is_displayed())
         ask_text = page.one("#composer-text")
-        ask_text.send_keys("Once", Keys.ENTER)
+        ask_text.send_keys(question, Keys.ENTER)
         page.until(lambda: page.one("#key-dialog").is_displayed())
         page.keys(Keys.ESCAPE)
         page.until(lambda: "needs an API key" in page.text(".fault"))
