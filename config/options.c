@@ -3,7 +3,6 @@
 #include "config/base/file.h"
 #include "config/base/log.h"
 #include "config/base/str.h"
-#include "config/demo_model.h"
 #include "config/options_table.h"
 
 #include <limits.h>
@@ -258,27 +257,6 @@ static enum status set_defaults(struct option_parser *p, struct error *err)
     return STATUS_OK;
 }
 
-/* Without a model, the one that comes with inferd. */
-static enum status default_model(struct option_parser *p, struct error *err)
-{
-    char dir[PATH_MAX];
-    enum status st;
-
-    if (p->out->model) return STATUS_OK;
-    st = demo_model_find(dir, sizeof(dir), err);
-    if (st != STATUS_OK) {
-        error_prepend(err,
-                      "no model given; write a Hugging Face model directory or a model's name "
-                      "behind the command, such as inferd %s DIR or inferd %s ORG/NAME",
-                      p->out->command, p->out->command);
-        return st;
-    }
-    p->out->model = arena_strndup(p->arena, dir, strlen(dir));
-    if (!p->out->model)
-        return error_set(err, STATUS_NO_MEMORY, "out of memory reading the options");
-    return STATUS_OK;
-}
-
 static enum status set_name(struct options *o, const char *name, struct error *err)
 {
     char **names = arena_alloc_array(o->storage, 1, sizeof(*names));
@@ -315,6 +293,7 @@ enum status options_set_model(struct options *o, const char *dir, const char *na
                               struct error *err)
 {
     enum status st = set_copy(o, &o->model, dir, err);
+    if (!o->model_said) o->model_said = o->model;
     return st == STATUS_OK && name && o->names_itself ? set_name(o, name, err) : st;
 }
 
@@ -345,7 +324,6 @@ enum status options_parse_command(const char *command, int argc, char **argv, ch
     if (st == STATUS_OK && !*help) st = read_environment(&p, envp, err);
     if (st == STATUS_OK && !*help) st = read_config_file(&p, err);
     if (st == STATUS_OK && !*help) st = set_defaults(&p, err);
-    if (st == STATUS_OK && !*help) st = default_model(&p, err);
     if (st == STATUS_OK && !*help) st = options_check(out, err);
     if (st == STATUS_OK && !*help) st = name_model(out, err);
     if (st != STATUS_OK) options_free(out);

@@ -23,7 +23,7 @@ struct options {
     const char *command; /* "serve": whose options these are, for messages */
 
     /* model */
-    const char *model;                    /* positional: DIR, or a name that stands for one */
+    const char *model;                    /* positional: DIR, or a name that stands for one; NULL = the demo model */
     const char *model_said;               /* the same as the user gave it */
     const char *tokenizer;                /* --tokenizer DIR; NULL = the model's */
     struct option_list served_model_name; /* --served-model-name A B; the first is shown */
@@ -88,8 +88,9 @@ enum status options_parse_command(const char *command, int argc, char **argv, ch
 int options_span(int argc, char **argv, const char **name);
 /* The nearest name of an option, or NULL; `name` without dashes in front. */
 const char *options_suggest(const char *name);
-/* The directory that `model` or `tokenizer` was found to mean; model_said stays.  `name`, or NULL:
- * what clients call the model unless --served-model-name said so.  Both are copied. */
+/* The directory that `model` or `tokenizer` was found to mean; model_said stays (where nothing was
+ * said it becomes `dir`).  `name`, or NULL: what clients call the model unless --served-model-name
+ * said so.  Both are copied. */
 enum status options_set_model(struct options *o, const char *dir, const char *name,
                               struct error *err);
 enum status options_set_tokenizer(struct options *o, const char *dir, struct error *err);

@@ -2,6 +2,7 @@
 
 #include "config/base/file.h"
 #include "engine/load/safetensors_file.h"
+#include "server/demo_model.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -54,16 +55,37 @@ enum status model_dir_check(const char *dir, const struct hub_name *name, struct
     return st;
 }
 
+/* Without a model, the one that comes with inferd; it is called by its directory's name. */
+static enum status resolve_demo(struct options *o, struct error *err)
+{
+    char dir[PATH_MAX];
+    enum status st = demo_model_find(dir, sizeof(dir), err);
+
+    if (st == STATUS_OK) {
+        const char *slash = strrchr(dir, '/');
+        return options_set_model(o, dir, slash ? slash + 1 : dir, err);
+    }
+    return error_prepend(err,
+                         "no model given; write a Hugging Face model directory or a model's name "
+                         "behind the command, such as inferd %s DIR or inferd %s ORG/NAME",
+                         o->command, o->command);
+}
+
 enum status model_dir_resolve(struct options *o, bool weights, struct error *err)
 {
     char dir[PATH_MAX];
     struct hub_name name;
     bool dummy = strcmp(o->load_format, "dummy") == 0;
-    enum status st = model_dir_find(o->model, dir, &name, err);
+    enum status st;
 
-    if (st != STATUS_OK) return st;
-    if (name.repo[0] && weights && !dummy) st = model_dir_check(dir, &name, err);
-    if (st == STATUS_OK) st = options_set_model(o, dir, name.repo[0] ? name.repo : NULL, err);
+    if (!o->model) {
+        st = resolve_demo(o, err);
+    } else {
+        st = model_dir_find(o->model, dir, &name, err);
+        if (st == STATUS_OK && name.repo[0] && weights && !dummy)
+            st = model_dir_check(dir, &name, err);
+        if (st == STATUS_OK) st = options_set_model(o, dir, name.repo[0] ? name.repo : NULL, err);
+    }
     if (st != STATUS_OK || !o->tokenizer) return st;
     st = model_dir_find(o->tokenizer, dir, &name, err);
     if (st != STATUS_OK) return error_prepend(err, "--tokenizer");

@@ -6,6 +6,8 @@
  *   a path            itself, whether it is there or not: whoever reads it says what is missing
  *   ORG/NAME[@REV]    where no such file is: its snapshot in the Hugging Face cache
  *
+ *   nothing           the model that comes with inferd (demo_model.h)
+ *
  * Nothing is downloaded here: `inferd pull` does that.  For start-up, one thread. */
 
 #include "config/options.h"

@@ -2,6 +2,7 @@
 that the model hardly counts.  Prints one line per figure and a JSON object at the end.
 
     python3 tests/bench/host_path.py [--seconds 10] [--json FILE]
+    python3 tests/bench/host_path.py --viewers [--seconds 10] [--json FILE]    what those who watch /live cost
 
 Server and load generator share the machine, as in docs/speed.md: two cores."""
 
@@ -49,11 +50,42 @@ def host_us_per_step(server, before):
     return host / steps * 1e6, steps
 
 
+def viewers(seconds, rounds=3):
+    """16 streams with nobody and with readers of /live: rates, and the server's own time per step."""
+    out = {}
+    with Server("--no-log-requests") as s:
+        for r in range(rounds + 1):  # the first one warms up
+            for n in (0, 1, 4, 16):
+                readers = [subprocess.Popen(["curl", "-sNo", "/dev/null", s.url + "/live"]) for _ in range(n)]
+                before, cpu = s.metrics(), s.cpu_seconds()
+                report, _ = bench(s, "--concurrency", 16, "--duration", seconds, "--input-len", 8, "--output-len", 400, "--num-warmups", 0)
+                us, steps = host_us_per_step(s, before)
+                cpu = (s.cpu_seconds() - cpu) / steps * 1e6
+                for p in readers:
+                    if p.poll() is not None:
+                        sys.exit(f"a reader of /live ended with {p.returncode}")
+                    p.kill()
+                    p.wait()
+                if r:
+                    out.setdefault(n, []).append({"tokens_per_s": report["output_throughput"], "host_us_per_step": us, "cpu_us_per_step": cpu})
+    for n, runs in out.items():
+        middle = {k: sorted(x[k] for x in runs)[len(runs) // 2] for k in runs[0]}
+        print(f"{n:2} readers of /live: {middle['tokens_per_s']:.0f} tokens/s, {middle['host_us_per_step']:.1f} us of host time and "
+              f"{middle['cpu_us_per_step']:.1f} us of all CPU time per step (medians of {len(runs)})")
+    return out
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--json")
+    parser.add_argument("--viewers", action="store_true")
     a = parser.parse_args()
+    if a.viewers:
+        figures = {"viewers": viewers(a.seconds)}
+        if a.json:
+            pathlib.Path(a.json).write_text(json.dumps(figures, indent=1))
+        return
     figures = {}
 
     with Server("--no-log-requests") as s:

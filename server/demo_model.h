@@ -1,5 +1,5 @@
-#ifndef CONFIG_DEMO_MODEL_H
-#define CONFIG_DEMO_MODEL_H
+#ifndef SERVER_DEMO_MODEL_H
+#define SERVER_DEMO_MODEL_H
 
 /* demo_model.h - where the model is that comes with inferd and is used when none is named.  Any
  * thread. */

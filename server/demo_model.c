@@ -1,4 +1,4 @@
-#include "config/demo_model.h"
+#include "server/demo_model.h"
 
 #include "config/base/check.h"
 #include "config/base/file.h"
