@@ -23,7 +23,7 @@ struct options {
     const char *command; /* "serve": whose options these are, for messages */
 
     /* model */
-    const char *model;                    /* positional: DIR, or a name that stands for one; NULL = the demo model */
+    const char *model;                    /* positional: DIR, or a name; NULL = the demo model */
     const char *model_said;               /* the same as the user gave it */
     const char *tokenizer;                /* --tokenizer DIR; NULL = the model's */
     struct option_list served_model_name; /* --served-model-name A B; the first is shown */
