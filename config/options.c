@@ -49,18 +49,23 @@ static enum status set_from_argument(struct option_parser *p, const struct optio
     return st;
 }
 
-/* --no-x of a boolean: sets it; of a foreign option: it is off anyway. */
-static enum status set_negated(struct option_parser *p, const char *name, size_t len, bool *taken,
-                               struct error *err)
+/* --no-x of a boolean: sets it; of a foreign option: it is off anyway.  `value`: behind "=", or
+ * NULL. */
+static enum status set_negated(struct option_parser *p, const char *name, size_t len,
+                               const char *value, bool *taken, struct error *err)
 {
     *taken = len > 3 && memcmp(name, "no", 2) == 0 && (name[2] == '-' || name[2] == '_');
     if (!*taken) return STATUS_OK;
     const struct option_def *d = option_find(name + 3, len - 3);
-    if (d && d->kind == OPTION_BOOL)
-        return option_set(p, d, "false", SOURCE_COMMAND_LINE, d->name, err);
+    if (d && d->kind == OPTION_BOOL) {
+        if (!value) return option_set(p, d, "false", SOURCE_COMMAND_LINE, d->name, err);
+        return error_set_param(err, STATUS_INVALID, d->name,
+                               "--no-%s takes no value; write --no-%s or --%s=true", d->name,
+                               d->name, d->name);
+    }
     const struct option_foreign *f = option_find_foreign(name + 3, len - 3);
-    *taken = f != NULL;
-    return f ? option_foreign_check(f, "false", "command line", err) : STATUS_OK;
+    *taken = f != NULL && !value;
+    return *taken ? option_foreign_check(f, "false", "command line", err) : STATUS_OK;
 }
 
 static enum status read_option(struct option_parser *p, const char *arg, struct arguments *args,
@@ -76,7 +81,7 @@ static enum status read_option(struct option_parser *p, const char *arg, struct 
                          p->out->command);
     if (d) return set_from_argument(p, d, value, args, err);
     bool taken = false;
-    enum status st = value ? STATUS_OK : set_negated(p, name, len, &taken, err);
+    enum status st = set_negated(p, name, len, value, &taken, err);
     if (taken) return st;
     const struct option_foreign *f = option_find_foreign(name, len);
     if (!f) return option_unknown(p, "command line", name, len, err);
@@ -98,6 +103,11 @@ static enum status read_command_line(struct option_parser *p, struct arguments *
             only_words = true;
         } else if (!only_words && strncmp(arg, "--", 2) == 0) {
             st = read_option(p, arg, args, err);
+        } else if (!only_words && strcmp(arg, "-m") == 0) {
+            st = error_set(err, STATUS_INVALID,
+                           "unknown option \"-m\"; the model is the first word, inferd %s MODEL, or "
+                           "--model MODEL",
+                           p->out->command);
         } else if (!only_words && is_option(arg)) {
             st = error_set(err, STATUS_INVALID,
                            "unknown option \"%.100s\"; options have two "

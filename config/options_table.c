@@ -41,9 +41,11 @@ const struct option_def option_table[] = {
         CHOICES("auto|safetensors|dummy"),
         HELP("Where the weights come from; dummy makes random ones from config.json alone.")),
     ROW("dtype", CHOICE, dtype, SECTION(MODEL), PRESET("auto"), CHOICES("auto|float32|bfloat16"),
+        .advice = "checkpoints in float16 load with auto, as float32",
         HELP("Type of the weights in memory; auto keeps the stored one.")),
     ROW("quantization", CHOICE, quantization, SECTION(MODEL), PRESET("none"),
         CHOICES("none|int8|int4"),
+        .advice = "they are made from float checkpoints; quantized ones are not read yet",
         HELP("Made at load. int8: weights per channel, activations per token. int4: weights in "
              "groups "
              "of 128, lm_head and activations as int8.")),
@@ -66,6 +68,7 @@ const struct option_def option_table[] = {
         HELP("auto: defaults of sampling from the model's generation_config.json; vllm: none.")),
 
     ROW("device", CHOICE, device, SECTION(ENGINE), PRESET("auto"), CHOICES("auto|cpu"),
+        .advice = "GPUs are not offered yet",
         HELP("Where the model runs.")),
     ROW("cpu-isa", CHOICE, isa, SECTION(ENGINE), PRESET("auto"), CHOICES("auto|scalar|avx2|avx512"),
         HELP("Instruction set; auto takes the best here.")),
@@ -238,5 +241,6 @@ const struct option_foreign option_foreign_table[] = {
     {"ctx-size", NULL, "is called --max-model-len here"},
     {"parallel", NULL, "is called --max-num-seqs here"},
     {"n-gpu-layers", NULL, "is not implemented: see --device"},
+    {"version", NULL, "belongs directly behind the program's name: inferd --version"},
 };
 const int option_foreign_table_len = (int)ARRAY_LEN(option_foreign_table);

@@ -28,6 +28,7 @@ struct option_def {
     const char *value_name; /* in the help: DIR, N */
     const char *preset;     /* the default as text; NULL = none */
     const char *choices;    /* "a|b|c" */
+    const char *advice;     /* to whom asks for another choice; NULL = none */
     int64_t min, max;
     bool secret; /* never repeated in a message */
     const char *help;

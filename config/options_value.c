@@ -218,11 +218,10 @@ static enum status set_text(struct option_parser *p, const struct option_def *d,
     char *copy = arena_strndup(p->arena, text, strlen(text));
     if (!copy) return no_memory(err);
     if (!utf8_valid(text, strlen(text))) return bad_value(d, "...", where, "valid UTF-8", err);
-    if (d->kind == OPTION_CHOICE && !is_choice(d->choices, text)) {
-        char want[128];
-        snprintf(want, sizeof(want), "one of %s", d->choices);
-        return bad_value(d, text, where, want, err);
-    }
+    if (d->kind == OPTION_CHOICE && !is_choice(d->choices, text))
+        return error_set_param(err, STATUS_INVALID, d->name,
+                               "%s: must be one of %s, not \"%.100s\"%s%s", where, d->choices, text,
+                               d->advice ? "; " : "", d->advice ? d->advice : "");
     if (*text == '\0' && !(d->preset && *d->preset == '\0'))
         return bad_value(d, text, where, "a value that is not empty", err);
     if (d->kind == OPTION_CONFIG) {

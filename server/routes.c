@@ -267,7 +267,9 @@ static enum status check_request(const struct app *a, struct http_exchange *x, s
                              ? "The API key is not valid."
                              : "An API key is needed: send \"Authorization: Bearer KEY\".");
     if (!known)
-        return error_set(err, STATUS_NOT_FOUND, "There is nothing at %.200s.", http_path(x));
+        return error_set(err, STATUS_NOT_FOUND, "There is nothing at %.200s; models answer at %s/v1/chat/completions and "
+                         "%s/v1/completions.",
+                         http_path(x), a->opts->root_path, a->opts->root_path);
     if (!r) {
         add_allow(a, x, "Allow");
         return error_set(err, STATUS_METHOD_NOT_ALLOWED, "%.200s does not take %.20s.",

@@ -246,6 +246,18 @@ static void tell_ready_fd(const struct serve *s)
     strbuf_free(&line);
 }
 
+/* Where lines are JSON, nothing else may stand between them. */
+static void log_ready(struct serve *s)
+{
+    struct strbuf at;
+    strbuf_init(&at, 0);
+    add_address(&at, s, true);
+    if (!at.failed)
+        log_event(LOG_INFO, "ready", "address=%s model=%s seconds=%.2f", at.data, model_name(s),
+                  (double)(clock_now_us() - s->start_us) / 1e6);
+    strbuf_free(&at);
+}
+
 static void print_ready(struct serve *s)
 {
     struct strbuf body, out;
@@ -361,6 +373,8 @@ static void on_loaded(uv_async_t *h)
     live_on_ready(&s->app);
     if (s->opts.ready_fd)
         tell_ready_fd(s);
+    else if (strcmp(s->opts.log_format, "json") == 0)
+        log_ready(s);
     else
         print_ready(s);
 }

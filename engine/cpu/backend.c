@@ -98,10 +98,10 @@ static enum status reserve_kv(struct cpu_backend *cb, struct error *err)
     if (!p)
         return error_set(err, STATUS_NO_MEMORY,
                          "cannot map %.2f GiB for the KV cache (%d layers, %d blocks of %d tokens, "
-                         "%d heads of %d, %s): lower --kv-cache-memory-bytes or --max-model-len, "
-                         "or use --kv-cache-dtype bfloat16",
+                         "%d heads of %d, %s): lower --kv-cache-memory-bytes or --max-model-len%s",
                          GIB(total), l->n_layers, l->n_blocks, l->block_size, l->n_kv_heads,
-                         l->head_dim, dtype_name(l->kv_dtype));
+                         l->head_dim, dtype_name(l->kv_dtype),
+                         l->kv_dtype == DT_F32 ? ", or use --kv-cache-dtype bfloat16" : "");
     enum status s = own(cb, p, total, err);
     if (s != STATUS_OK) return s;
     s = cpu_memory_alloc(cb, (void **)&cb->layers, (size_t)l->n_layers, sizeof *cb->layers,

@@ -109,7 +109,8 @@ KINDS = [
     ("other facts", lambda r: random.Random(r.random()).choice([language.animal_fact, language.order_fact, language.word_fact])(r), exact),
     ("format asked for", language.formatted, same_form), ("text rewritten", language.rewritten, exact),
     ("JSON: valid for the schema", structured.json_answer, valid_json), ("JSON: right values", structured.json_answer, same_json),
-    ("tool: right name and arguments", structured.tool_call, same_call), ("says that it does not know", language.unknown, admits),
+    ("tool: right name and arguments", structured.tool_call, same_call),
+    ("tool: the same, of a name without meaning", structured.opaque_call, same_call), ("says that it does not know", language.unknown, admits),
     ("recalls an earlier turn", of_kind("memory", language.introduction), exact), ("follows the system prompt", language.persona, exact),
     ("small talk (trained on)", language.small_talk, one_of_answers), ("story", stories.story, tells),
 ]

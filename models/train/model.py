@@ -6,7 +6,7 @@ from torch import nn
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16", "vocab_size": 2048, "hidden_size": 256,
     "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
-    "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": True,
+    "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "rope_theta": 100000.0, "hidden_act": "silu", "tie_word_embeddings": False,
     "attention_bias": False, "mlp_bias": False, "bos_token_id": 0, "eos_token_id": 1,
 }
 D, F_, L, H, G, E = (CONFIG[k] for k in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"))
@@ -69,13 +69,14 @@ class Demo(nn.Module):
         self.embed_tokens = nn.Embedding(CONFIG["vocab_size"], D)
         self.layers = nn.ModuleList(Layer() for _ in range(L))
         self.norm = nn.RMSNorm(D, CONFIG["rms_norm_eps"])
+        self.lm_head = nn.Linear(D, CONFIG["vocab_size"], bias=False)
         cos, sin = rope_tables(CONFIG["max_position_embeddings"])
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
         for name, p in self.named_parameters():
             if p.dim() == 2:
                 scale = (2 * L) ** -0.5 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
-                nn.init.normal_(p, std=0.02 * scale if "embed" in name else scale * p.shape[1] ** -0.5)
+                nn.init.normal_(p, std=1.0 if "embed" in name else 0.02 if "lm_head" in name else scale * p.shape[1] ** -0.5)
 
     def forward(self, ids):
         x = self.embed_tokens(ids)
@@ -87,4 +88,4 @@ class Demo(nn.Module):
         return self.norm(x)
 
     def logits(self, rows):
-        return F.linear(rows, self.embed_tokens.weight)
+        return self.lm_head(rows)

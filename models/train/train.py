@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
+import copying
 import documents
 import tokenizer as tokenizer_maker
 from corpus import arithmetic, language, mix, structured
@@ -25,9 +26,10 @@ SHORT, LONG = 256, 1024
 TOKENS_PER_STEP = 8192
 CHUNK = 50  # steps that share one stream of documents
 WARMUP, DECAY = 100, 19 / 30  # steps; share of all steps in which the rate falls to zero and the late mix is trained on
-RATE, RATE_MUON = 2e-3, 6e-3
+RATE, RATE_MUON, RATE_EMBED = 2e-3, 6e-3, 2e-2  # of the output layer and gains, the matrices, the embeddings
 WATCHED = {"addition": arithmetic.addition, "subtraction": arithmetic.subtraction, "sorting": arithmetic.sorting, "json": structured.json_answer,
-           "tool": structured.tool_call, "spelling": language.spelling, "unknown": language.unknown, "rewrite": language.rewritten}
+           "tool": structured.tool_call, "opaque": structured.opaque_call, "spelling": language.spelling, "unknown": language.unknown,
+           "rewrite": language.rewritten}
 
 
 def arguments():
@@ -99,11 +101,12 @@ def exact(model, sets, device):
 
 
 def optimizers(model):
-    hidden = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n]
-    rest = [p for n, p in model.named_parameters() if p.dim() != 2 or "embed" in n]
+    hidden = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n and "lm_head" not in n]
+    rest = [p for n, p in model.named_parameters() if p.dim() != 2 or "lm_head" in n]
+    embed = torch.optim.AdamW([model.embed_tokens.weight], lr=RATE_EMBED, betas=(0.9, 0.98), weight_decay=0.0)
     muon = torch.optim.Muon(hidden, lr=RATE_MUON, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
     adam = torch.optim.AdamW(rest, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0)
-    return [(muon, RATE_MUON), (adam, RATE)]
+    return [(muon, RATE_MUON), (adam, RATE), (embed, RATE_EMBED)]
 
 
 def save(path, state):
@@ -138,7 +141,9 @@ def main():
         tokenizer_maker.train(out)
     documents.check_template(out / "chat_template.jinja")
     tok = Tokenizer.from_file(str(out / "tokenizer.json"))
-    model = Demo().to(a.device)
+    model = Demo()
+    copying.plant(model)
+    model.to(a.device)
     opts, first, seconds = optimizers(model), 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=a.device)
@@ -159,7 +164,7 @@ def main():
             left = (a.steps - step - 1) * TOKENS_PER_STEP / speed / 60
             print(f"step {step + 1}/{a.steps}  loss {sum(losses) / len(losses):.4f}  {speed:.0f} tokens/s  {left:.0f} min left", flush=True)
             line = {"step": step + 1, "loss": sum(losses) / len(losses), "seconds": seconds + time.time() - begun}
-            if (step + 1) % 500 == 0 or step + 1 == a.steps:
+            if (step + 1) % 250 == 0 or step + 1 == a.steps:
                 line["exact"] = exact(model, sets, a.device)
                 print("  right of 128 held out:", line["exact"], flush=True)
             log.write(json.dumps(line) + "\n")

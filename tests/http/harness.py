@@ -75,7 +75,7 @@ class Server:
     def _read(self):
         for line in self.process.stdout:
             self.lines.append(line)
-            found = re.search(r"inferd ready: http://\S*?:(\d+)", line)
+            found = re.search(r'(?:inferd ready: |"event":"ready".*"address":")http://\S*?:(\d+)', line)
             if found:
                 self.port, self.ready_s = int(found.group(1)), time.monotonic() - self.started
                 self.is_ready.set()

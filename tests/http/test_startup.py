@@ -1,5 +1,6 @@
 """How a server starts, and how it says that it does not: options, models, damaged files."""
 
+import json
 import os
 import random
 import re
@@ -288,3 +289,13 @@ def test_damaged_files(tmp_path, name):
     assert outcome(model) == "served"
     print(name, counts)
     assert counts["refused"] >= 10, counts
+
+
+# --- what a start says ---------------------------------------------------------------------------------
+def test_json_log_is_json_alone():
+    """A log shipper reads every line of standard error; so the start says the address in an event."""
+    with Server("--log-format", "json") as s:
+        s.request("POST", "/v1/completions", SHORT)
+    events = [json.loads(line) for line in s.lines]
+    ready = [e for e in events if e["event"] == "ready"]
+    assert len(ready) == 1 and ready[0]["address"] == s.url and ready[0]["model"] == MODEL_NAME, ready

@@ -14,7 +14,7 @@ PLAIN = [
 ]
 EARLY, LATE = 0, 1
 STANDALONE = 0.015  # documents that are a story and nothing else
-WITH_TOOLS, TOOL_UNUSED = (0.11, 0.16), 0.015
+WITH_TOOLS, TOOL_UNUSED = (0.14, 0.20), 0.015
 PERSONA, STYLED = 0.03, 0.05
 MORE_TURNS = 0.62  # chance of one more turn in a plain conversation
 totals = [sum(row[phase] for row in PLAIN) for phase in (EARLY, LATE)]

@@ -19,6 +19,7 @@ class Sample:
     before: list | None = None  # messages of earlier turns that the question depends on
     result: object = None  # what the tool gives back; `answer` is then what is said of it
     schema: dict | None = None  # the schema that the answer must match
+    opaque: bool = False  # the called tool's name tells nothing of what it does: it has to be copied
 
     @property
     def held_out(self):

@@ -53,7 +53,17 @@ def birthday(rng):
         f"{n} was born on {m} {d}.", f"The birthday of {n} is on {m} {d}.", f"{n} has birthday on {m} {d}."]
 
 
-RECORDS = [person, pet, purchase, meeting, thing, shopping, birthday]
+def unheard_of(rng):
+    """Keys of no meaning."""
+    keys = rng.sample(WORDS, 3)
+    types = [pick(rng, ["integer", "string"]) for _ in keys]
+    values = [rng.randrange(100) if t == "integer" else pick(rng, COLORS + NAMES + CITIES) for t in types]
+    say = pick(rng, ["{k} is {v}", "{k}: {v}", "the {k} is {v}"])
+    text = pick(rng, [", ", "; "]).join(say.format(k=k, v=v) for k, v in zip(keys, values))
+    return list(zip(keys, types, values)), [text[0].upper() + text[1:] + "."]
+
+
+RECORDS = [person, pet, purchase, meeting, thing, shopping, birthday, unheard_of]
 
 
 def schema_of(fields):
@@ -166,6 +176,16 @@ PLACED = {"place": (" in {}", lambda rng: pick(rng, CITIES)), "person": (" for {
           "color": (" in {}", lambda rng: pick(rng, COLORS))}
 
 
+SYLLABLES = "ba bi bo da de du fa fi go gu ha ka ki ko la le lu ma mi mo na ne nu pa pi po ra ri ro sa so su ta ti to va vi wa zo zu".split()
+
+
+def opaque(rng):
+    """A name that nothing but itself tells: it has to be copied."""
+    word = "".join(pick(rng, SYLLABLES) for _ in range(pick(rng, (1, 2, 2, 3))))
+    return pick(rng, [f"{word}_{rng.randrange(100)}", f"{word}_{pick(rng, SYLLABLES)}{pick(rng, SYLLABLES)}", f"{pick(rng, WORDS)}_{word}",
+                      f"{pick(rng, VERBS)}_{pick(rng, WORDS)}", word + pick(rng, SYLLABLES)])
+
+
 def made_up(rng):
     verb, noun = pick(rng, VERBS), pick(rng, WORDS)
     names = rng.sample([p for p in PLACED if p != "color"] if rng.random() < 0.7 else ["color", "day", "person"], pick(rng, (1, 1, 2)))
@@ -178,7 +198,7 @@ def made_up(rng):
         return arguments, [f"{verb.capitalize()} the {noun}{tail}.", f"Please {verb} the {noun}{tail}.", f"Can you {verb} the {noun}{tail}?"], \
             {"ok": True}, f"{done}{tail}."
 
-    name = pick(rng, [f"{verb}_{noun}", f"{noun}_{verb}", f"{verb}_the_{noun}"])
+    name = opaque(rng) if rng.random() < 0.5 else pick(rng, [f"{verb}_{noun}", f"{noun}_{verb}", f"{verb}_the_{noun}"])
     return [name], [f"{verb.capitalize()} the {noun}"], types, maker
 
 
@@ -197,7 +217,16 @@ def tool_call(rng):
     call = {"name": tools[k]["function"]["name"], "arguments": arguments}
     key = f"{chosen[k][0][0]} {json.dumps(arguments)}"
     full = rng.random() < 0.5
-    return Sample("tool", key, pick(rng, questions), said if full else "", tools=tools, call=call, result=result if full else None)
+    opaque = chosen[k] not in TOOLS and chosen[k][1][0].split()[0].lower() not in call["name"]
+    return Sample("tool", key, pick(rng, questions), said if full else "", tools=tools, call=call, result=result if full else None, opaque=opaque)
+
+
+def opaque_call(rng):
+    """A call of a tool whose name has to be copied."""
+    while True:
+        s = tool_call(rng)
+        if s.opaque:
+            return s
 
 
 def tool_unused(rng, inner):
