@@ -360,7 +360,8 @@ EVIL = ["../evil.json", "additional_chat_templates/../../../evil.jinja", "/tmp/e
         "additional_chat_templates/./evil.jinja", "additional_chat_templates/a\\evil.jinja", "additional_chat_templates/evil\n.jinja",
         "additional_chat_templates/evil\x00.jinja", "additional_chat_templates/evil\x1b[2J.jinja", "", ".", "..",
         "additional_chat_templates/" + "evil" * 2000 + ".jinja", "evil/" * 500 + "x.jinja", "evil\\..\\config.json", "../config.json",
-        "additional_chat_templates/evil\x7f.jinja", "evil.tiktoken/../config.json", "a/../../../evil.tiktoken"]
+        "additional_chat_templates/evil\x7f.jinja", "evil.tiktoken/../config.json", "a/../../../evil.tiktoken",
+        "additional_chat_templates/evil\x9b31m.jinja", "additional_chat_templates/evil\u202e.jinja"]
 
 
 @pytest.mark.parametrize("name", EVIL)

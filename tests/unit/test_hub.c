@@ -53,7 +53,8 @@ static void test_names(void **state)
 static void test_paths(void **state)
 {
     (void)state;
-    static const char *const good[] = {"config.json", "a/b.jinja", "...", ".a", "a..b/c", "é"};
+    static const char *const good[] = {"config.json", "a/b.jinja", "...",      ".a",
+                                       "a..b/c",      "é",         "\xc2\xa0", "\xe2\x80\x93"};
     static const char *const bad[] = {"",
                                       ".",
                                       "..",
@@ -66,7 +67,12 @@ static void test_paths(void **state)
                                       "a\\b",
                                       "a\nb",
                                       "a\x7f"
-                                      "b"};
+                                      "b",
+                                      "a\xc2\x9b"
+                                      "31m", /* CSI */
+                                      "\xe2\x80\xae"
+                                      "a", /* RIGHT-TO-LEFT OVERRIDE */
+                                      "\xe2\x81\xa7"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++) assert_true(hub_path_is_safe(good[i]));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         if (hub_path_is_safe(bad[i])) fail_msg("\"%s\" is no safe path", bad[i]);
