@@ -223,6 +223,10 @@ static void add_address(struct strbuf *out, const struct serve *s, bool usable)
 static enum status check_ready_fd(const struct options *o, struct error *err)
 {
     if (o->ready_fd == 0) return STATUS_OK;
+    /* Closed, its number would be the next client's, who would get the log. */
+    if (o->ready_fd == STDERR_FILENO)
+        return error_set_param(err, STATUS_INVALID, "ready-fd",
+                               "--ready-fd: descriptor 2 is standard error, where the log goes");
     int flags = fcntl((int)o->ready_fd, F_GETFL);
     if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) return STATUS_OK;
     return error_set_param(
@@ -242,7 +246,10 @@ static void tell_ready_fd(const struct serve *s)
     /* A few bytes into a pipe: all of them, or nobody reads. */
     if (line.failed || write(fd, line.data, line.len) != (ssize_t)line.len)
         log_event(LOG_WARN, "ready_fd_failed", "fd=%d error=%s", fd, strerror(errno));
-    close(fd);
+    /* Standard output stays taken, so that nothing that is printed goes to a client. */
+    int null = fd == STDOUT_FILENO ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+    if (null < 0 || dup2(null, fd) < 0) close(fd);
+    if (null >= 0) close(null);
     strbuf_free(&line);
 }
 

@@ -67,5 +67,6 @@ wait "$server" || true
 server=
 [ "$tests" = 1 ] || exit 0
 step "make test"
+set -o pipefail # a failed test counts, not that its line was found
 in_root make -C /root/inferd test 2>&1 | tee -a "$log" | grep -E '^(ok|FAIL|----|all suites|[0-9]+ passed)'
 step "done"

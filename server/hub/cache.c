@@ -76,7 +76,11 @@ enum status hub_place_find(const struct hub_place *places, size_t n, char out[PA
     for (size_t i = 0; i < n; i++) {
         const char *dir = hub_variable(places[i].variable);
         if (!dir) continue;
-        int len = snprintf(out, PATH_MAX, "%s%s", dir, places[i].below);
+        /* In a unit file or an image no shell has expanded it; huggingface_hub does. */
+        const char *home =
+            dir[0] == '~' && (!dir[1] || dir[1] == '/') ? hub_variable("HOME") : NULL;
+        int len = snprintf(out, PATH_MAX, "%s%s%s", home ? home : "", home ? dir + 1 : dir,
+                           places[i].below);
         if (len >= 0 && len < PATH_MAX) return STATUS_OK;
         return error_set(err, STATUS_INVALID, "%s is too long", places[i].variable);
     }

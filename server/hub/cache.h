@@ -39,7 +39,7 @@ const char *hub_variable(const char *name);
 struct hub_place {
     const char *variable, *below; /* "HF_HOME", "/hub" */
 };
-/* The first place of the list whose variable is set; NOT_FOUND, without words, when none is. */
+/* The first place of the list whose variable is set, "~" at its beginning being HOME; NOT_FOUND, without words, when none is. */
 enum status hub_place_find(const struct hub_place *places, size_t n, char out[PATH_MAX],
                            struct error *err);
 

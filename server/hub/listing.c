@@ -27,11 +27,20 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+/* Names are shown on terminals: C1 controls are escape sequences, and others turn the text around. */
+static bool steers(const unsigned char *p)
+{
+    if (p[0] == 0xc2) return p[1] >= 0x80 && p[1] < 0xa0;
+    if (p[0] != 0xe2) return false;
+    return (p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) ||
+           (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9);
+}
+
 bool hub_path_is_safe(const char *path)
 {
     if (strlen(path) > LIMIT_HUB_PATH) return false;
-    for (const char *p = path; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f || *p == '\\') return false;
+    for (const unsigned char *p = (const unsigned char *)path; *p; p++)
+        if (*p < 0x20 || *p == 0x7f || *p == '\\' || steers(p)) return false;
     for (const char *part = path;; part++) {
         size_t len = strcspn(part, "/");
         if (len == 0 || (len == 1 && part[0] == '.') || (len == 2 && !memcmp(part, "..", 2)))
@@ -121,7 +130,8 @@ static enum status read_entry(const cJSON *s, const char *path, struct hub_file 
 
 static enum status add(struct hub_files *out, const cJSON *s, const char *path, struct error *err)
 {
-    if (!hub_path_is_safe(path)) return odd(err, "a needed file's name leads elsewhere");
+    if (!hub_path_is_safe(path))
+        return odd(err, "a needed file's name leads elsewhere, or has control characters");
     for (size_t i = 0; i < out->n; i++)
         if (strcmp(out->items[i].path, path) == 0) return odd(err, "a file is there twice");
     if (out->n >= LIMIT_HUB_FILES)

@@ -48,7 +48,7 @@ enum status hub_listing_add_shards(const struct hub_listing *l, const char *inde
                                    struct hub_files *out, struct error *err);
 void hub_files_free(struct hub_files *f);
 
-/* Relative, of bounded length, without empty, "." and ".." parts, backslashes and control bytes. */
+/* Relative, of bounded length, without empty, "." and ".." parts, backslashes and control characters. */
 bool hub_path_is_safe(const char *path);
 
 #endif

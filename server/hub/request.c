@@ -9,8 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define MAX_REDIRECTS 5
-#define BUFFER_SIZE   (256L << 10)
+#define MAX_REDIRECTS     5
+#define REDIRECT_BODY_MAX (1u << 20)
+#define BUFFER_SIZE       (256L << 10)
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
@@ -60,7 +61,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
     struct hub_request *r = arg;
     r->heard_us = clock_now_us();
     curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &r->answer.status);
-    if (r->answer.status >= 300 && r->answer.status < 400) return size * n; /* of a redirect */
+    if (r->answer.status >= 300 && r->answer.status < 400) { /* of a redirect: nobody reads it */
+        r->passed_over += size * n;
+        return r->passed_over <= REDIRECT_BODY_MAX ? size * n : 0;
+    }
     return r->sink(r->arg, &r->answer, data, size * n) ? size * n : 0;
 }
 
@@ -98,6 +102,7 @@ static enum status begin_hop(struct hub_request *r, struct error *err)
     drop_hop(r);
     r->answer = (struct hub_answer){.retry_after_s = -1};
     r->why[0] = '\0';
+    r->passed_over = 0;
     r->heard_us = clock_now_us();
     r->easy = curl_easy_init();
     if (!r->easy || !set_headers(r)) return error_set(err, STATUS_NO_MEMORY, "no memory");
@@ -195,7 +200,9 @@ enum hub_outcome hub_request_step(struct hub_request *r, CURLcode code, struct e
     if (code == CURLE_OK && status > 300 && status < 400 && status != 304) return follow(r, err);
     if (code == CURLE_OK) return HUB_ANSWERED;
     if (!r->why[0]) snprintf(r->why, sizeof(r->why), "%s", curl_easy_strerror(code));
-    if (!is_final(r, code)) return HUB_CUT;
+    const bool endless = r->passed_over > REDIRECT_BODY_MAX;
+    if (endless) snprintf(r->why, sizeof(r->why), "a redirect with a body that has no end");
+    if (!endless && !is_final(r, code)) return HUB_CUT;
     hub_url_shown(r->url, shown, sizeof(shown));
     error_set(err, STATUS_UNAVAILABLE, "%s: %s", shown, r->why);
     return HUB_REFUSED;

@@ -24,6 +24,7 @@ struct hub_request {
     uint64_t heard_us;    /* of the last byte, or of the hop's begin */
     bool own_origin_only; /* redirects to other hosts are refused */
     int64_t range_from;
+    size_t passed_over; /* bytes of a redirect's body */
     struct hub_answer answer;
     hub_sink_fn *sink;
     void *arg;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -168,6 +169,16 @@ enum status hub_store_publish(const struct hub_store *s, const struct hub_file *
     return STATUS_OK;
 }
 
+/* A name that no reader asks for, and no other process makes: not by its id, which two containers
+ * that share a cache can have in common. */
+static enum status new_path(const struct hub_store *s, char out[PATH_MAX], struct error *err)
+{
+    unsigned long long id;
+    if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id))
+        return failed(err, "name a file in", s->repo);
+    return joined(out, err, "%s/.new.%016llx", s->repo, id);
+}
+
 enum status hub_store_link(const struct hub_store *s, const struct hub_file *f, struct error *err)
 {
     char path[PATH_MAX], new[PATH_MAX], target[PATH_MAX] = "../../";
@@ -177,10 +188,8 @@ enum status hub_store_link(const struct hub_store *s, const struct hub_file *f, 
         strncat(target, "../", sizeof(target) - strlen(target) - 1);
     strncat(target, "blobs/", sizeof(target) - strlen(target) - 1);
     strncat(target, f->etag, sizeof(target) - strlen(target) - 1);
-    /* A name that no reader asks for, and no other process makes. */
-    if (st == STATUS_OK) st = joined(new, err, "%s/.new.%ld", s->repo, (long)getpid());
+    if (st == STATUS_OK) st = new_path(s, new, err);
     if (st != STATUS_OK) return st;
-    (void)unlink(new);
     if (symlink(target, new) != 0) return failed(err, "link", new);
     if (rename(new, path) != 0) {
         st = failed(err, "link", path);
@@ -195,12 +204,12 @@ static enum status write_ref(const struct hub_store *s, const char *path, const 
                              struct error *err)
 {
     char new[PATH_MAX];
-    if (joined(new, err, "%s/.new.%ld", s->repo, (long)getpid()) != STATUS_OK)
-        return STATUS_INVALID;
-    int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    enum status st = new_path(s, new, err);
+    if (st != STATUS_OK) return st;
+    int fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) return failed(err, "write", new);
     bool ok = write(fd, sha, HUB_COMMIT_LEN) == HUB_COMMIT_LEN && fsync(fd) == 0;
-    enum status st = ok ? STATUS_OK : failed(err, "write", new);
+    if (!ok) st = failed(err, "write", new);
     close(fd);
     if (ok && rename(new, path) != 0) st = failed(err, "write", path);
     if (st != STATUS_OK) (void)unlink(new);

@@ -228,8 +228,18 @@ export class Markdown {
     this.lists = [];
   }
 
+  /** In pieces, as if it had streamed in: from each mark the line is searched for its end, and a line may be long. */
   inlineText(text, final) {
-    if (text === "" && !final) return;
+    for (let at = 0; at < text.length;) {
+      let end = at + HELD_INLINE_MAX;
+      if (/[\ud800-\udbff]/.test(text[end - 1])) end++; // the halves of a character stay together
+      this.inlinePiece(text.slice(at, end), false);
+      at = end;
+    }
+    if (final) this.inlinePiece("", true);
+  }
+
+  inlinePiece(text, final) {
     this.tail += text;
     const nodes = document.createDocumentFragment();
     const used = parseInline(this.tail, final || this.tail.length > HELD_INLINE_MAX, nodes);

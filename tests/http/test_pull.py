@@ -185,7 +185,9 @@ def test_a_cache_below_the_working_directory(hub, cache):
 # --- environment ---------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("env, root", [({"HF_HUB_CACHE": "{}/c"}, "c"), ({"HUGGINGFACE_HUB_CACHE": "{}/d"}, "d"),
-                                       ({"HF_HOME": "{}/e"}, "e/hub"), ({"HF_HOME": None, "XDG_CACHE_HOME": "{}/x"}, "x/huggingface/hub"),
+                                       ({"HF_HOME": "{}/e"}, "e/hub"),
+                                       ({"HF_HOME": "~/f"}, "f/hub"), ({"HF_HUB_CACHE": "~"}, "."), ({"HF_HUB_CACHE": "{}/~g"}, "~g"),
+                                       ({"HF_HOME": None, "XDG_CACHE_HOME": "{}/x"}, "x/huggingface/hub"),
                                        ({"HF_HOME": None}, ".cache/huggingface/hub")])
 def test_where_the_cache_is(hub, cache, env, root):
     env = {k: v and v.format(cache.home) for k, v in env.items()}

@@ -304,6 +304,21 @@ def test_redirects_have_an_end(hub, cache):
         hub.rules.clear()
 
 
+@pytest.mark.parametrize("where", ["/api/models/", "/resolve/.*/model.safetensors", CDN])
+def test_a_redirect_whose_body_has_no_end(hub, cache, where):
+    def endless(r):
+        r.send_response(302)
+        r.send_header("Location", "/elsewhere")
+        r.end_headers()
+        while True:  # until the client leaves
+            r.wfile.write(bytes(1 << 16))
+    hub.on(where, endless, times=None)
+    err = refused(hub, cache, NAME)
+    assert "redirect" in err and "no end" in err, err
+    if where != "/api/models/":
+        no_weights(hub, cache)
+
+
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://127.0.0.1:70/x", "javascript:alert(1)",
                                     "//", "http://", "http://[::1", ""])
 def test_redirects_to_what_is_no_web_server(hub, cache, target):
@@ -345,7 +360,8 @@ EVIL = ["../evil.json", "additional_chat_templates/../../../evil.jinja", "/tmp/e
         "additional_chat_templates/./evil.jinja", "additional_chat_templates/a\\evil.jinja", "additional_chat_templates/evil\n.jinja",
         "additional_chat_templates/evil\x00.jinja", "additional_chat_templates/evil\x1b[2J.jinja", "", ".", "..",
         "additional_chat_templates/" + "evil" * 2000 + ".jinja", "evil/" * 500 + "x.jinja", "evil\\..\\config.json", "../config.json",
-        "additional_chat_templates/evil\x7f.jinja", "evil.tiktoken/../config.json", "a/../../../evil.tiktoken"]
+        "additional_chat_templates/evil\x7f.jinja", "evil.tiktoken/../config.json", "a/../../../evil.tiktoken",
+        "additional_chat_templates/evil\x9b31m.jinja", "additional_chat_templates/evil\u202e.jinja"]
 
 
 @pytest.mark.parametrize("name", EVIL)

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -475,5 +476,21 @@ def test_ready_fd():
     p.send_signal(signal.SIGTERM)
     assert b"inferd ready" not in p.stderr.read() and p.wait(WAIT_S) == 0
     p.stderr.close()
-    done = subprocess.run([BINARY, "serve", STORIES, "--ready-fd", "77"], capture_output=True, timeout=60 * SLOW)
-    assert done.returncode == 2 and b"--ready-fd" in done.stderr
+    for fd in ("77", "2"):  # not open; the log's
+        done = subprocess.run([BINARY, "serve", STORIES, "--ready-fd", fd], capture_output=True, timeout=60 * SLOW)
+        assert done.returncode == 2 and b"--ready-fd" in done.stderr
+
+
+def test_ready_fd_that_is_standard_output():
+    """Its number is nobody else's afterwards."""
+    p = subprocess.Popen([BINARY, "serve", STORIES, "--port", "0", "--ready-fd", "1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        port = int(re.fullmatch(rb"http://127\.0\.0\.1:(\d+)\n", p.stdout.read())[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) as s:
+            s.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert s.recv(100).startswith(b"HTTP/1.1 200")
+            assert os.readlink(f"/proc/{p.pid}/fd/1") == "/dev/null"
+    finally:
+        p.terminate()
+        p.stdout.close()
+    assert p.wait(WAIT_S) == 0

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from harness import SLOW
 from web_front import Front, hello, state
 
 pytest.importorskip("selenium.webdriver")
@@ -136,4 +137,16 @@ def test_model_and_live(driver, page):  # noqa: F811
     page.assert_untouched()
     driver.refresh()
     page.until(lambda: page.text("#model") == EVIL)
+    page.assert_untouched()
+
+
+@pytest.mark.parametrize("marks", ["*a ", "**a _b ", "`a ``b "])
+def test_a_long_line_of_marks_is_drawn_at_once(page, marks):
+    """A chat that is shown again, and a tab that was in the background, draw a whole answer in one go."""
+    page.driver.set_script_timeout(20 * SLOW)  # the square of it would be minutes
+    text = marks * (150_000 // len(marks)) + "😀"
+    shown = page.driver.execute_async_script(
+        "const [text, done] = arguments; import(new URL('web/render.js', location.href)).then(({ Markdown }) => {"
+        "const box = document.createElement('div'), m = new Markdown(box); m.write(text); m.end(); done(box.textContent); })", text)
+    assert shown.replace("*", "").replace("_", "").replace("`", "").split() == text.replace("*", "").replace("_", "").replace("`", "").split()
     page.assert_untouched()

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -53,7 +55,8 @@ static void test_names(void **state)
 static void test_paths(void **state)
 {
     (void)state;
-    static const char *const good[] = {"config.json", "a/b.jinja", "...", ".a", "a..b/c", "é"};
+    static const char *const good[] = {"config.json", "a/b.jinja", "...",      ".a",
+                                       "a..b/c",      "é",         "\xc2\xa0", "\xe2\x80\x93"};
     static const char *const bad[] = {"",
                                       ".",
                                       "..",
@@ -66,7 +69,12 @@ static void test_paths(void **state)
                                       "a\\b",
                                       "a\nb",
                                       "a\x7f"
-                                      "b"};
+                                      "b",
+                                      "a\xc2\x9b"
+                                      "31m", /* CSI */
+                                      "\xe2\x80\xae"
+                                      "a", /* RIGHT-TO-LEFT OVERRIDE */
+                                      "\xe2\x81\xa7"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++) assert_true(hub_path_is_safe(good[i]));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         if (hub_path_is_safe(bad[i])) fail_msg("\"%s\" is no safe path", bad[i]);
@@ -280,6 +288,37 @@ static void test_sizes_for_people(void **state)
     }
 }
 
+/* Containers that share a cache have processes of the same id: what another one is about to rename
+ * stays as it is. */
+static void test_new_names_are_nobody_elses(void **state)
+{
+    (void)state;
+    struct hub_name name;
+    struct hub_store s;
+    struct error err;
+    const struct hub_file file = {.path = "config.json", .etag = BLOB, .size = 1};
+    char dir[] = "/tmp/inferd-store-XXXXXX", path[PATH_MAX + 64], target[64] = "", command[128];
+
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(setenv("HF_HUB_CACHE", dir, 1), 0);
+    assert_true(hub_name_parse("org/name", &name));
+    assert_int_equal(hub_store_init(&s, &name, SHA, &err), STATUS_OK);
+    snprintf(path, sizeof(path), "%s/.new.%ld", s.repo, (long)getpid());
+    assert_int_equal(mkdir(s.repo, 0777), 0);
+    assert_int_equal(symlink("theirs", path), 0);
+    assert_int_equal(hub_store_link(&s, &file, &err), STATUS_OK);
+    assert_int_equal(hub_store_set_ref(&s, "main", SHA, &err), STATUS_OK);
+    assert_int_equal(readlink(path, target, sizeof(target)), (int)strlen("theirs"));
+    assert_string_equal(target, "theirs");
+    snprintf(path, sizeof(path), "%s/%s", s.snapshot, file.path);
+    memset(target, 0, sizeof(target));
+    assert_true(readlink(path, target, sizeof(target)) > 0);
+    assert_string_equal(target, "../../blobs/" BLOB);
+    snprintf(command, sizeof(command), "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+    unsetenv("HF_HUB_CACHE");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_sizes_for_people),
+        cmocka_unit_test(test_new_names_are_nobody_elses),
     };
     return cmocka_run_group_tests_name("hub", tests, NULL, NULL);
 }
