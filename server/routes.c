@@ -189,19 +189,40 @@ static void add_allow(const struct app *a, struct http_exchange *x, const char *
 
 /* --- browsers --------------------------------------------------------------------------------------- */
 
-static void add_cors_headers(const struct app *a, struct http_exchange *x)
+/* What Access-Control-Allow-Origin says to `origin`; NULL: it is not allowed. */
+static const char *allowed_origin(const struct app *a, const char *origin)
 {
     const struct option_list *allowed = &a->opts->allowed_origins;
-    const char *origin = http_header(x, "Origin");
-    if (allowed->n == 0 || !origin) return;
-    http_add_header(x, "Vary", "Origin");
     for (int i = 0; i < allowed->n; i++) {
-        bool any = strcmp(allowed->items[i], "*") == 0;
-        if (!any && strcmp(allowed->items[i], origin) != 0) continue;
-        http_add_header(x, "Access-Control-Allow-Origin", any ? "*" : origin);
-        http_add_header(x, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
-        return;
+        if (strcmp(allowed->items[i], "*") == 0) return "*";
+        if (strcmp(allowed->items[i], origin) == 0) return origin;
     }
+    return NULL;
+}
+
+static void add_cors_headers(const struct app *a, struct http_exchange *x)
+{
+    const char *origin = http_header(x, "Origin");
+    if (a->opts->allowed_origins.n == 0 || !origin) return;
+    http_add_header(x, "Vary", "Origin");
+    const char *allowed = allowed_origin(a, origin);
+    if (!allowed) return;
+    http_add_header(x, "Access-Control-Allow-Origin", allowed);
+    http_add_header(x, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+}
+
+/* Without CORS a page of another site cannot read answers, but a browser sends what counts as a
+ * form, and a server without keys would do the work.  Browsers say where a request comes from;
+ * programs do not, and are let through. */
+static enum status check_site(const struct app *a, struct http_exchange *x, struct error *err)
+{
+    const char *site = http_header(x, "Sec-Fetch-Site"), *origin = http_header(x, "Origin");
+    if (!site || strcmp(http_method(x), "POST") != 0) return STATUS_OK;
+    if (strcmp(site, "cross-site") != 0 && strcmp(site, "same-site") != 0) return STATUS_OK;
+    if (origin && allowed_origin(a, origin)) return STATUS_OK;
+    return error_set(err, STATUS_FORBIDDEN,
+                     "Pages of %.100s may not send requests here; --allowed-origins allows it.",
+                     origin ? origin : "another site");
 }
 
 /* OPTIONS never needs a key: browsers send none with it, and it tells nothing but methods. */
@@ -267,7 +288,8 @@ static enum status check_request(const struct app *a, struct http_exchange *x, s
                              ? "The API key is not valid."
                              : "An API key is needed: send \"Authorization: Bearer KEY\".");
     if (!known)
-        return error_set(err, STATUS_NOT_FOUND, "There is nothing at %.200s; models answer at %s/v1/chat/completions and "
+        return error_set(err, STATUS_NOT_FOUND,
+                         "There is nothing at %.200s; models answer at %s/v1/chat/completions and "
                          "%s/v1/completions.",
                          http_path(x), a->opts->root_path, a->opts->root_path);
     if (!r) {
@@ -275,7 +297,8 @@ static enum status check_request(const struct app *a, struct http_exchange *x, s
         return error_set(err, STATUS_METHOD_NOT_ALLOWED, "%.200s does not take %.20s.",
                          http_path(x), http_method(x));
     }
-    enum status st = check_serves(a, r, err);
+    enum status st = check_site(a, x, err);
+    if (st == STATUS_OK) st = check_serves(a, r, err);
     return st == STATUS_OK ? check_media_type(x, err) : st;
 }
 

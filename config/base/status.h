@@ -16,6 +16,7 @@
     X(UNSUPPORTED, 400, "invalid_request_error", "unsupported_parameter")                 \
     X(CONTEXT_LENGTH, 400, "invalid_request_error", "context_length_exceeded")            \
     X(UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key")                   \
+    X(FORBIDDEN, 403, "invalid_request_error", "origin_not_allowed")                      \
     X(NOT_FOUND, 404, "invalid_request_error", "not_found")                               \
     X(MODEL_NOT_FOUND, 404, "invalid_request_error", "model_not_found")                   \
     X(METHOD_NOT_ALLOWED, 405, "invalid_request_error", "method_not_allowed")             \

@@ -13,6 +13,7 @@ import random
 import re
 import subprocess
 import sys
+import zlib
 
 import jsonschema
 
@@ -20,6 +21,7 @@ from corpus import arithmetic, language, stories, structured
 from corpus.sample import ALWAYS_TRAINED
 from corpus.tables import GROUPS
 
+OVERLAP = pathlib.Path(__file__).parent / "overlap.json"  # what the training says in some form: overlap.py
 PRECISIONS = {"bf16": [], "int8": ["--quantization", "int8"], "int4": ["--quantization", "int4"]}
 
 
@@ -164,6 +166,11 @@ class Server:
         self.process.wait()
 
 
+def identity(s):
+    """A number for the question, the same in every run."""
+    return zlib.crc32(f"{s.user}|{s.before}|{json.dumps(s.tools)}|{s.system}".encode())
+
+
 def questions(name, make, n):
     """At most n different ones."""
     rng, out = random.Random(name.split(":")[0]), {}
@@ -176,11 +183,13 @@ def questions(name, make, n):
     return list(out.values())
 
 
-def measure(api, n, shown):
-    out = {}
+def measure(api, n, shown, asked):
+    """Share of right answers for each kind; `asked` gets how many questions that was."""
+    out, seen = {}, json.loads(OVERLAP.read_text())
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         for name, make, right in KINDS:
-            samples = questions(name, make, n)
+            samples = [s for s in questions(name, make, n) if identity(s) not in set(seen[name])]
+            asked[name] = len(samples)
             answers = list(pool.map(api.answer, samples))
             hits = [right(s, a) for s, a in zip(samples, answers)]
             out[name] = sum(hits) / len(hits)
@@ -199,18 +208,18 @@ def main():
     p.add_argument("--only", choices=list(PRECISIONS), help="one precision instead of all")
     p.add_argument("--json", type=pathlib.Path, help="write the figures there too")
     a = p.parse_args()
-    table = {}
+    table, asked = {}, {}
     for label, options in PRECISIONS.items():
         if a.only in (None, label):
             print(label, file=sys.stderr)
             with Server(a.binary, a.model, options) as api:
-                table[label] = measure(api, a.n, a.show)
-    print(f"| right, % of up to {a.n} held out | " + " | ".join(table) + " |")
-    print("|---|" + "---|" * len(table))
+                table[label] = measure(api, a.n, a.show, asked)
+    print("| right, % | asked | " + " | ".join(table) + " |")
+    print("|---|---|" + "---|" * len(table))
     for name, _, _ in KINDS:
-        print(f"| {name} | " + " | ".join(f"{100 * t[name]:.1f}" for t in table.values()) + " |")
+        print(f"| {name} | {asked[name]} | " + " | ".join(f"{100 * t[name]:.1f}" for t in table.values()) + " |")
     if a.json:
-        a.json.write_text(json.dumps({"n": a.n, "right": table}, indent=1) + "\n")
+        a.json.write_text(json.dumps({"n": a.n, "asked": asked, "right": table}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

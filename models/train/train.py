@@ -23,6 +23,7 @@ from export import export
 from model import Demo
 
 SHORT, LONG = 256, 1024
+STEPS, LONG_STEPS = 6000, 400
 TOKENS_PER_STEP = 8192
 CHUNK = 50  # steps that share one stream of documents
 WARMUP, DECAY = 100, 19 / 30  # steps; share of all steps in which the rate falls to zero and the late mix is trained on
@@ -36,13 +37,18 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--out", default="models/demo", help="the model directory to write (%(default)s)")
     p.add_argument("--work", default="build/demo-train", help="where checkpoints and the log are kept (%(default)s)")
-    p.add_argument("--steps", type=int, default=6000, help="all steps (%(default)s)")
-    p.add_argument("--long-steps", type=int, default=400, help="of these, the last ones on whole contexts (%(default)s)")
+    p.add_argument("--steps", type=int, default=STEPS, help="all steps (%(default)s)")
+    p.add_argument("--long-steps", type=int, default=LONG_STEPS, help="of these, the last ones on whole contexts (%(default)s)")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=min(8, len(os.sched_getaffinity(0))))
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--no-compile", action="store_true", help="run without torch.compile")
     return p.parse_args()
+
+
+def run_of(a):
+    """What decides the data and the rate of each step."""
+    return {"seed": a.seed, "steps": a.steps, "long_steps": a.long_steps}
 
 
 def rate_at(step, steps):
@@ -147,6 +153,8 @@ def main():
     opts, first, seconds = optimizers(model), 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=a.device)
+        if state["of"] != run_of(a):
+            raise SystemExit(f"{checkpoint} belongs to a run with {state['of']}, this one has {run_of(a)}: remove it, or give another --work")
         model.load_state_dict(state["model"])
         for (opt, _), kept in zip(opts, state["optimizers"]):
             opt.load_state_dict(kept)
@@ -172,7 +180,7 @@ def main():
             shown, losses = time.time(), []
         if (step + 1) % 100 == 0 or step + 1 == a.steps:
             save(checkpoint, {"model": model.state_dict(), "optimizers": [o.state_dict() for o, _ in opts], "step": step + 1,
-                              "seconds": seconds + time.time() - begun})
+                              "of": run_of(a), "seconds": seconds + time.time() - begun})
     export(model, out)
     print(f"written: {out}", flush=True)
 

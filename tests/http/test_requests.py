@@ -92,6 +92,23 @@ def test_cors_for_listed_origins():
         assert headers["Access-Control-Allow-Origin"] == "*"
 
 
+def test_pages_of_other_sites_get_no_work_done(stories):
+    """A browser sends text/plain across sites without asking; it says so in a header that pages cannot set."""
+    for site in ("cross-site", "same-site"):
+        sent = {"Sec-Fetch-Site": site, "Origin": "https://evil.example", "Content-Type": "text/plain"}
+        status, _, body = stories.request("POST", "/v1/completions", SHORT, sent)
+        error = json.loads(body)["error"]
+        assert status == 403 and error["code"] == "origin_not_allowed" and "https://evil.example" in error["message"]
+        assert stories.request("POST", "/v1/completions", SHORT, {"Sec-Fetch-Site": site})[0] == 403
+        assert stories.request("GET", "/v1/models", None, sent)[0] == 200  # links lead here
+    for site in ("same-origin", "none"):
+        assert stories.request("POST", "/v1/completions", SHORT, {"Sec-Fetch-Site": site})[0] == 200
+    with Server("--allowed-origins", "https://a.example") as s:
+        sent = {"Sec-Fetch-Site": "cross-site", "Origin": "https://a.example"}
+        assert s.request("POST", "/v1/completions", SHORT, sent)[0] == 200
+        assert s.request("POST", "/v1/completions", SHORT, {**sent, "Origin": "https://b.example"})[0] == 403
+
+
 def test_root_path_of_a_proxy():
     with Server("--root-path", "/llm") as s:
         assert s.post("/llm/v1/completions", SHORT)[0] == 200
