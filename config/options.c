@@ -104,10 +104,11 @@ static enum status read_command_line(struct option_parser *p, struct arguments *
         } else if (!only_words && strncmp(arg, "--", 2) == 0) {
             st = read_option(p, arg, args, err);
         } else if (!only_words && strcmp(arg, "-m") == 0) {
-            st = error_set(err, STATUS_INVALID,
-                           "unknown option \"-m\"; the model is the first word, inferd %s MODEL, or "
-                           "--model MODEL",
-                           p->out->command);
+            st =
+                error_set(err, STATUS_INVALID,
+                          "unknown option \"-m\"; the model is the first word, inferd %s MODEL, or "
+                          "--model MODEL",
+                          p->out->command);
         } else if (!only_words && is_option(arg)) {
             st = error_set(err, STATUS_INVALID,
                            "unknown option \"%.100s\"; options have two "
