@@ -50,7 +50,9 @@ const struct option_def option_table[] = {
              "groups "
              "of 128, lm_head and activations as int8.")),
     ROW("kv-cache-dtype", CHOICE, kv_cache_dtype, SECTION(MODEL), PRESET("auto"),
-        CHOICES("auto|float32|bfloat16"), HELP("Type of the KV-cache; auto follows the weights.")),
+        CHOICES("auto|float32|bfloat16|int8"),
+        HELP("Type of the KV-cache; auto follows the weights. int8: a scale for each token and "
+             "head.")),
     ROW("max-model-len", SIZE, max_model_len, SECTION(MODEL), ARG("N"), PRESET("0"),
         RANGE(0, LIMIT_CONTEXT),
         HELP("Longest prompt and answer together, in tokens; accepts 32k. 0: the model's own.")),
@@ -68,8 +70,7 @@ const struct option_def option_table[] = {
         HELP("auto: defaults of sampling from the model's generation_config.json; vllm: none.")),
 
     ROW("device", CHOICE, device, SECTION(ENGINE), PRESET("auto"), CHOICES("auto|cpu"),
-        .advice = "GPUs are not offered yet",
-        HELP("Where the model runs.")),
+        .advice = "GPUs are not offered yet", HELP("Where the model runs.")),
     ROW("cpu-isa", CHOICE, isa, SECTION(ENGINE), PRESET("auto"), CHOICES("auto|scalar|avx2|avx512"),
         HELP("Instruction set; auto takes the best here.")),
     ROW("threads", INT, threads, SECTION(ENGINE), ARG("N"), PRESET("0"), RANGE(0, 1024),

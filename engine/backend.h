@@ -85,7 +85,7 @@ struct backend_limits {
     int n_layers, n_kv_heads, head_dim, n_heads;
     int max_cols; /* widest activation row: max of 2F, (H+2G)E, D */
     int vocab_size;
-    enum dtype kv_dtype; /* DT_F32 or DT_BF16 */
+    enum dtype kv_dtype; /* DT_F32, DT_BF16 or DT_I8 (a scale for each token and head) */
 };
 
 /* One layer's cache: [n_blocks] blocks of block_size tokens, G heads, E wide, keys and values;

@@ -33,11 +33,12 @@ static enum status choose_kv_dtype(struct engine *e, const struct engine_options
 {
     if (o->kv_dtype < 0)
         e->info.kv_dtype = e->config.stored_dtype == DT_F32 ? DT_F32 : DT_BF16;
-    else if (o->kv_dtype == DT_F32 || o->kv_dtype == DT_BF16)
+    else if (o->kv_dtype == DT_F32 || o->kv_dtype == DT_BF16 || o->kv_dtype == DT_I8)
         e->info.kv_dtype = (enum dtype)o->kv_dtype;
     else
         return error_set_param(err, STATUS_INVALID, "kv-cache-dtype",
-                               "KV-cache of type %s is not supported: use float32 or bfloat16",
+                               "KV-cache of type %s is not supported: use float32, bfloat16 or "
+                               "int8",
                                dtype_name((enum dtype)o->kv_dtype));
     return STATUS_OK;
 }

@@ -20,7 +20,7 @@ struct engine_options {
     uint64_t seed;
     enum quant_scheme quant;
     int dtype;               /* enum dtype for f32/bf16 compute of weights, or -1 = as stored */
-    int kv_dtype;            /* DT_F32, DT_BF16, or -1 = auto (bf16; f32 for f32 models) */
+    int kv_dtype;            /* DT_F32, DT_BF16, DT_I8, or -1 = auto (bf16; f32 for f32 models) */
     const char *device;      /* "cpu" ("auto" = cpu here) */
     const char *isa;         /* "auto" | "scalar" | "avx2" | "avx512" */
     int n_threads;           /* <= 0 = all the process may use */

@@ -15,6 +15,7 @@ enum { VOCAB_PADDING = 1024 }; /* rows without a token that a published model ma
 static int parse_dtype(const char *name)
 {
     if (strcmp(name, "float32") == 0) return DT_F32;
+    if (strcmp(name, "int8") == 0) return DT_I8; /* of the KV-cache */
     return strcmp(name, "bfloat16") == 0 ? DT_BF16 : -1;
 }
 

@@ -174,7 +174,7 @@ static void locate_tile(const struct attn_job *j, const struct attn_task *t, int
     const struct cpu_backend *cb = j->cb;
     const struct step *s = &cb->step;
     const int bs = cb->limits.block_size;
-    const size_t item_size = cb->limits.kv_dtype == DT_BF16 ? 2 : 4;
+    const size_t item_size = cb->kv_item_size;
     const int32_t *table = s->block_tables + (size_t)t->item->seq * (size_t)s->block_table_ld;
     const size_t head = (size_t)t->head;
     for (int g = tile->lo / LANES; g * LANES < tile->hi; g++) {
@@ -183,8 +183,14 @@ static void locate_tile(const struct attn_job *j, const struct attn_task *t, int
         DCHECK(block < (size_t)cb->limits.n_blocks);
         const size_t k_at = head * (size_t)j->shape.head_dim * (size_t)bs + (size_t)offset;
         const size_t v_at = (head * (size_t)bs + (size_t)offset) * (size_t)cb->v_pitch;
-        tile->k[g] = (const char *)j->kv->k + block * cb->k_block_size + k_at * item_size;
-        tile->v[g] = (const char *)j->kv->v + block * cb->v_block_size + v_at * item_size;
+        const char *k = (const char *)j->kv->k + block * cb->k_block_size;
+        const char *v = (const char *)j->kv->v + block * cb->v_block_size;
+        tile->k[g] = k + k_at * item_size;
+        tile->v[g] = v + v_at * item_size;
+        if (cb->kv_format != KV_I8) continue;
+        const size_t scale_at = (head * (size_t)bs + (size_t)offset) * sizeof(float);
+        tile->k_scale[g] = (const float *)(const void *)(k + cb->k_scales_at + scale_at);
+        tile->v_scale[g] = (const float *)(const void *)(v + cb->v_scales_at + scale_at);
     }
 }
 
@@ -205,7 +211,7 @@ static void run_rows(const struct attn_job *j, const struct attn_task *t, int t0
     if (hi <= lo) return;
     tile->lo = lo;
     tile->hi = hi;
-    j->cb->kernels->attention[j->cb->limits.kv_dtype == DT_BF16](tile, rows);
+    j->cb->kernels->attention[j->cb->kv_format](tile, rows);
 }
 
 /* One span of one task, from nothing. */

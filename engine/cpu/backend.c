@@ -82,11 +82,16 @@ static enum status reserve_kv(struct cpu_backend *cb, struct error *err)
 {
     const struct backend_limits *l = &cb->limits;
     const size_t item = dtype_size(l->kv_dtype);
+    cb->kv_format = l->kv_dtype == DT_I8 ? KV_I8 : l->kv_dtype == DT_BF16 ? KV_BF16 : KV_F32;
+    cb->kv_item_size = item;
     cb->v_pitch = (l->head_dim + 7) / 8 * 8;
     size_t k_layer, v_layer, layer, total;
     const size_t n = (size_t)l->n_blocks, g = (size_t)l->n_kv_heads, bs = (size_t)l->block_size;
-    if (!mul3(g * bs, (size_t)l->head_dim, item, &cb->k_block_size) ||
-        !mul3(g * bs, (size_t)cb->v_pitch, item, &cb->v_block_size) ||
+    const size_t scales = l->kv_dtype == DT_I8 ? g * bs * sizeof(float) : 0;
+    if (!mul3(g * bs, (size_t)l->head_dim, item, &cb->k_scales_at) ||
+        !mul3(g * bs, (size_t)cb->v_pitch, item, &cb->v_scales_at) ||
+        __builtin_add_overflow(cb->k_scales_at, scales, &cb->k_block_size) ||
+        __builtin_add_overflow(cb->v_scales_at, scales, &cb->v_block_size) ||
         __builtin_mul_overflow(n, cb->k_block_size, &k_layer) ||
         __builtin_mul_overflow(n, cb->v_block_size, &v_layer) ||
         __builtin_add_overflow(k_layer, v_layer, &layer) ||
@@ -139,9 +144,9 @@ static enum status check_limits(const struct backend_limits *l, struct error *er
         l->n_heads < 1)
         return error_set(err, STATUS_UNSUPPORTED, "%d heads cannot share %d key/value heads",
                          l->n_heads, l->n_kv_heads);
-    if (l->kv_dtype != DT_F32 && l->kv_dtype != DT_BF16)
+    if (l->kv_dtype != DT_F32 && l->kv_dtype != DT_BF16 && l->kv_dtype != DT_I8)
         return error_set(err, STATUS_UNSUPPORTED,
-                         "a KV cache in %s is not supported: use float32 or bfloat16",
+                         "a KV cache in %s is not supported: use float32, bfloat16 or int8",
                          dtype_name(l->kv_dtype));
     return STATUS_OK;
 }

@@ -10,6 +10,7 @@ struct score_args {
     const void *k[4]; /* one for each vector of tokens */
     const float *q;
     float *s;
+    const float *scale[4]; /* KV_I8: one for each token */
     size_t stride, ldq;
     int head_dim;
 };
@@ -24,42 +25,49 @@ struct value_args {
 };
 #define scores_f32_args  score_args
 #define scores_bf16_args score_args
+#define scores_i8_args   score_args
 #define values_f32_args  value_args
 #define values_bf16_args value_args
+#define values_i8_args   value_args
 
-ALWAYS_INLINE vec load_kv(const void *p, size_t i, const bool bf16)
+ALWAYS_INLINE vec load_kv(const void *p, size_t i, const enum kv_format f)
 {
-    return bf16 ? v_load_bf16((const uint16_t *)p + i) : v_load((const float *)p + i);
+    if (f == KV_I8) return v_load_i8((const int8_t *)p + i);
+    return f == KV_BF16 ? v_load_bf16((const uint16_t *)p + i) : v_load((const float *)p + i);
 }
 
-ALWAYS_INLINE vec load_kv_mask(const void *p, size_t i, vmask mask, const bool bf16)
+ALWAYS_INLINE vec load_kv_mask(const void *p, size_t i, vmask mask, const enum kv_format f)
 {
-    return bf16 ? v_load_bf16_mask((const uint16_t *)p + i, mask)
-                : v_load_mask((const float *)p + i, mask);
+    if (f == KV_I8) return v_load_i8_mask((const int8_t *)p + i, mask);
+    return f == KV_BF16 ? v_load_bf16_mask((const uint16_t *)p + i, mask)
+                        : v_load_mask((const float *)p + i, mask);
 }
 
 /* --- scores --- */
 
-#define STORE_SCORES(r)                           \
-    if (R > r) {                                  \
-        float *s = t->s + r * ATTN_TILE;          \
-        v_store(s, c##r##0);                      \
-        if (NV > 1) v_store(s + VW, c##r##1);     \
-        if (NV > 2) v_store(s + 2 * VW, c##r##2); \
-        if (NV > 3) v_store(s + 3 * VW, c##r##3); \
+/* Integers are multiplied as they are, their sum by the scale. */
+#define SCALED(c, i) (f == KV_I8 ? v_mul(c, v_load(t->scale[i])) : c)
+#define STORE_SCORES(r)                                      \
+    if (R > r) {                                             \
+        float *s = t->s + r * ATTN_TILE;                     \
+        v_store(s, SCALED(c##r##0, 0));                      \
+        if (NV > 1) v_store(s + VW, SCALED(c##r##1, 1));     \
+        if (NV > 2) v_store(s + 2 * VW, SCALED(c##r##2, 2)); \
+        if (NV > 3) v_store(s + 3 * VW, SCALED(c##r##3, 3)); \
     }
 
-ALWAYS_INLINE void scores(const struct score_args *t, const int R, const int NV, const bool bf16)
+ALWAYS_INLINE void scores(const struct score_args *t, const int R, const int NV,
+                          const enum kv_format f)
 {
     const float *x = t->q;
     const void *k0 = t->k[0], *k1 = t->k[1], *k2 = t->k[2], *k3 = t->k[3];
     const size_t ldx = t->ldq, end = (size_t)t->head_dim * t->stride;
     FOR_ROWS(DECLARE)
     for (size_t at = 0; at < end; at += t->stride, x++) {
-        const vec w0 = load_kv(k0, at, bf16);
-        const vec w1 = NV > 1 ? load_kv(k1, at, bf16) : w0;
-        const vec w2 = NV > 2 ? load_kv(k2, at, bf16) : w0;
-        const vec w3 = NV > 3 ? load_kv(k3, at, bf16) : w0;
+        const vec w0 = load_kv(k0, at, f);
+        const vec w1 = NV > 1 ? load_kv(k1, at, f) : w0;
+        const vec w2 = NV > 2 ? load_kv(k2, at, f) : w0;
+        const vec w3 = NV > 3 ? load_kv(k3, at, f) : w0;
         FOR_ROWS(MULTIPLY)
     }
     FOR_ROWS(STORE_SCORES)
@@ -67,33 +75,43 @@ ALWAYS_INLINE void scores(const struct score_args *t, const int R, const int NV,
 
 ALWAYS_INLINE void scores_f32(const struct score_args *t, const int R, const int NV)
 {
-    scores(t, R, NV, false);
+    scores(t, R, NV, KV_F32);
 }
 
 ALWAYS_INLINE void scores_bf16(const struct score_args *t, const int R, const int NV)
 {
-    scores(t, R, NV, true);
+    scores(t, R, NV, KV_BF16);
+}
+
+ALWAYS_INLINE void scores_i8(const struct score_args *t, const int R, const int NV)
+{
+    scores(t, R, NV, KV_I8);
 }
 
 TILE_TABLE(scores_f32, FOR_TILES);
 TILE_TABLE(scores_bf16, FOR_TILES);
+TILE_TABLE(scores_i8, FOR_TILES);
 
-static void tile_scores(const struct attn_tile *t, const struct attn_rows *r, bool bf16)
+static void tile_scores(const struct attn_tile *t, const struct attn_rows *r, enum kv_format f)
 {
-    const size_t item_size = bf16 ? 2 : 4;
+    const size_t item_size = f == KV_I8 ? 1 : f == KV_BF16 ? 2 : 4;
     /* A variable, because gcc 12's object-size check takes the conditional's table for its first
      * row alone. */
-    void (*const(*const tiles)[4])(const struct score_args *) =
-        bf16 ? scores_bf16_tiles : scores_f32_tiles;
+    void (*const(*const tiles)[4])(const struct score_args *) = f == KV_I8     ? scores_i8_tiles
+                                                                : f == KV_BF16 ? scores_bf16_tiles
+                                                                               : scores_f32_tiles;
     const int first = t->lo / LANES * VECTORS_PER_GROUP;
     const int end = (t->hi + LANES - 1) / LANES * VECTORS_PER_GROUP;
     struct score_args a = {
         .q = r->q, .stride = (size_t)t->k_stride, .ldq = (size_t)r->ldq, .head_dim = t->head_dim};
     for (int v = first, nv; v < end; v += nv) {
         nv = tile_vectors(MAX_NV(r->n), end - v);
-        for (int i = 0; i < nv; i++)
-            a.k[i] = (const char *)t->k[(v + i) / VECTORS_PER_GROUP] +
-                     (size_t)((v + i) % VECTORS_PER_GROUP) * VW * item_size;
+        for (int i = 0; i < nv; i++) {
+            const int group = (v + i) / VECTORS_PER_GROUP,
+                      first_token = (v + i) % VECTORS_PER_GROUP * VW;
+            a.k[i] = (const char *)t->k[group] + (size_t)first_token * item_size;
+            a.scale[i] = f == KV_I8 ? t->k_scale[group] + first_token : NULL;
+        }
         a.s = r->s + v * VW;
         tiles[r->n - 1][nv - 1](&a);
     }
@@ -137,6 +155,18 @@ static float softmax_row(const struct attn_tile *t, struct attn_rows *r, int row
     return shrink;
 }
 
+/* The weights of the row's own tokens times the scales of their values; the others stay zero,
+ * whatever stands where nothing was written. */
+static void scale_weights(const struct attn_tile *t, const struct attn_rows *r, int row)
+{
+    float *p = r->s + row * ATTN_TILE;
+    const int lo = r->lo[row], hi = r->hi[row];
+    for (int i = lo / VW * VW; i < hi; i += VW) {
+        const vec x = v_mul(v_load(p + i), v_load(t->v_scale[i / LANES] + i % LANES));
+        v_store(p + i, i >= lo && i + VW <= hi ? x : v_keep_lanes(x, lo - i, hi - i, 0.0f));
+    }
+}
+
 /* --- values --- */
 
 #define LOAD_VALUES(r)                                      \
@@ -158,9 +188,10 @@ static float softmax_row(const struct attn_tile *t, struct attn_rows *r, int row
     }
 /* Vector i of a row of values; the last one may be short. */
 #define VALUE(i) \
-    (NV == (i) + 1 ? load_kv_mask(v, at + (i)*VW, last, bf16) : load_kv(v, at + (i)*VW, bf16))
+    (NV == (i) + 1 ? load_kv_mask(v, at + (i)*VW, last, f) : load_kv(v, at + (i)*VW, f))
 
-ALWAYS_INLINE void values(const struct value_args *t, const int R, const int NV, const bool bf16)
+ALWAYS_INLINE void values(const struct value_args *t, const int R, const int NV,
+                          const enum kv_format f)
 {
     const struct attn_tile *tile = t->tile;
     const size_t stride = (size_t)tile->v_stride, ldx = ATTN_TILE;
@@ -186,23 +217,29 @@ ALWAYS_INLINE void values(const struct value_args *t, const int R, const int NV,
 
 ALWAYS_INLINE void values_f32(const struct value_args *t, const int R, const int NV)
 {
-    values(t, R, NV, false);
+    values(t, R, NV, KV_F32);
 }
 
 ALWAYS_INLINE void values_bf16(const struct value_args *t, const int R, const int NV)
 {
-    values(t, R, NV, true);
+    values(t, R, NV, KV_BF16);
+}
+
+ALWAYS_INLINE void values_i8(const struct value_args *t, const int R, const int NV)
+{
+    values(t, R, NV, KV_I8);
 }
 
 TILE_TABLE(values_f32, FOR_TILES);
 TILE_TABLE(values_bf16, FOR_TILES);
+TILE_TABLE(values_i8, FOR_TILES);
 
 /* Heads of one vector: a row is a single chain of additions, so four tokens go side by side, each
  * into a sum of its own (by token modulo 4, whatever the tile). */
 #define ADD_TOKEN(sum, i) \
-    sum = v_fma(load_kv_mask(v, at + (size_t)(i)*stride, last, bf16), v_set1(p[token + (i)]), sum)
+    sum = v_fma(load_kv_mask(v, at + (size_t)(i)*stride, last, f), v_set1(p[token + (i)]), sum)
 
-ALWAYS_INLINE void narrow_values(const struct value_args *t, const bool bf16)
+ALWAYS_INLINE void narrow_values(const struct value_args *t, const enum kv_format f)
 {
     const struct attn_tile *tile = t->tile;
     const size_t stride = (size_t)tile->v_stride;
@@ -230,9 +267,7 @@ ALWAYS_INLINE void narrow_values(const struct value_args *t, const bool bf16)
 #if VW == 16
 /* Heads of half a vector: a vector holds the values of two adjacent tokens, and the weights are
  * spread to match.  Four sums a row, by pair modulo 4; R rows share the loads. */
-#define LOAD_PAIR(i)                                                                          \
-    (bf16 ? v_load_bf16_mask((const uint16_t *)v + 16 * (i), whole ? (vmask)0xffff : keep[i]) \
-          : v_load_mask((const float *)v + 16 * (i), whole ? (vmask)0xffff : keep[i]))
+#define LOAD_PAIR(i) load_kv_mask(v, 16 * (i), whole ? (vmask)0xffff : keep[i], f)
 #define ADD_PAIR(i, sum)                                                               \
     {                                                                                  \
         const vec pair = LOAD_PAIR(i);                                                 \
@@ -247,7 +282,7 @@ ALWAYS_INLINE void narrow_values(const struct value_args *t, const bool bf16)
         v_store_n(o, v_fma(v_load(o), v_set1(t->shrink[row]), folded), 8);                      \
     }
 
-ALWAYS_INLINE void pair_values(const struct value_args *t, const int R, const bool bf16)
+ALWAYS_INLINE void pair_values(const struct value_args *t, const int R, const enum kv_format f)
 {
     const struct attn_tile *tile = t->tile;
     veci spread[8];
@@ -277,38 +312,47 @@ ALWAYS_INLINE void pair_values(const struct value_args *t, const int R, const bo
     if (R > 1) STORE_PAIRS(b, 1)
 }
 
-/* Returns the rows it took. */
-static int half_values(const struct value_args *t, int n_left, bool bf16)
+ALWAYS_INLINE void half_rows(const struct value_args *t, int n, const enum kv_format f)
 {
-    if (n_left > 1 && bf16) pair_values(t, 2, true);
-    if (n_left > 1 && !bf16) pair_values(t, 2, false);
-    if (n_left == 1 && bf16) pair_values(t, 1, true);
-    if (n_left == 1 && !bf16) pair_values(t, 1, false);
+    if (n > 1)
+        pair_values(t, 2, f);
+    else
+        pair_values(t, 1, f);
+}
+
+/* Returns the rows it took. */
+static int half_values(const struct value_args *t, int n_left, enum kv_format f)
+{
+    if (f == KV_F32) half_rows(t, n_left, KV_F32);
+    if (f == KV_BF16) half_rows(t, n_left, KV_BF16);
+    if (f == KV_I8) half_rows(t, n_left, KV_I8);
     return n_left > 1 ? 2 : 1;
 }
 #else
 /* Values are padded to a whole vector. */
-static int half_values(const struct value_args *t, int n_left, bool bf16)
+static int half_values(const struct value_args *t, int n_left, enum kv_format f)
 {
     (void)t;
-    (void)bf16;
+    (void)f;
     return n_left;
 }
 #endif
 
 /* Heads of one vector or less. */
 static void narrow_tile_values(const struct attn_tile *t, const struct attn_rows *r,
-                               struct value_args a, bool bf16)
+                               struct value_args a, enum kv_format f)
 {
     a.last = v_mask(t->v_stride);
     for (int i = 0, step; i < r->n; i += step) {
         step = 1;
         if (t->v_stride == VW / 2)
-            step = half_values(&a, r->n - i, bf16);
-        else if (bf16)
-            narrow_values(&a, true);
+            step = half_values(&a, r->n - i, f);
+        else if (f == KV_I8)
+            narrow_values(&a, KV_I8);
+        else if (f == KV_BF16)
+            narrow_values(&a, KV_BF16);
         else
-            narrow_values(&a, false);
+            narrow_values(&a, KV_F32);
         a.p += step * ATTN_TILE;
         a.o += step * r->ldo;
         a.shrink += step;
@@ -316,15 +360,16 @@ static void narrow_tile_values(const struct attn_tile *t, const struct attn_rows
 }
 
 static void tile_values(const struct attn_tile *t, const struct attn_rows *r, const float *shrink,
-                        bool bf16)
+                        enum kv_format f)
 {
-    void (*const(*const tiles)[4])(const struct value_args *) =
-        bf16 ? values_bf16_tiles : values_f32_tiles;
+    void (*const(*const tiles)[4])(const struct value_args *) = f == KV_I8     ? values_i8_tiles
+                                                                : f == KV_BF16 ? values_bf16_tiles
+                                                                               : values_f32_tiles;
     const int n_vectors = (t->head_dim + VW - 1) / VW;
     struct value_args a = {
         .tile = t, .p = r->s, .o = r->o, .shrink = shrink, .ldo = (size_t)r->ldo};
     if (n_vectors == 1) {
-        narrow_tile_values(t, r, a, bf16);
+        narrow_tile_values(t, r, a, f);
         return;
     }
     for (int v = 0, nv; v < n_vectors; v += nv) {
@@ -338,22 +383,30 @@ static void tile_values(const struct attn_tile *t, const struct attn_rows *r, co
     }
 }
 
-ALWAYS_INLINE void attention(const struct attn_tile *t, struct attn_rows *r, bool bf16)
+ALWAYS_INLINE void attention(const struct attn_tile *t, struct attn_rows *r, const enum kv_format f)
 {
     float shrink[MAX_TILE];
-    tile_scores(t, r, bf16);
-    for (int i = 0; i < r->n; i++) shrink[i] = softmax_row(t, r, i);
-    tile_values(t, r, shrink, bf16);
+    tile_scores(t, r, f);
+    for (int i = 0; i < r->n; i++) {
+        shrink[i] = softmax_row(t, r, i);
+        if (f == KV_I8) scale_weights(t, r, i);
+    }
+    tile_values(t, r, shrink, f);
 }
 
 static void attention_f32(const struct attn_tile *t, struct attn_rows *r)
 {
-    attention(t, r, false);
+    attention(t, r, KV_F32);
 }
 
 static void attention_bf16(const struct attn_tile *t, struct attn_rows *r)
 {
-    attention(t, r, true);
+    attention(t, r, KV_BF16);
+}
+
+static void attention_i8(const struct attn_tile *t, struct attn_rows *r)
+{
+    attention(t, r, KV_I8);
 }
 
 #endif

@@ -34,6 +34,7 @@ struct weight {
 struct kv_layer {
     void *k; /* [block][G][E][block_size]: lanes are tokens */
     void *v; /* [block][G][block_size][v_pitch] */
+    /* Behind the keys and behind the values of each int8 block: scales, f32 [G][block_size]. */
 };
 
 /* One item of attention's work: adjacent rows of one sequence (times one KV head). */
@@ -58,7 +59,10 @@ struct cpu_backend {
 
     /* KV pool */
     struct kv_layer *layers;
+    enum kv_format kv_format;
+    size_t kv_item_size;               /* bytes of one element */
     size_t k_block_size, v_block_size; /* bytes of one block in one layer */
+    size_t k_scales_at, v_scales_at;   /* int8: where in a block its scales begin */
     int v_pitch;                       /* E rounded up to 8 */
 
     /* RoPE: rows of [cos[E/2] | sin[E/2]] */

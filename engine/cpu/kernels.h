@@ -63,9 +63,14 @@ static inline const void *panel_data(const struct linear_args *a, int p)
 #define ATTN_TILE   256
 #define ATTN_GROUPS (ATTN_TILE / LANES)
 
+/* How keys and values are stored.  KV_I8: integers of -127..127 and for each token and head one
+ * scale for its key and one for its value. */
+enum kv_format { KV_F32, KV_BF16, KV_I8, KV_COUNT };
+
 struct attn_tile {
     /* Per 16 tokens: keys [E][k_stride], lanes are tokens; values [16][v_stride]. */
     const void *k[ATTN_GROUPS], *v[ATTN_GROUPS];
+    const float *k_scale[ATTN_GROUPS], *v_scale[ATTN_GROUPS]; /* KV_I8: [16] */
     int k_stride, v_stride;
     int head_dim;
     int lo, hi; /* tokens of the tile that any row sees: the others may hold anything */
@@ -97,8 +102,8 @@ struct cpu_kernels {
     void (*rope)(float *x, const float *cos, const float *sin, int half, int n_heads);
     void (*widen_bf16)(float *out, const uint16_t *x, int n);
 
-    /* Takes one tile into the rows' running m, l and o.  [0] f32, [1] bf16 keys and values. */
-    void (*attention[2])(const struct attn_tile *t, struct attn_rows *r);
+    /* Takes one tile into the rows' running m, l and o. */
+    void (*attention[KV_COUNT])(const struct attn_tile *t, struct attn_rows *r);
 };
 
 extern const struct cpu_kernels cpu_kernels_scalar, cpu_kernels_avx2, cpu_kernels_avx512;

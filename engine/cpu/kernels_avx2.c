@@ -45,5 +45,5 @@ const struct cpu_kernels cpu_kernels_avx2 = {
     .silu_mul = silu_mul,
     .rope = rope,
     .widen_bf16 = widen_bf16,
-    .attention = {attention_f32, attention_bf16},
+    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8},
 };

@@ -177,46 +177,46 @@ static void widen_bf16(float *out, const uint16_t *x, int n)
 
 /* --- attention --- */
 
-static inline float load(const void *p, size_t i, bool bf16)
+static inline float load(const void *p, size_t i, enum kv_format f)
 {
-    return bf16 ? bf16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+    if (f == KV_I8) return (float)((const int8_t *)p)[i];
+    return f == KV_BF16 ? bf16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
 }
 
 /* s[lo, hi) of one row; returns the largest. */
-static float scores(const struct attn_tile *t, const float *q, int lo, int hi, float *s, bool bf16)
+static float scores(const struct attn_tile *t, const float *q, int lo, int hi, float *s,
+                    enum kv_format f)
 {
     float max = -INFINITY;
     for (int i = lo; i < hi; i++) {
+        const void *k = t->k[i / LANES];
         float sum = 0;
         for (int e = 0; e < t->head_dim; e++)
-            sum =
-                fmaf(q[e], load(t->k[i / LANES], (size_t)e * (size_t)t->k_stride + i % LANES, bf16),
-                     sum);
-        s[i] = sum;
-        max = fmaxf(max, sum);
+            sum = fmaf(q[e], load(k, (size_t)e * (size_t)t->k_stride + i % LANES, f), sum);
+        s[i] = f == KV_I8 ? sum * t->k_scale[i / LANES][i % LANES] : sum;
+        max = fmaxf(max, s[i]);
     }
     return max;
 }
 
-static inline void attention(const struct attn_tile *t, struct attn_rows *r, bool bf16)
+static inline void attention(const struct attn_tile *t, struct attn_rows *r, enum kv_format f)
 {
     for (int i = 0; i < r->n; i++) {
         const int lo = r->lo[i], hi = r->hi[i];
         if (hi <= lo) continue;
         float *o = r->o + (size_t)i * (size_t)r->ldo;
-        const float max = scores(t, r->q + (size_t)i * (size_t)r->ldq, lo, hi, r->s, bf16);
+        const float max = scores(t, r->q + (size_t)i * (size_t)r->ldq, lo, hi, r->s, f);
         const float m = fmaxf(r->m[i], max);
         const float shrink = m == -INFINITY ? 1.0f : exp2f(r->m[i] - m);
         float l = r->l[i] * shrink;
         for (int e = 0; e < t->head_dim; e++) o[e] *= shrink;
         for (int j = lo; j < hi; j++) {
-            const float p = m == -INFINITY ? 0.0f : exp2f(r->s[j] - m);
+            const void *v = t->v[j / LANES];
+            const size_t at = (size_t)(j % LANES) * (size_t)t->v_stride;
+            float p = m == -INFINITY ? 0.0f : exp2f(r->s[j] - m);
             l += p;
-            for (int e = 0; e < t->head_dim; e++)
-                o[e] = fmaf(p,
-                            load(t->v[j / LANES],
-                                 (size_t)(j % LANES) * (size_t)t->v_stride + (size_t)e, bf16),
-                            o[e]);
+            if (f == KV_I8) p *= t->v_scale[j / LANES][j % LANES];
+            for (int e = 0; e < t->head_dim; e++) o[e] = fmaf(p, load(v, at + (size_t)e, f), o[e]);
         }
         r->m[i] = m;
         r->l[i] = l;
@@ -225,12 +225,17 @@ static inline void attention(const struct attn_tile *t, struct attn_rows *r, boo
 
 static void attention_f32(const struct attn_tile *t, struct attn_rows *r)
 {
-    attention(t, r, false);
+    attention(t, r, KV_F32);
 }
 
 static void attention_bf16(const struct attn_tile *t, struct attn_rows *r)
 {
-    attention(t, r, true);
+    attention(t, r, KV_BF16);
+}
+
+static void attention_i8(const struct attn_tile *t, struct attn_rows *r)
+{
+    attention(t, r, KV_I8);
 }
 
 const struct cpu_kernels cpu_kernels_scalar = {
@@ -245,5 +250,5 @@ const struct cpu_kernels cpu_kernels_scalar = {
     .silu_mul = silu_mul,
     .rope = rope,
     .widen_bf16 = widen_bf16,
-    .attention = {attention_f32, attention_bf16},
+    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8},
 };

@@ -255,6 +255,25 @@ struct kv_job {
     struct tensor k, v;
 };
 
+/* What a token's key or value becomes; `step` is the distance of its elements. */
+static void kv_store(const struct cpu_backend *cb, void *out, size_t at, size_t step,
+                     const float *x, float *scale)
+{
+    const size_t E = (size_t)cb->limits.head_dim;
+    int8_t q[LIMIT_HEAD_DIM];
+    switch (cb->kv_format) {
+    case KV_BF16:
+        for (size_t e = 0; e < E; e++) ((uint16_t *)out + at)[e * step] = f32_to_bf16(x[e]);
+        break;
+    case KV_I8:
+        *scale = cb->kernels->quantize(q, x, (int)E);
+        for (size_t e = 0; e < E; e++) ((int8_t *)out + at)[e * step] = q[e];
+        break;
+    default:
+        for (size_t e = 0; e < E; e++) ((float *)out + at)[e * step] = x[e];
+    }
+}
+
 /* All tokens of one KV head: workers then never write into one line. */
 static void kv_write_head(void *ctx, int worker, int g)
 {
@@ -262,23 +281,19 @@ static void kv_write_head(void *ctx, int worker, int g)
     const struct kv_job *j = ctx;
     const struct cpu_backend *cb = j->cb;
     const size_t bs = (size_t)cb->limits.block_size, E = (size_t)cb->limits.head_dim;
-    const size_t G = (size_t)cb->limits.n_kv_heads, pitch = (size_t)cb->v_pitch;
-    const bool bf16 = cb->limits.kv_dtype == DT_BF16;
+    const size_t pitch = (size_t)cb->v_pitch;
     for (int t = 0; t < j->k.rows; t++) {
         const size_t slot = (size_t)cb->step.slots[t], block = slot / bs, offset = slot % bs;
         DCHECK(block < (size_t)cb->limits.n_blocks);
         const float *k = f32_row(j->k, t) + (size_t)g * E, *v = f32_row(j->v, t) + (size_t)g * E;
-        const size_t k_at = (block * G + (size_t)g) * E * bs + offset;
-        const size_t v_at = ((block * G + (size_t)g) * bs + offset) * pitch;
-        if (bf16) {
-            uint16_t *k_out = (uint16_t *)j->kv->k + k_at, *v_out = (uint16_t *)j->kv->v + v_at;
-            for (size_t e = 0; e < E; e++) k_out[e * bs] = f32_to_bf16(k[e]);
-            for (size_t e = 0; e < E; e++) v_out[e] = f32_to_bf16(v[e]);
-        } else {
-            float *k_out = (float *)j->kv->k + k_at, *v_out = (float *)j->kv->v + v_at;
-            for (size_t e = 0; e < E; e++) k_out[e * bs] = k[e];
-            memcpy(v_out, v, E * sizeof(float));
-        }
+        const size_t at = (size_t)g * bs + offset; /* of the block's tokens, head by head */
+        char *k_block = (char *)j->kv->k + block * cb->k_block_size;
+        char *v_block = (char *)j->kv->v + block * cb->v_block_size;
+        /* Only int8 has scales. */
+        float *k_scales = (float *)(void *)(k_block + cb->k_scales_at);
+        float *v_scales = (float *)(void *)(v_block + cb->v_scales_at);
+        kv_store(cb, k_block, (size_t)g * E * bs + offset, bs, k, k_scales + at);
+        kv_store(cb, v_block, at * pitch, 1, v, v_scales + at);
     }
 }
 

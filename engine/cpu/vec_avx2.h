@@ -207,6 +207,17 @@ VEC_INLINE vec v_load_bf16(const uint16_t *p)
 {
     return v_bf16_low(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
+VEC_INLINE vec v_load_i8(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+/* Like v_load_bf16_mask. */
+VEC_INLINE vec v_load_i8_mask(const int8_t *p, vmask m)
+{
+    (void)m;
+    return v_load_i8(p);
+}
 VEC_INLINE vec v_load_bf16_mask(const uint16_t *p, vmask m)
 {
     (void)m;

@@ -193,6 +193,15 @@ VEC_INLINE vec v_load_bf16(const uint16_t *p)
 {
     return v_bf16_low(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)));
 }
+VEC_INLINE vec v_load_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+VEC_INLINE vec v_load_i8_mask(const int8_t *p, vmask m)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(m, p)));
+}
 VEC_INLINE vec v_load_bf16_mask(const uint16_t *p, vmask m)
 {
     return v_bf16_low(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, p)));

@@ -290,8 +290,9 @@ enum status model_config_load(const char *dir, struct model_config *out, struct 
 
 size_t model_kv_block_size(const struct model_config *c, int block_size, enum dtype kv_dtype)
 {
-    return (size_t)2 * (size_t)c->n_layers * (size_t)c->n_kv_heads * (size_t)c->head_dim *
-           (size_t)block_size * dtype_size(kv_dtype);
+    const size_t scale = kv_dtype == DT_I8 ? sizeof(float) : 0;
+    return (size_t)2 * (size_t)c->n_layers * (size_t)c->n_kv_heads * (size_t)block_size *
+           ((size_t)c->head_dim * dtype_size(kv_dtype) + scale);
 }
 
 int64_t model_n_params(const struct model_config *c)

@@ -68,7 +68,10 @@ static void bench_work(const struct op_case *c, double *bytes, double *products)
             for (int i = c->skip; i < c->len[s]; i++) pairs += i + 1;
             keys += c->len[s];
         }
-        *bytes = keys * c->kv_heads * c->head_dim * 2 * (c->dtype == DT_BF16 ? 2 : 4);
+        *bytes = keys * c->kv_heads * c->head_dim * 2 *
+                 (c->dtype == DT_I8     ? 1 + 4.0 / c->head_dim
+                  : c->dtype == DT_BF16 ? 2
+                                        : 4);
         *products = pairs * c->heads * c->head_dim * 2;
     } else {
         const double reads = c->op == CASE_RMSNORM || c->op == CASE_QUANTIZE ? 1 : 2;

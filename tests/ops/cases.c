@@ -170,6 +170,8 @@ static void attention_both(struct emitter *e, struct op_case c)
     emit(e, c);
     c.dtype = DT_BF16;
     emit(e, c);
+    c.dtype = DT_I8;
+    if (!c.exact) emit(e, c); /* quotients of scaled integers are not exact */
 }
 
 static void attention_cases(struct emitter *e)

@@ -180,14 +180,24 @@ static void rope(const struct op_case *c, const struct inputs *in, double *out)
 
 /* --- attention --- */
 
-static double kv_value(const struct op_case *c, float x)
+/* Keys or values as the cache holds them: [rows][kv_heads * head_dim]. */
+static double *cached(const struct op_case *c, const float *x, size_t rows)
 {
-    return c->dtype == DT_BF16 ? (double)reference_round_bf16(x) : (double)x;
+    const size_t E = (size_t)c->head_dim, n_heads = rows * (size_t)c->kv_heads;
+    double *out = malloc(n_heads * E * sizeof *out);
+    if (!out) abort();
+    for (size_t i = 0; i < n_heads * E; i++)
+        out[i] = c->dtype == DT_BF16 ? (double)reference_round_bf16(x[i]) : (double)x[i];
+    for (size_t i = 0; c->dtype == DT_I8 && i < n_heads; i++) {
+        const double scale = (double)quantize_row(x + i * E, c->head_dim, out + i * E);
+        for (size_t e = 0; e < E; e++) out[i * E + e] *= scale;
+    }
+    return out;
 }
 
 /* Row i of the sequence that starts at row `base` of the inputs. */
-static void attend(const struct op_case *c, const struct inputs *in, size_t base, int i, int head,
-                   double *weights, double *out)
+static void attend(const struct op_case *c, const struct inputs *in, const double *keys,
+                   const double *values, size_t base, int i, int head, double *weights, double *out)
 {
     const size_t E = (size_t)c->head_dim, g = (size_t)(head / (c->heads / c->kv_heads));
     const size_t kv_cols = (size_t)c->kv_heads * E, q_cols = (size_t)c->heads * E;
@@ -195,34 +205,38 @@ static void attend(const struct op_case *c, const struct inputs *in, size_t base
     const int first = c->window && i - c->window + 1 > 0 ? i - c->window + 1 : 0;
     double max = -INFINITY, sum = 0;
     for (int j = first; j <= i; j++) {
-        const float *k = in->y + (base + (size_t)j) * kv_cols + g * E;
+        const double *k = keys + (base + (size_t)j) * kv_cols + g * E;
         weights[j] = 0;
-        for (size_t e = 0; e < E; e++) weights[j] += q[e] * kv_value(c, k[e]);
+        for (size_t e = 0; e < E; e++) weights[j] += (double)q[e] * k[e];
         weights[j] *= (double)(float)(1.0 / sqrt((double)E));
         if (weights[j] > max) max = weights[j];
     }
     for (size_t e = 0; e < E; e++) out[e] = 0;
     for (int j = first; j <= i; j++) {
-        const float *v = in->z + (base + (size_t)j) * kv_cols + g * E;
+        const double *v = values + (base + (size_t)j) * kv_cols + g * E;
         const double p = exp(weights[j] - max);
         sum += p;
-        for (size_t e = 0; e < E; e++) out[e] += p * kv_value(c, v[e]);
+        for (size_t e = 0; e < E; e++) out[e] += p * v[e];
     }
     for (size_t e = 0; e < E; e++) out[e] /= sum;
 }
 
 static void attention(const struct op_case *c, const struct inputs *in, double *out)
 {
-    size_t base = 0;
+    size_t base = 0, rows = 0;
+    for (int s = 0; s < c->n_seqs; s++) rows += (size_t)c->len[s];
+    double *keys = cached(c, in->y, rows), *values = cached(c, in->z, rows);
     double *weights = malloc(65536 * sizeof *weights);
     if (!weights) abort();
     for (int s = 0; s < c->n_seqs; s++) {
         for (int i = c->skip; i < c->len[s]; i++)
             for (int h = 0; h < c->heads; h++, out += c->head_dim)
-                attend(c, in, base, i, h, weights, out);
+                attend(c, in, keys, values, base, i, h, weights, out);
         base += (size_t)c->len[s];
     }
     free(weights);
+    free(keys);
+    free(values);
 }
 
 void reference_run(const struct op_case *c, const struct inputs *in, double *out)

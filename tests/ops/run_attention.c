@@ -115,11 +115,12 @@ static bool chunk_execute(struct chunk_step *b, const struct op_case *c, struct 
     return guard_intact(out, "attention") && guard_intact(&q, "attention's queries");
 }
 
-/* NaN in every slot of the pool. */
+/* Something in every slot of the pool that would show: NaN, or for int8 a scale of infinity. */
 static bool poison_pool(struct chunk_step *b, const struct op_case *c, struct backend *be)
 {
     const int n_slots = pages_needed(c) * c->block_size;
-    for (size_t i = 0; i < (size_t)b->capacity * b->kv_cols; i++) b->k[i] = b->v[i] = NAN;
+    for (size_t i = 0; i < (size_t)b->capacity * b->kv_cols; i++)
+        b->k[i] = b->v[i] = c->dtype == DT_I8 ? INFINITY : NAN;
     for (int slot = 0; slot < n_slots;) {
         chunk_begin(b);
         while (slot < n_slots && b->step.n_tokens < b->capacity)

@@ -272,6 +272,7 @@ static bool impossible_limits_are_refused(const char *isa)
         {12, 2, 16, 4, 8, DT_F16, STATUS_UNSUPPORTED},
         {0, 2, 16, 4, 8, DT_F32, STATUS_INVALID},
         {12, 2, 16, 4, 8, DT_F32, STATUS_OK},
+        {12, 2, 16, 4, 8, DT_I8, STATUS_OK},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct backend *be;
@@ -310,16 +311,18 @@ int steps_run(const char *isa, int *n_run)
         samples_feed_the_next_step, copied_blocks_hold_the_same, fused_rope_writes_the_same,
         impossible_weights_are_refused, idle_workers_use_no_cpu};
     int failed = 0;
-    for (size_t i = 0; i < ARRAY_LEN(tests); i++) {
+    for (size_t i = 0; i < 2 * ARRAY_LEN(tests); i++) { /* with either cache */
         struct backend *be;
         struct error err = {0};
+        struct backend_limits limits = small;
+        limits.kv_dtype = i % 2 ? DT_I8 : DT_F32;
         CHECK(cpu_backend_open(&be, 2, isa, &err) == STATUS_OK);
-        CHECK(be->ops->reserve(be, &small, &small_rope, &err) == STATUS_OK);
-        failed += !tests[i](be);
+        CHECK(be->ops->reserve(be, &limits, &small_rope, &err) == STATUS_OK);
+        failed += !tests[i / 2](be);
         be->ops->close(be);
     }
     failed += !impossible_limits_are_refused(isa);
     failed += !unknown_isa_is_refused();
-    *n_run += (int)ARRAY_LEN(tests) + 2;
+    *n_run += 2 * (int)ARRAY_LEN(tests) + 2;
     return failed;
 }
