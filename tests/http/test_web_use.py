@@ -3,10 +3,12 @@ a narrow screen, an address behind a prefix."""
 
 import contextlib
 import json
+import time
 
 import pytest
 
-from harness import CHATML, IS_STORIES, Server
+from harness import CHATML, IS_STORIES, ROOT, Server
+from ops import wait_for
 from test_live import Viewer
 from web_front import Front, hello, state
 
@@ -103,17 +105,27 @@ def test_wrong_key_and_prefix(driver):  # noqa: F811
         page.leave()
 
 
+TOO_LONG = ("This model's maximum context length is 1024 tokens. However, your messages resulted in 1215 tokens. Please reduce the "
+            "length of the messages.")
+
+
 def test_one_viewer_too_many(driver, stories):  # noqa: F811
-    """The page says why there is no live view, and has it as soon as somebody leaves."""
+    """Only the live view lacks something, says so, and has it as soon as somebody leaves."""
     with contextlib.ExitStack() as stack:
         viewers = [stack.enter_context(Viewer(stories)) for _ in range(16)]
         for v in viewers:
             v.until("hello")
         page = Page(driver, Direct(stories), allowed=("503",))  # noqa: F811
-        page.until(lambda: "16 viewers look on already" in page.one("#banner").text)
-        assert "Try again in 1 s." in page.one("#banner").text and page.text("#state-text") == "not connected"
+        page.view("split")
+        page.until(lambda: "16 viewers look on already" in page.text("#live-note"))
+        assert "goes on trying" in page.one("#live-note").text  # it can be seen
+        assert page.text("#state-text") == "ready" and not page.one("#banner").is_displayed()
+        page.set("p-max_tokens", "5")
+        page.one("#composer-text").send_keys("Once", Keys.ENTER)
+        page.done()
+        assert page.text("#state-text") == "ready" and page.one("#live-note").is_displayed()
         viewers[0].close()
-        page.until(lambda: page.text("#state-text") == "ready" and not page.one("#banner").is_displayed())
+        page.until(lambda: page.text("#t-running") == "0" and not page.one("#live-note").is_displayed())
         page.leave()
 
 
@@ -136,6 +148,21 @@ def test_plain_mode(driver):  # noqa: F811
         assert "plain completion" in page.text("#params-chip")
         page.leave()
 
+
+# --- parameters -------------------------------------------------------------------------------------------
+
+# --- the first look -----------------------------------------------------------------------------------------
+
+def test_nothing_in_the_console(driver, stories):  # noqa: F811
+    """A policy with a feature that the browser does not know is complained of with every load."""
+    driver.get_log("browser")
+    page = Page(driver, Direct(stories))  # noqa: F811
+    page.until(lambda: page.text("#state-text") == "ready")
+    assert driver.get_log("browser") == []
+    page.leave()
+
+
+# --- the live view --------------------------------------------------------------------------------------------
 
 # --- keys alone -------------------------------------------------------------------------------------------
 
@@ -257,6 +284,7 @@ return [n, bad]"""
 
 def fill(page):  # noqa: F811
     """All there is to see: an answer of every kind of text, an error, requests of one's own and of others."""
+    page.view("split")
     page.front.answer = ANSWER
     page.front.tail = [{"error": {"message": "The engine failed.", "code": None}}]
     page.set("p-system", "Be brief.")
@@ -278,6 +306,9 @@ def test_contrast(page, theme):  # noqa: F811
     results = {"page": page.driver.execute_script(CONTRAST)}
     page.alt("p")
     page.until(lambda: page.one("#params").is_displayed())
+    page.one("#params summary").click()
+    page.set("p-top_k", "-5")
+    page.until(lambda: page.one("#p-top_k").is_displayed() and page.all("#params [aria-invalid]") and page.all(".chip.bad"))
     results["parameters"] = page.driver.execute_script(CONTRAST)
     page.keys(Keys.ESCAPE)
     for opened in ("help", "key-dialog"):
@@ -307,6 +338,9 @@ def test_320_pixels(page):  # noqa: F811
         for opened in ("params", "chats"):
             page.one(f"#open-{opened}").click()
             page.until(lambda: page.one(f"#{opened}").is_displayed())
+            if opened == "params":
+                page.one("#params summary").click()
+                page.until(lambda: page.one("#p-top_k").is_displayed())
             assert page.driver.execute_script(OVER) == [320], opened
             page.keys(Keys.ESCAPE)
         for opened in ("help", "key-dialog"):
