@@ -162,6 +162,20 @@ def test_nothing_in_the_console(driver, stories):  # noqa: F811
     page.leave()
 
 
+def test_long_emphasis_as_it_streams(page):  # noqa: F811
+    """What stands there when the answer is complete is what stands there after a reload."""
+    bold, code, far = "bold " * 300 + "end", "x" * 900, "far " * 1100 + "end"
+    page.front.answer = f"Some **{bold}** and `{code}`, an ** alone and **{far}** at last *slanted*."
+    ask(page)
+    html = "return document.querySelector('.answer-text').innerHTML"
+    streamed = page.driver.execute_script(html)
+    assert [e.text for e in page.all(".answer-text strong")] == [bold] and page.text(".answer-text code") == code
+    assert page.text(".answer-text em") == "slanted" and f"**{far}**" in page.text(".answer-text")
+    page.driver.refresh()
+    page.until(lambda: page.text("#model"))
+    assert page.driver.execute_script(html) == streamed
+
+
 # --- the live view --------------------------------------------------------------------------------------------
 
 # --- keys alone -------------------------------------------------------------------------------------------
