@@ -178,6 +178,25 @@ def test_long_emphasis_as_it_streams(page):  # noqa: F811
 
 # --- the live view --------------------------------------------------------------------------------------------
 
+def marks(page):  # noqa: F811
+    return [e.text for e in page.all("#axis-out span")]
+
+
+def test_whole_tokens_on_the_axis(page):  # noqa: F811
+    page.view("live")
+    page.until(lambda: page.text("#t-running") == "0")
+    assert not page.one("#axis").is_displayed()
+    for most in (1, 2, 5, 7, 30, 100):
+        busy = state(1)
+        busy["running"][0].update(max=most, output=0, prompt=3, computed=3)
+        page.front.say("state", {**busy, "n_waiting": most})  # told apart from the state before
+        page.until(lambda: page.text("#t-waiting") == str(most))
+        assert page.one("#axis").is_displayed() and int(marks(page)[-1]) >= min(most, 32)
+        assert all(mark.isdigit() for mark in marks(page)) and len(set(marks(page))) == 5, marks(page)
+        page.front.say("state", state(0))
+        page.until(lambda: not page.one("#axis").is_displayed())
+
+
 # --- keys alone -------------------------------------------------------------------------------------------
 
 FOCUSED = """
