@@ -71,6 +71,13 @@ void api_rules_init(struct api_rules *r, const struct app *a)
         r->repetition_penalty = c->generation.repetition_penalty;
 }
 
+int64_t api_default_chat_tokens(const struct app *a)
+{
+    bool said =
+        a->config->generation.has_max_new_tokens && strcmp(a->opts->generation_config, "vllm") != 0;
+    return said ? a->config->generation.max_new_tokens : -1;
+}
+
 enum status api_parse(const struct app *a, struct str body, enum api_kind kind, bool prompt_only,
                       struct api_params *out, struct error *err)
 {
@@ -196,12 +203,9 @@ static void take_ids(const struct app *a, const struct api_params *p, const stru
  * own or all that fits for a chat. */
 static int64_t default_max_tokens(const struct app *a, const struct api_params *p, int64_t room)
 {
-    const struct model_config *c = a->config;
     int64_t want = p->kind == API_COMPLETION ? 16 : room;
 
-    if (p->kind == API_CHAT && c->generation.has_max_new_tokens &&
-        strcmp(a->opts->generation_config, "vllm") != 0)
-        want = c->generation.max_new_tokens;
+    if (p->kind == API_CHAT && api_default_chat_tokens(a) > 0) want = api_default_chat_tokens(a);
     return want < room ? want : room;
 }
 

@@ -21,6 +21,9 @@ enum status api_check_serving(const struct app *a, struct error *err);
 /* The options and the model's generation_config as the parser's rules. */
 void api_rules_init(struct api_rules *r, const struct app *a);
 
+/* max_tokens of a chat that does not say, by the model's generation_config; -1: all that fits. */
+int64_t api_default_chat_tokens(const struct app *a);
+
 /* A body to its fields, checked, with a model that is served.  On failure nothing is left to free. */
 enum status api_parse(const struct app *a, struct str body, enum api_kind kind, bool prompt_only,
                       struct api_params *out, struct error *err);

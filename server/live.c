@@ -249,7 +249,7 @@ void live_serve(struct app *a, struct http_exchange *x)
     struct error err;
     if (!v) {
         error_set(&err, STATUS_UNAVAILABLE,
-                  "%d viewers look on already: close another page, or try again later.",
+                  "%d viewers look on already; a place is free when one of them leaves.",
                   LIMIT_VIEWERS);
         respond_error(x, &err);
         return;

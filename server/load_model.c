@@ -97,7 +97,8 @@ static void log_model(const struct options *o, const struct engine_info *i)
               "max_model_len=%d max_num_seqs=%d",
               i->config->architecture, i->device, i->isa, i->n_threads, i->weight_bytes,
               dtype_name(i->config->stored_dtype), o->quantization, dtype_name(i->kv_dtype),
-              i->kv_cache_bytes, i->n_blocks, i->block_size, i->max_model_len, i->max_num_seqs);
+              i->kv_cache_bytes, i->n_blocks - 1 /* without the null block, as everywhere */,
+              i->block_size, i->max_model_len, i->max_num_seqs);
 }
 
 static enum status load_engine(const struct options *o, struct loaded_model *out, struct error *err)

@@ -35,7 +35,7 @@ static const struct {
     {"Cross-Origin-Opener-Policy", "same-origin"},
     {"Cross-Origin-Resource-Policy", "same-origin"},
     {"Permissions-Policy",
-     "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), "
+     "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), "
      "display-capture=(), browsing-topics=()"},
 };
 

@@ -8,9 +8,9 @@ const EVENT_SIZE_MAX = 8 << 20; // far above any event of this server: a bound f
 
 /** What went wrong.  kind: http | network (no answer) | cut (the answer broke off) | stream (an error event). */
 export class ApiError extends Error {
-  constructor(message, { kind = "http", status = 0, code = null, param = null, retryAfter = null } = {}) {
+  constructor(message, { kind = "http", status = 0, code = null, param = null, reason = null, retryAfter = null } = {}) {
     super(message);
-    Object.assign(this, { kind, status, code, param, retryAfter });
+    Object.assign(this, { kind, status, code, param, reason, retryAfter });
   }
 }
 
@@ -68,33 +68,52 @@ async function readError(response) {
   let error = {};
   try {
     const value = await response.json();
-    error = value.error ?? { message: value.message };
+    error = value.error ?? { message: value.message, reason: value.reason };
   } catch {
     // A proxy's page, or nothing at all: the status has to do.
   }
   const wait = Number.parseFloat(response.headers.get("Retry-After") ?? "");
   return new ApiError(error.message ?? `The server answered with status ${response.status}.`, {
-    status: response.status, code: error.code ?? null, param: error.param ?? null,
+    status: response.status, code: error.code ?? null, param: error.param ?? null, reason: error.reason ?? null,
     retryAfter: Number.isFinite(wait) ? wait : null,
   });
 }
 
-/** A sentence or two about an error, and whether the same request may succeed later. */
+/** "ready", or in the server's word why it is not. */
+export async function readiness(signal) {
+  try {
+    await request("health/ready", { signal });
+    return "ready";
+  } catch (e) {
+    if (e instanceof ApiError && e.reason) return e.reason;
+    throw e;
+  }
+}
+
+/** A sentence or two about an error. */
 export function explain(error) {
   const soon = error.retryAfter ? ` Try again in ${error.retryAfter} s.` : " Try again in a moment.";
-  if (!(error instanceof ApiError)) return { text: `The page failed: ${error.message}`, again: true };
-  if (error.kind === "network") return { text: "The server cannot be reached. Does it run, and is the network up?", again: true };
-  if (error.kind === "cut") return { text: "The connection to the server was lost; the answer is not complete.", again: true };
-  if (error.kind === "stream") return { text: `The server ended the answer: ${error.message}`, again: true };
-  if (error.status === 401) return { text: "The server needs an API key.", again: true };
-  if (error.status === 429) return { text: `The server has too many requests waiting.${soon}`, again: true };
-  if (error.status === 503) return { text: error.message + soon, again: true };
-  if (error.code === "context_length_exceeded") {
-    return { text: `This does not fit into the model's context any more. ${error.message} `
-      + "Start a new chat, shorten or edit an earlier message, or lower max tokens.", again: false };
-  }
-  return { text: error.message, again: error.status >= 500 };
+  if (!(error instanceof ApiError)) return `The page failed: ${error.message}`;
+  if (error.kind === "network") return "The server cannot be reached. Does it run, and is the network up?";
+  if (error.kind === "cut") return "The connection to the server was lost; the answer is not complete.";
+  if (error.kind === "stream") return `The server ended the answer: ${error.message}`;
+  if (error.status === 401) return "The server needs an API key.";
+  if (error.status === 429) return `The server has too many requests waiting.${soon}`;
+  if (error.status === 503) return error.message + soon;
+  return error.message;
 }
+
+const isTooLong = (error) => error instanceof ApiError && error.code === "context_length_exceeded";
+
+/** Whether a prompt would fit, but not together with as many tokens of output as were asked for. */
+const asksForTooMuch = (error) => isTooLong(error) && /in the completion/.test(error.message);
+
+/** What else there is to do about an error than its words say; hasMore: earlier messages were sent with this one. */
+export const advice = (error, hasMore) =>
+  (isTooLong(error) && hasMore ? "Earlier messages count, too: a new chat has room." : "");
+
+/** The field of a request that an error is about, or null. */
+export const fieldOf = (error) => (asksForTooMuch(error) ? "max_tokens" : error instanceof ApiError ? error.param : null);
 
 export const lacksTemplate = (error) =>
   error instanceof ApiError && error.status === 400 && /no chat template/i.test(error.message);

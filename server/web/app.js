@@ -1,12 +1,12 @@
 // The page's frame: views, theme, dialogs, keys, the state banner.  The chat is chat.js, the engine's view live.js.
 
-import { ApiError, explain, getJson, onKeyNeeded, requestKey, setKey } from "./api.js";
+import { getJson, onKeyNeeded, requestKey, setKey } from "./api.js";
 import { initChat } from "./chat.js";
 import { $, el, setText } from "./dom.js";
 import { initLive } from "./live.js";
-import { initParams, summary } from "./params.js";
+import { initParams, setDefaults, summary } from "./params.js";
 
-const VIEWS = ["chat", "split", "live"];
+const VIEWS = ["chat", "split", "live"], VIEW = "inferd.view"; // in sessionStorage
 const THEMES = [["", "as the system"], ["light", "light"], ["dark", "dark"]];
 const BOTH_MIN_WIDTH = 1100; // below this the two views do not fit beside each other (live.css)
 const STATES = {
@@ -16,7 +16,6 @@ const STATES = {
   draining: { word: "shutting down", banner: "The server is shutting down: running answers are finished, new ones are refused." },
   engine_failed: { word: "failed", banner: "The engine failed. The server's log says why; it has to be started again." },
   engine_hangs: { word: "hangs", banner: "The engine does not answer at the moment." },
-  off: { word: "no live view" },
   locked: { word: "locked", banner: "This server needs an API key.", act: "Enter the key" },
   lost: { word: "not connected" },
 };
@@ -26,35 +25,69 @@ const KEYS = [
   ["Alt V", "chat, both, live"], ["?", "this list"],
 ];
 
-const chat = initChat();
+const TERMS = [
+  ["Running", "answers that are being computed, of the most that run at one time"],
+  ["Waiting", "requests in the queue; a preemption takes a running one out again, for a while, where memory is short"],
+  ["Output, Prompt", "tokens written and tokens read, in the last second"],
+  ["First token", "how long it took from a request to its first token: half of the requests had it by the median, 99 of 100 by p99"],
+  ["KV in use", "the part of the KV pool that requests hold"],
+  ["Requests", "a bar each. Left of the line its prompt: from the cache, computed, and pale what is still to be read. Right of it its output, and pale what it may still write"],
+  ["KV pool", "the memory for what the model has read, in blocks. In use: in the colours of the requests that hold them. In use by several: requests that begin alike hold the same blocks. "
+    + "Cached: left by requests that have ended, for one that begins alike. Free: the rest"],
+];
+
 let live = null;
+const chat = initChat({ failed: () => live?.review() }); // the server may be in another state
 
 function initParamsPanel() {
-  const show = () => setText($("params-chip"), summary());
+  const show = () => {
+    const { text, bad } = summary();
+    setText($("params-chip"), text);
+    $("params-chip").classList.toggle("bad", bad);
+  };
   initParams(show);
   show();
 }
 
 // --- views and theme
 
+/** The chat alone to begin with: the live view belongs to who asks for it, in this tab from then on. */
 function setView(view) {
   document.body.dataset.view = view;
   for (const button of document.querySelectorAll(".views button")) button.setAttribute("aria-pressed", String(button.dataset.view === view));
-  live?.redraw(); // a canvas knows its size only once it is shown
+  live?.review();
+}
+
+function chooseView(view) {
+  setView(view);
+  try {
+    sessionStorage.setItem(VIEW, view);
+  } catch {
+    // It then lasts as long as the page.
+  }
+}
+
+function chosenView() {
+  try {
+    return sessionStorage.getItem(VIEW);
+  } catch {
+    return null;
+  }
 }
 
 function initViews() {
   const wide = matchMedia(`(min-width: ${BOTH_MIN_WIDTH}px)`);
-  for (const button of document.querySelectorAll(".views button")) button.addEventListener("click", () => setView(button.dataset.view));
+  for (const button of document.querySelectorAll(".views button")) button.addEventListener("click", () => chooseView(button.dataset.view));
   wide.addEventListener("change", () => {
     if (!wide.matches && document.body.dataset.view === "split") setView("chat");
   });
-  setView(wide.matches ? "split" : "chat");
+  const chosen = chosenView();
+  setView(VIEWS.includes(chosen) && (wide.matches || chosen !== "split") ? chosen : "chat");
 }
 
 function nextView() {
   const shown = VIEWS.filter((view) => document.querySelector(`.views [data-view=${view}]`).offsetWidth > 0);
-  setView(shown[(shown.indexOf(document.body.dataset.view) + 1) % shown.length]);
+  chooseView(shown[(shown.indexOf(document.body.dataset.view) + 1) % shown.length]);
 }
 
 function initTheme() {
@@ -111,6 +144,7 @@ function initHelp() {
   for (const [key, what] of KEYS) {
     $("key-list").append(el("dt", {}, ...key.split(" ").map((k) => el("kbd", {}, k))), el("dd", {}, what));
   }
+  for (const [term, what] of TERMS) $("term-list").append(el("dt", {}, term), el("dd", {}, what));
   $("open-help").addEventListener("click", () => $("help").showModal());
 }
 
@@ -130,7 +164,7 @@ function onKey(e) {
   } else if (!typing && !e.ctrlKey && !e.metaKey) {
     if (e.key === "/") {
       e.preventDefault();
-      if (document.body.dataset.view === "live") setView("chat");
+      if (document.body.dataset.view === "live") chooseView("chat");
       $("composer-text").focus();
     } else if (e.key === "?") {
       e.preventDefault();
@@ -160,19 +194,16 @@ function showModel(name) {
 }
 
 async function loadModel() {
-  try {
-    const models = await getJson("v1/models");
-    if (models.data?.[0]) showModel(models.data[0].id);
-  } catch (e) {
-    // The live view goes on trying and tells the state; this is only for a server without one.
-    if (e instanceof ApiError && e.status !== 401 && $("state").dataset.state === "off") showState("lost", explain(e).text);
-  }
+  const entry = (await getJson("v1/models")).data?.[0];
+  if (!entry) return;
+  showModel(entry.id);
+  setDefaults(entry.default_sampling_params);
 }
 
 initParamsPanel();
 initHelp();
 initKeyDialog();
-live = initLive({ state: showState, model: showModel });
+live = initLive({ state: showState, model: showModel, ready: loadModel });
 initViews();
 initTheme();
 document.addEventListener("keydown", onKey);
@@ -180,4 +211,3 @@ $("banner-act").addEventListener("click", async () => {
   if (await requestKey("This server needs an API key.")) live.start();
 });
 live.start();
-loadModel();

@@ -11,6 +11,7 @@ const STATE_WORDS = { prefill: "reads its prompt", decode: "writes", preempted: 
 /** A request's hue: neighbours in number are far apart in colour. */
 export const hueOf = (id) => (id * 137.508 + 20) % 360;
 
+/** The next round number: 1, 2, 3, 4, 5, 6, 8, 10, 20, ... */
 const nice = (n) => {
   const unit = 10 ** Math.floor(Math.log10(Math.max(1, n)));
   return [1, 2, 3, 4, 5, 6, 8, 10].map((k) => k * unit).find((k) => k >= n) ?? 10 * unit;
@@ -47,11 +48,14 @@ export class Bars {
 
   setScale(running, waiting) {
     const all = [...running, ...waiting];
+    $("axis").hidden = all.length === 0;
+    if (all.length === 0) return; // without a request there is nothing to measure
     const prompt = Math.max(1, ...all.map((r) => r.prompt)), bound = Math.max(1, ...all.map((r) => r.max));
     const output = Math.max(OUTPUT_LEAST, ...running.map((r) => r.output));
     // Bounds far beyond what is written yet would make all bars stubs: the axis then grows with the output.
-    const scale = { prompt: nice(prompt), output: Math.min(nice(bound), nice(output * 1.5)) };
-    if (this.rows.size > 0) scale.output = Math.max(scale.output, Math.min(this.scale.output, nice(bound)));
+    // A quarter of the output axis is round, so that its marks are whole numbers.
+    const most = 4 * nice(bound / 4), scale = { prompt: nice(prompt), output: Math.min(most, 4 * nice((output * 1.5) / 4)) };
+    if (this.rows.size > 0) scale.output = Math.max(scale.output, Math.min(this.scale.output, most));
     if (scale.output === this.scale.output && $("axis-out").childElementCount > 0) {
       this.scale = scale;
       return;

@@ -9,15 +9,15 @@ const HEIGHT = 118;
 const CHARTS = [
   { name: "Output", unit: "tokens/s", lines: [{ of: (p) => p.output, colour: "--accent", fill: true }], format: rate, zero: true },
   { name: "Prompt", unit: "tokens/s", lines: [{ of: (p) => p.prompt, colour: "--second", fill: true }], format: rate, zero: true },
-  { name: "First token", unit: "p50, p99", lines: [
+  { name: "First token", unit: "median, p99", lines: [
     { of: (p) => p.ttft_ms?.[1], colour: "--faint" }, { of: (p) => p.ttft_ms?.[0], colour: "--accent" }], format: duration },
-  { name: "Between tokens", unit: "p50, p99", lines: [
+  { name: "Between tokens", unit: "median, p99", lines: [
     { of: (p) => p.itl_ms?.[1], colour: "--faint" }, { of: (p) => p.itl_ms?.[0], colour: "--accent" }], format: duration },
 ];
 
-/** Steps of 1, 2 and 5: at most four of them up to the largest value. */
-function ticks(max) {
-  const raw = Math.max(max, 1e-3) / 3, unit = 10 ** Math.floor(Math.log10(raw));
+/** Steps of 1, 2 and 5 from `least` on: at most four of them up to the largest value. */
+function ticks(max, least) {
+  const raw = Math.max(max / 3, least), unit = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((k) => k * unit).find((k) => k >= raw);
   return Array.from({ length: Math.ceil(max / step) + 1 || 2 }, (_, i) => i * step);
 }
@@ -84,7 +84,7 @@ export class Charts {
     }
     // A second without a point had no activity: a speed was 0 then, a latency was not measured.
     const series = chart.lines.map((line) => seconds.map((t) => line.of(this.points.get(t) ?? {}) ?? (chart.zero ? 0 : null)));
-    const max = Math.max(0, ...series.flat().filter(isNumber)), marks = ticks(max || (chart.zero ? 10 : 100)), top = marks.at(-1);
+    const max = Math.max(0, ...series.flat().filter(isNumber)), marks = ticks(max || (chart.zero ? 10 : 100), chart.zero ? 1 : 1e-3), top = marks.at(-1);
     const x = (i) => PAD.left + ((width - PAD.left - PAD.right) * i) / WINDOW_S;
     const y = (v) => HEIGHT - PAD.bottom - ((HEIGHT - PAD.top - PAD.bottom) * v) / top;
     const ctx = canvas.getContext("2d");

@@ -1,9 +1,9 @@
 // The chat: turns, sending, streaming, stop, edit, retry.  The turns live in store.js, Markdown in render.js.
 
-import { ApiError, explain, generate, lacksTemplate } from "./api.js";
+import { advice, ApiError, explain, fieldOf, generate, lacksTemplate } from "./api.js";
 import { $, announce, copyButton, el, icon, iconButton, setText } from "./dom.js";
 import { count, duration, plural, rate } from "./format.js";
-import { isPlain, requestFields, setPlain, systemPrompt } from "./params.js";
+import { checkParams, isPlain, labelOf, requestFields, setPlain, showParam, systemPrompt } from "./params.js";
 import { Markdown, PlainText, Stream } from "./render.js";
 import { deleteChat, exportChat, latestChat, listChats, newChat, saveChat } from "./store.js";
 
@@ -14,6 +14,7 @@ let chat = latestChat() ?? newChat(false);
 let model = "";
 let running = null; // {abort, stopped} while an answer streams in
 let follow = true;
+let onFailed = () => {};
 
 // --- drawing
 
@@ -52,14 +53,17 @@ function drawAnswer(turn, index) {
 function showEnd(turn, view, index) {
   setText(view.note, turn.note ?? "");
   view.fault.hidden = !turn.fault;
+  view.article.classList.toggle("failed", turn.fault !== undefined);
   view.fault.replaceChildren();
   if (!turn.fault) return;
-  view.fault.append(el("span", {}, turn.fault.text));
-  if (turn.fault.template) {
-    view.fault.append(el("button", { type: "button", class: "plain", onclick: () => goPlain(index) }, "Go on as plain completion"));
-  } else if (turn.fault.again) {
-    view.fault.append(el("button", { type: "button", class: "plain", onclick: () => retry(index) }, "Try again"));
-  }
+  const { text, template, field } = turn.fault, asked = chat.turns[index - 1]?.role === "user";
+  const button = (label, onclick) => el("button", { type: "button", class: "plain", onclick }, label);
+  view.fault.append(el("p", {}, `${text} What you send next goes without ${asked ? "this message" : "it"}.`));
+  view.fault.append(el("div", { class: "fault-acts" },
+    template ? button("Go on as plain completion", () => goPlain(index)) : button("Try again", () => retry(index)),
+    field && labelOf(field) ? button(`Change ${labelOf(field).toLowerCase()}`, () => showParam(field)) : null,
+    asked ? button("Edit the message", () => edit(index - 1)) : null,
+    button("Remove", () => remove(index))));
 }
 
 function drawTurn(turn, index) {
@@ -79,7 +83,9 @@ function draw() {
   $("turns").replaceChildren(...chat.turns.map(drawTurn));
   if (chat.turns.length === 0) {
     $("turns").append(el("div", { class: "welcome" }, el("p", { class: "welcome-head" }, "Ask the model something."),
-      el("p", { class: "small" }, "Nothing leaves this server; the chat is kept by this tab until it is closed.")));
+      el("p", { class: "small" }, "Nothing leaves this server; the chat is kept by this tab until it is closed."),
+      el("button", { type: "button", class: "plain", onclick: () => showParam("system") }, icon("sliders"),
+        systemPrompt() ? "Change the system prompt" : "Write a system prompt")));
   }
   follow = true;
   toEnd();
@@ -96,9 +102,14 @@ function showRunning() {
 
 // --- answers
 
+/** What goes to the server: all but the turns that failed, which would fail again or stand there unanswered. */
+function sentTurns() {
+  const hasFailed = (turn) => turn?.role === "assistant" && turn.fault !== undefined;
+  return chat.turns.filter((turn, i) => (turn.role === "user" ? !hasFailed(chat.turns[i + 1]) : turn.content && !turn.fault));
+}
+
 function bodyOf(plain) {
-  const common = { model, stream: true, stream_options: { include_usage: true }, ...requestFields(plain) };
-  const turns = chat.turns.filter((turn) => turn.role === "user" || (turn.content && !turn.fault));
+  const common = { model, stream: true, stream_options: { include_usage: true }, ...requestFields(plain) }, turns = sentTurns();
   if (plain) return { ...common, prompt: turns.map((turn) => turn.content).join("") };
   const messages = turns.map(({ role, content }) => ({ role, content }));
   if (systemPrompt()) messages.unshift({ role: "system", content: systemPrompt() });
@@ -141,12 +152,8 @@ async function answer() {
   const run = { abort: new AbortController(), stopped: false };
   const seen = { started: performance.now(), first: 0, last: 0, tokens: 0, usage: null, finish: "", stopped: false };
   chat.plain = isPlain();
-  let body = null, fault = null;
-  try {
-    body = bodyOf(chat.plain);
-  } catch (e) {
-    fault = { text: e.message, again: true };
-  }
+  const body = bodyOf(chat.plain), hasMore = sentTurns().length > 1;
+  let fault = null;
   chat.turns.push(turn);
   const index = chat.turns.length - 1, view = drawAnswer(turn, index);
   view.article.classList.add("writing");
@@ -157,9 +164,11 @@ async function answer() {
   follow = true;
   toEnd();
   try {
-    if (body) await readAnswer(body, turn, stream, seen, run.abort.signal);
+    await readAnswer(body, turn, stream, seen, run.abort.signal);
   } catch (e) {
-    if (!run.stopped) fault = { ...explain(e), template: lacksTemplate(e) };
+    if (!run.stopped) {
+      fault = { text: `${explain(e)} ${advice(e, hasMore)}`.trim(), template: lacksTemplate(e), field: fieldOf(e) };
+    }
     if (!(e instanceof ApiError) && e.name !== "AbortError") console.error(e);
   }
   stream.end();
@@ -167,12 +176,16 @@ async function answer() {
   if (seen.tokens > 0 || run.stopped) turn.note = noteOf(seen);
   if (fault) turn.fault = fault;
   view.article.classList.remove("writing");
-  showEnd(turn, view, index);
   if (running === run) running = null;
   showRunning();
-  if (mine === chat) afterWrite();
+  if (mine === chat) {
+    if (view.article.isConnected) showEnd(turn, view, index);
+    else if (!running && mine.turns.includes(turn)) draw(); // the turns were drawn anew while it was being stopped
+    afterWrite();
+  }
   saveChat(mine);
   drawChats();
+  if (fault) onFailed();
   announce(fault ? fault.text : run.stopped ? "Stopped" : "Answer complete");
 }
 
@@ -186,7 +199,7 @@ function stop() {
 }
 
 function send(text) {
-  if (running || (text.trim() === "" && !(isPlain() && chat.turns.length > 0))) return;
+  if (running || (text.trim() === "" && !(isPlain() && sentTurns().length > 0)) || !checkParams()) return;
   document.querySelector(".welcome")?.remove();
   if (text !== "") {
     chat.turns.push({ role: "user", content: text });
@@ -198,6 +211,7 @@ function send(text) {
 }
 
 function retry(index) {
+  if (!checkParams()) return;
   stop();
   chat.turns.length = index;
   draw();
@@ -210,6 +224,19 @@ function goPlain(index) {
   retry(index);
 }
 
+/** Takes an answer that failed out of the chat, and the message that it was to answer. */
+function remove(index) {
+  stop();
+  const from = chat.turns[index - 1]?.role === "user" ? index - 1 : index;
+  chat.turns.splice(from, index - from + 1);
+  if (chat.turns.length === 0) deleteChat(chat.id);
+  else saveChat(chat);
+  draw();
+  drawChats();
+  announce("Removed");
+  $("composer-text").focus();
+}
+
 /** A message becomes a field; sending it drops what came after. */
 function edit(index) {
   const article = $("turns").children[index], turn = chat.turns[index];
@@ -220,7 +247,7 @@ function edit(index) {
     $("composer-text").focus();
   };
   const done = () => {
-    if (area.value.trim() === "") return;
+    if (area.value.trim() === "" || !checkParams()) return;
     stop();
     chat.turns.length = index;
     draw();
@@ -293,7 +320,9 @@ function onComposerKey(e) {
   }
 }
 
-export function initChat() {
+/** failed() is called after an answer that failed. */
+export function initChat({ failed }) {
+  onFailed = failed;
   const text = $("composer-text");
   text.addEventListener("input", () => resize(text));
   text.addEventListener("keydown", onComposerKey);

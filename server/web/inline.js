@@ -3,6 +3,7 @@
 import { el } from "./dom.js";
 
 const TEXT_NODE_MAX = 2000; // appending copies a node's text: nodes stay short
+const SPAN_MAX = 4000; // a longer stretch from mark to mark is text, however its pieces came: no more is held back
 const DEPTH_MAX = 3; // ***both*** and code inside; deeper nesting is text
 
 /** Appends a string or the nodes of a fragment, and keeps count of the length in box.textLength. */
@@ -19,7 +20,7 @@ export function appendText(box, what) {
 
 /**
  * Puts what can be decided of `text` into `into`; how many characters that were.  Less than all means: from there on
- * the end of something opened is missing.  With `final` such a beginning is text.
+ * the end of something opened is missing and may still come.  With `final` such a beginning is text.
  */
 export function parseInline(text, final, into, depth = 0) {
   const special = /[`*_\\]/g;
@@ -36,7 +37,7 @@ export function parseInline(text, final, into, depth = 0) {
     }
     const i = found.index;
     const piece = found[0] === "\\" ? escape(text, i) : found[0] === "`" ? code(text, i) : emphasis(text, i, depth);
-    if (piece === "open" && !final) {
+    if (piece === "open" && !final && text.length - i <= SPAN_MAX) {
       show(i);
       return i;
     }
@@ -67,6 +68,7 @@ function escape(text, i) {
 function code(text, i) {
   const n = runLength(text, i);
   for (let j = i + n; (j = text.indexOf("`", j)) >= 0; j += runLength(text, j)) {
+    if (j + n - i > SPAN_MAX) break;
     if (runLength(text, j) !== n) continue;
     const inner = text.slice(i + n, j);
     return { node: el("code", {}, /^ .*\S.* $/.test(inner) ? inner.slice(1, -1) : inner), end: j + n };
@@ -80,6 +82,7 @@ function emphasis(text, i, depth) {
   if (/\s/.test(text[i + run]) || run > 3 || depth >= DEPTH_MAX) return run;
   if (mark[0] === "_" && i > 0 && /\w/.test(text[i - 1])) return run; // snake_case
   for (let j = i + n; (j = text.indexOf(mark, j)) >= 0; j += Math.max(1, runLength(text, j))) {
+    if (j + n - i > SPAN_MAX) break;
     let length = runLength(text, j);
     if (/\s/.test(text[j - 1]) || j === i + n) continue;
     if (n === 1 && length === 2) continue; // the beginning or end of a bold piece inside

@@ -6,7 +6,6 @@ import { copyButton, el } from "./dom.js";
 import { appendText, parseInline } from "./inline.js";
 
 const HELD_LINE_MAX = 64; // a line's beginning that could still become a marker is held back no longer than this
-const HELD_INLINE_MAX = 400; // nor an opened ** without its end
 const PARAGRAPH_MAX = 8000; // longer ones are cut at a blank: one box this long would be laid out again for each token
 const LIST_DEPTH_MAX = 8;
 
@@ -242,7 +241,7 @@ export class Markdown {
   inlinePiece(text, final) {
     this.tail += text;
     const nodes = document.createDocumentFragment();
-    const used = parseInline(this.tail, final || this.tail.length > HELD_INLINE_MAX, nodes);
+    const used = parseInline(this.tail, final, nodes);
     this.tailNode?.remove();
     this.tailNode = null;
     appendText(this.block, nodes);

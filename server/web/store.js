@@ -6,7 +6,7 @@ const CHATS_SIZE_MAX = 2_000_000; // UTF-16 units; browsers give a site about 5 
 
 /**
  * chat: {id, title, created, plain, turns: [{role: "user"|"assistant", content, note?, fault?}]}
- * note: the line of measurements under an answer; fault: {text, again, template} where it failed.
+ * note: the line of measurements under an answer; fault: {text, template, field} where it failed.
  */
 let chats = load(CHATS, []);
 if (!Array.isArray(chats)) chats = [];

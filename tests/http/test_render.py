@@ -199,6 +199,7 @@ def test_render_server_says_what_it_is(renderer):
     assert json.loads(renderer.get("/health")[1]) == {"status": "ready"}
     assert json.loads(renderer.get("/v1/models")[1])["data"][0]["max_model_len"] == CONTEXT
     assert renderer.get(f"/v1/models/{MODEL_NAME}")[0] == 200 and renderer.get("/v1/models/other")[0] == 404
+    assert "default_sampling_params" not in json.loads(renderer.get("/v1/models")[1])["data"][0]
     assert renderer.get("/version")[0] == 200 and renderer.request("HEAD", "/health")[0] == 200
     ids = renderer.post("/tokenize", {"prompt": "Once upon a time"})[1]["tokens"]
     assert renderer.post("/detokenize", {"tokens": ids[1:]})[1] == {"prompt": "Once upon a time"}

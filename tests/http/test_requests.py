@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import CHATML, SLOW, Server
+from harness import CHATML, ROOT, SLOW, Server
 from ops import Client, by_reason, long_server
 
 SHORT = {"prompt": "Once upon a time", "max_tokens": 3, "temperature": 0}
@@ -19,6 +19,23 @@ ENDLESS = {"prompt": "Once upon a time", "max_tokens": 100_000, "ignore_eos": Tr
 def id_of(server, path="/v1/completions", body=SHORT, **headers):
     status, got, data = server.request("POST", path, body, headers)
     return status, got["X-Request-Id"], json.loads(data)
+
+
+def test_models_tell_the_defaults(tmp_path):
+    """Of the model's own generation_config, and those that hold without it."""
+    model = tmp_path / "demo"
+    model.mkdir()
+    for file in (ROOT / "models/demo").iterdir():
+        (model / file.name).symlink_to(file)
+    (model / "generation_config.json").unlink()
+    own = {"temperature": 0.3, "top_p": 0.95, "top_k": 7, "repetition_penalty": 1.1, "max_new_tokens": 70}
+    (model / "generation_config.json").write_text(json.dumps(own))
+    for args, expected in (((), {"temperature": 0.3, "top_p": 0.95, "top_k": 7, "min_p": 0, "repetition_penalty": 1.1, "max_tokens": 70}),
+                           (("--generation-config", "vllm"), {"temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0,
+                                                              "repetition_penalty": 1, "max_tokens": None})):
+        with Server(*args, model=model) as s:
+            assert json.loads(s.get("/v1/models")[1])["data"][0]["default_sampling_params"] == expected
+            assert json.loads(s.get("/v1/models/demo")[1])["default_sampling_params"] == expected
 
 
 def test_request_id_is_echoed(stories):

@@ -49,6 +49,9 @@ class Page:
         self.driver.execute_script("const e = document.getElementById(arguments[0]); e.value = arguments[1];"
                                    "e.dispatchEvent(new Event('input'))", field, value)
 
+    def view(self, name):
+        self.one(f".views [data-view={name}]").click()
+
     def done(self):
         self.until(lambda: self.all(".answer") and not self.all(".writing") and self.text(".turn-note"))
 
@@ -65,7 +68,7 @@ class Page:
             self.driver.get_log(log)
 
     def check(self):
-        bad = [e for e in self.driver.get_log("browser") if e["level"] == "SEVERE"
+        bad = [e for e in self.driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")
                and not any(word in e["message"] for word in self.allowed)]
         assert not bad, bad
         for entry in self.driver.get_log("performance"):
@@ -149,6 +152,7 @@ def test_html_is_text(page):
 
 
 def test_live_view(page):
+    page.view("split")
     page.front.say("state", state(16, 3))
     page.until(lambda: len(page.all("li.request")) == 19)
     assert page.text("#t-running") == "16" and page.text("#t-waiting") == "3"

@@ -115,6 +115,7 @@ def kv_in_words(page):
 
 
 def test_sixteen_requests_are_seen(page, served):
+    page.view("split")
     with Company(served, 16):
         page.until(lambda: len(page.all("li.request")) == 16 and page.text("#t-running") == "16")
         page.until(lambda: page.one("#kv-grid").get_attribute("data-owners") == "16")
@@ -125,6 +126,7 @@ def test_sixteen_requests_are_seen(page, served):
         part = 100 * used / n_blocks
         assert abs(tile - part) <= (0.051 if part < 10 else 0.51)  # as it is rounded
         assert of == f"of {n_blocks:,} blocks"
+        assert f"kv_blocks={n_blocks} " in served.log  # the same number wherever it is told
         page.shot("served-sixteen")
     served.wait_idle()
     page.until(lambda: not page.all("li.request") and page.text("#t-running") == "0")

@@ -3,10 +3,12 @@ a narrow screen, an address behind a prefix."""
 
 import contextlib
 import json
+import time
 
 import pytest
 
-from harness import CHATML, IS_STORIES, Server
+from harness import CHATML, IS_STORIES, ROOT, Server
+from ops import wait_for
 from test_live import Viewer
 from web_front import Front, hello, state
 
@@ -103,17 +105,118 @@ def test_wrong_key_and_prefix(driver):  # noqa: F811
         page.leave()
 
 
+def kinds(page):  # noqa: F811
+    """What the page has sent as messages in the last request."""
+    return [(m["role"], m["content"]) for m in page.front.bodies[-1]["messages"]]
+
+
+TOO_LONG = ("This model's maximum context length is 1024 tokens. However, your messages resulted in 1215 tokens. Please reduce the "
+            "length of the messages.")
+
+
+def test_a_turn_that_failed_is_sent_no_more(page):  # noqa: F811
+    """Neither the message nor what came of its answer; both stay to be seen, edited, tried again, removed."""
+    front = page.front
+    front.answer = "An answer."
+    ask(page, "first")
+    front.refusals = [refusal(400, TOO_LONG, code="context_length_exceeded")]
+    ask(page, "word " * 30)
+    assert TOO_LONG in page.text(".fault") and "max tokens" not in page.text(".fault")
+    assert "goes without this message" in page.text(".fault")
+    good = [("user", "first"), ("assistant", "An answer.")]
+    ask(page, "second")
+    assert kinds(page) == [*good, ("user", "second")]
+    page.driver.refresh()
+    page.until(lambda: len(page.all(".turn")) == 6 and page.text("#model"))
+    ask(page, "third")
+    assert kinds(page) == [*good, ("user", "second"), ("assistant", "An answer."), ("user", "third")]
+    fault = page.one(".failed .fault")
+    assert [b.text for b in fault.find_elements("css selector", "button")] == ["Try again", "Edit the message", "Remove"]
+    fault.find_elements("css selector", "button")[2].click()
+    page.until(lambda: len(page.all(".turn")) == 6 and not page.all(".failed"))
+    assert page.driver.switch_to.active_element.get_attribute("id") == "composer-text"
+    # The only turn of a chat: with it the chat itself is gone.
+    page.alt("n")
+    front.refusals = [refusal(400, TOO_LONG, code="context_length_exceeded")] * 2
+    ask(page, "word word")
+    page.one(".fault button:nth-child(2)").click()
+    page.until(lambda: page.all(".edit-text"))
+    page.keys(" word", Keys.ENTER)
+    page.until(lambda: len(front.bodies) == 6 and page.text(".fault"))
+    page.one(".fault button:nth-child(3)").click()
+    page.until(lambda: page.all(".welcome"))
+    page.driver.refresh()
+    page.until(lambda: page.text("#model") and len(page.all(".turn")) == 6)
+
+
+test_a_turn_that_failed_is_sent_no_more.allowed = ("400",)
+
+
+def test_what_helps_against_a_full_context(page):  # noqa: F811
+    """In the server's own words: the prompt alone is too long, or it is so with max tokens."""
+    ask(page, "word " * 1200)
+    assert "Please reduce the length of the messages." in page.text(".fault") and "new chat" not in page.text(".fault")
+    assert "Change" not in page.text(".fault")
+    page.alt("n")
+    page.set("p-max_tokens", "100000")
+    ask(page, "Once")
+    page.one(".fault button:nth-child(2)").click()
+    page.until(lambda: page.driver.switch_to.active_element.get_attribute("id") == "p-max_tokens")
+    assert page.one("#params").is_displayed()
+
+
+test_what_helps_against_a_full_context.allowed = ("400",)
+
+
 def test_one_viewer_too_many(driver, stories):  # noqa: F811
-    """The page says why there is no live view, and has it as soon as somebody leaves."""
+    """Only the live view lacks something, says so, and has it as soon as somebody leaves."""
     with contextlib.ExitStack() as stack:
         viewers = [stack.enter_context(Viewer(stories)) for _ in range(16)]
         for v in viewers:
             v.until("hello")
         page = Page(driver, Direct(stories), allowed=("503",))  # noqa: F811
-        page.until(lambda: "16 viewers look on already" in page.one("#banner").text)
-        assert "Try again in 1 s." in page.one("#banner").text and page.text("#state-text") == "not connected"
+        page.view("split")
+        page.until(lambda: "16 viewers look on already" in page.text("#live-note"))
+        assert "goes on trying" in page.one("#live-note").text  # it can be seen
+        assert page.text("#state-text") == "ready" and not page.one("#banner").is_displayed()
+        page.set("p-max_tokens", "5")
+        page.one("#composer-text").send_keys("Once", Keys.ENTER)
+        page.done()
+        assert page.text("#state-text") == "ready" and page.one("#live-note").is_displayed()
         viewers[0].close()
-        page.until(lambda: page.text("#state-text") == "ready" and not page.one("#banner").is_displayed())
+        page.until(lambda: page.text("#t-running") == "0" and not page.one("#live-note").is_displayed())
+        page.leave()
+
+
+def test_who_does_not_look_is_no_viewer(driver, stories):  # noqa: F811
+    """A tab in the chat, or one that is not seen, leaves its place to others."""
+    with contextlib.ExitStack() as stack:
+        viewers = [stack.enter_context(Viewer(stories)) for _ in range(15)]
+        page = Page(driver, Direct(stories))  # noqa: F811
+        page.until(lambda: page.text("#state-text") == "ready")
+
+        def place():
+            """Whether there is one."""
+            with Viewer(stories) as v:
+                return v.status == 200
+
+        wait_for("a place", place)
+        page.view("live")
+        page.until(lambda: page.text("#t-running") == "0")
+        assert not place()
+        page.view("chat")
+        page.until(place)
+        page.view("live")
+        page.until(lambda: not place())
+        first = driver.current_window_handle
+        driver.switch_to.new_window("tab")
+        try:
+            page.until(place)
+            viewers[0].close()
+        finally:
+            driver.close()
+            driver.switch_to.window(first)
+        page.until(lambda: page.text("#state-text") == "ready" and not page.all("body.stale"))
         page.leave()
 
 
@@ -135,6 +238,181 @@ def test_plain_mode(driver):  # noqa: F811
         assert page.text(".answer-text") == expected["choices"][0]["text"]
         assert "plain completion" in page.text("#params-chip")
         page.leave()
+
+
+# --- parameters -------------------------------------------------------------------------------------------
+
+def test_a_parameter_that_cannot_be(page):  # noqa: F811
+    """Marked at once, in words that those who listen hear, too; nothing is sent and nothing is lost."""
+    page.front.answer = "Yes."
+    for field, value, words in (("temperature", "9", "from 0 to 2"), ("max_tokens", "-4", "1 or more"), ("max_tokens", "1.5", "a whole number"),
+                                ("top_p", "-1", "from 0 to 1"), ("seed", "1e300", "below 2^53"), ("top_k", "-2", "-1 or more"),
+                                ("min_p", "2", "from 0 to 1"), ("repetition_penalty", "0", "from 0.001 to 1000"),
+                                ("presence_penalty", "3", "from -2 to 2"), ("frequency_penalty", "-3", "from -2 to 2")):
+        page.set(f"p-{field}", value)
+        box = page.one(f"#p-{field}")
+        assert box.get_attribute("aria-invalid") == "true", field
+        assert words in page.text(f"#{box.get_attribute('aria-describedby')}"), field
+        assert words in page.text("#params-chip") and page.all(".chip.bad"), field
+        page.one("#composer-text").clear()
+        page.one("#composer-text").send_keys("hi", Keys.ENTER)
+        page.until(lambda: page.driver.switch_to.active_element.get_attribute("id") == f"p-{field}")
+        page.until(lambda: words in page.text("#announce"))
+        assert page.front.bodies == [] and page.one("#composer-text").get_attribute("value") == "hi" and not page.all(".turn")
+        page.keys(Keys.ESCAPE)
+        page.set(f"p-{field}", "")
+        assert not page.all("[aria-invalid], .chip.bad")
+    page.one("#composer-text").send_keys(Keys.ENTER)
+    page.until(lambda: page.text(".answer-text") == "Yes.")
+
+
+def test_the_server_refuses_a_parameter(page):  # noqa: F811
+    """For a reason that the page does not know: a button leads to the field."""
+    error = {"message": "'stop' may have at most 16 strings.", "type": "invalid_request_error", "param": "stop", "code": None}
+    page.front.refusals = [(400, {}, json.dumps({"error": error}))]
+    ask(page)
+    button = page.one(".fault button:nth-child(2)")
+    assert button.text == "Change stop strings"
+    button.click()
+    page.until(lambda: page.driver.switch_to.active_element.get_attribute("id") == "p-stop")
+
+
+test_the_server_refuses_a_parameter.allowed = ("400",)
+
+
+def test_parameters_are_sent(page):  # noqa: F811
+    page.front.answer = "Yes."
+    values = {"temperature": 0.5, "top_p": 0.9, "max_tokens": 7, "seed": 3, "top_k": 40, "min_p": 0.1, "repetition_penalty": 1.1,
+              "frequency_penalty": -0.5, "presence_penalty": 1.5}
+    for field, value in values.items():
+        page.set(f"p-{field}", str(value))
+    ask(page)
+    assert {k: page.front.bodies[-1].get(k) for k in values} == values
+    assert "top k 40" in page.text("#params-chip")
+    page.driver.refresh()
+    page.until(lambda: page.text("#model"))
+    page.alt("p")
+    page.until(lambda: page.one("#p-top_k").is_displayed())  # what is set is not hidden
+
+
+def test_defaults_are_shown(driver):  # noqa: F811
+    """Those of the model, as the server has read them."""
+    expected = json.loads((ROOT / "models/demo/generation_config.json").read_text())
+    with Server(model=None) as server:
+        entry = server.request("GET", "/v1/models")[2]
+        said = json.loads(entry)["data"][0]["default_sampling_params"]
+        assert {k: said[k] for k in ("temperature", "top_p")} == {k: expected[k] for k in ("temperature", "top_p")}
+        page = Page(driver, Direct(server))  # noqa: F811
+        hint = lambda name: page.one(f"#p-{name}").get_attribute("placeholder")  # noqa: E731
+        page.until(lambda: hint("temperature") == f"default: {expected['temperature']}")
+        assert hint("top_p") == f"default: {expected['top_p']}" and hint("top_k") == "default: off"
+        assert hint("max_tokens") == "default: all that fits" and hint("repetition_penalty") == "default: 1"
+        page.driver.execute_script("document.getElementById('p-plain').click()")
+        assert hint("max_tokens") == "default: 256"
+        page.alt("p")
+        page.until(lambda: page.one("#params").is_displayed())
+        page.one("#p-temperature").send_keys(Keys.ARROW_UP)
+        assert page.one("#p-temperature").get_attribute("value") == "0.4"  # from the default on
+        page.shot("defaults")
+        page.keys(Keys.ESCAPE)
+        page.leave()
+
+
+# --- the first look -----------------------------------------------------------------------------------------
+
+def test_starts_with_the_chat(page):  # noqa: F811
+    """And with the view that was chosen in this tab, from then on."""
+    assert page.one("#chat").is_displayed() and not page.one("#live").is_displayed()
+    assert "Parameters" in page.one("#open-params").text and "System prompt" in page.one("#params-chip").text
+    page.one(".welcome button").click()
+    page.until(lambda: page.driver.switch_to.active_element.get_attribute("id") == "p-system")
+    page.keys("Be brief.", Keys.ESCAPE)
+    page.until(lambda: page.text("#params-chip") == "system prompt")
+    page.view("split")
+    page.driver.refresh()
+    page.until(lambda: page.text("#model"))
+    assert page.one("#chat").is_displayed() and page.one("#live").is_displayed()
+
+
+def test_nothing_in_the_console(driver, stories):  # noqa: F811
+    """A policy with a feature that the browser does not know is complained of with every load."""
+    driver.get_log("browser")
+    page = Page(driver, Direct(stories))  # noqa: F811
+    page.until(lambda: page.text("#state-text") == "ready")
+    assert driver.get_log("browser") == []
+    page.leave()
+
+
+def test_long_emphasis_as_it_streams(page):  # noqa: F811
+    """What stands there when the answer is complete is what stands there after a reload."""
+    bold, code, far = "bold " * 300 + "end", "x" * 900, "far " * 1100 + "end"
+    page.front.answer = f"Some **{bold}** and `{code}`, an ** alone and **{far}** at last *slanted*."
+    ask(page)
+    html = "return document.querySelector('.answer-text').innerHTML"
+    streamed = page.driver.execute_script(html)
+    assert [e.text for e in page.all(".answer-text strong")] == [bold] and page.text(".answer-text code") == code
+    assert page.text(".answer-text em") == "slanted" and f"**{far}**" in page.text(".answer-text")
+    page.driver.refresh()
+    page.until(lambda: page.text("#model"))
+    assert page.driver.execute_script(html) == streamed
+
+
+# --- the live view --------------------------------------------------------------------------------------------
+
+def marks(page):  # noqa: F811
+    return [e.text for e in page.all("#axis-out span")]
+
+
+def test_whole_tokens_on_the_axis(page):  # noqa: F811
+    page.view("live")
+    page.until(lambda: page.text("#t-running") == "0")
+    assert not page.one("#axis").is_displayed()
+    for most in (1, 2, 5, 7, 30, 100):
+        busy = state(1)
+        busy["running"][0].update(max=most, output=0, prompt=3, computed=3)
+        page.front.say("state", {**busy, "n_waiting": most})  # told apart from the state before
+        page.until(lambda: page.text("#t-waiting") == str(most))
+        assert page.one("#axis").is_displayed() and int(marks(page)[-1]) >= min(most, 32)
+        assert all(mark.isdigit() for mark in marks(page)) and len(set(marks(page))) == 5, marks(page)
+        page.front.say("state", state(0))
+        page.until(lambda: not page.one("#axis").is_displayed())
+
+
+def test_first_token_is_of_now(page):  # noqa: F811
+    page.view("live")
+    page.until(lambda: page.text("#t-running") == "0")
+    assert page.text("#t-ttft") == "–" and page.text("#t-ttft99") == "none in 10 s"  # the latest of hello() is older
+    now = time.time()
+    page.front.say("state", {**state(1), "time": now})
+    page.front.say("point", {**hello()["history"][-1], "t": int(now) - 6, "ttft_ms": [20, 60]})
+    page.until(lambda: page.text("#t-ttft") == "20 ms")
+    assert page.text("#t-ttft99") == "median, p99 60 ms"
+    # Nothing comes any more: the page sees by itself that the figure has become old.
+    page.front.say("state", {**state(0), "time": now})
+    page.until(lambda: page.text("#t-running") == "0")
+    page.until(lambda: page.text("#t-ttft") == "–")
+
+
+def test_help_explains_the_live_view(page):  # noqa: F811
+    """Every word of the tiles and of the two legends that is no plain one."""
+    page.one("#open-help").click()
+    page.until(lambda: page.one("#help").is_displayed())
+    words = page.one("#term-list").text.lower()
+    for term in page.all(".tile-name"):
+        assert term.get_attribute("textContent").lower() in words
+    for word in ("p99", "median", "preemption", "still to be read", "may still write", "in use by several", "cached", "free"):
+        assert word in words, word
+    page.keys(Keys.ESCAPE)
+
+
+def test_400_pixels_have_the_model(page):  # noqa: F811
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                                {"width": 400, "height": 760, "deviceScaleFactor": 1, "mobile": False})
+    try:
+        page.until(lambda: page.driver.execute_script("return innerWidth") == 400)
+        assert page.one("#model").is_displayed() and page.one("#model").size["width"] > 200
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 # --- keys alone -------------------------------------------------------------------------------------------
@@ -257,6 +535,7 @@ return [n, bad]"""
 
 def fill(page):  # noqa: F811
     """All there is to see: an answer of every kind of text, an error, requests of one's own and of others."""
+    page.view("split")
     page.front.answer = ANSWER
     page.front.tail = [{"error": {"message": "The engine failed.", "code": None}}]
     page.set("p-system", "Be brief.")
@@ -278,6 +557,9 @@ def test_contrast(page, theme):  # noqa: F811
     results = {"page": page.driver.execute_script(CONTRAST)}
     page.alt("p")
     page.until(lambda: page.one("#params").is_displayed())
+    page.one("#params summary").click()
+    page.set("p-top_k", "-5")
+    page.until(lambda: page.one("#p-top_k").is_displayed() and page.all("#params [aria-invalid]") and page.all(".chip.bad"))
     results["parameters"] = page.driver.execute_script(CONTRAST)
     page.keys(Keys.ESCAPE)
     for opened in ("help", "key-dialog"):
@@ -307,6 +589,9 @@ def test_320_pixels(page):  # noqa: F811
         for opened in ("params", "chats"):
             page.one(f"#open-{opened}").click()
             page.until(lambda: page.one(f"#{opened}").is_displayed())
+            if opened == "params":
+                page.one("#params summary").click()
+                page.until(lambda: page.one("#p-top_k").is_displayed())
             assert page.driver.execute_script(OVER) == [320], opened
             page.keys(Keys.ESCAPE)
         for opened in ("help", "key-dialog"):
