@@ -5,6 +5,7 @@
 #include "config/base/json.h"
 #include "config/limits.h"
 #include "server/terminal/environment.h"
+#include "server/url.h"
 #include "server/version.h"
 
 #include <curl/curl.h>
@@ -50,14 +51,6 @@ static void trim_path(char *path)
     path[n] = '\0';
 }
 
-static bool has_part(CURLU *u, CURLUPart part)
-{
-    char *text = NULL;
-    bool has = curl_url_get(u, part, &text, 0) == CURLUE_OK;
-    curl_free(text);
-    return has;
-}
-
 static enum status normalize(CURLU *u, const char *url, char **out, struct error *err)
 {
     char *scheme = NULL, *path = NULL, *whole = NULL;
@@ -70,9 +63,9 @@ static enum status normalize(CURLU *u, const char *url, char **out, struct error
     bool http = scheme && (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
     if (!http || !path)
         st = bad_url(url, "", err);
-    else if (has_part(u, CURLUPART_USER) || has_part(u, CURLUPART_PASSWORD))
+    else if (url_has_part(u, CURLUPART_USER) || url_has_part(u, CURLUPART_PASSWORD))
         st = bad_url("...", "a key goes into INFERD_API_KEY or --api-key-file", err);
-    else if (has_part(u, CURLUPART_QUERY) || has_part(u, CURLUPART_FRAGMENT))
+    else if (url_has_part(u, CURLUPART_QUERY) || url_has_part(u, CURLUPART_FRAGMENT))
         st = bad_url(url, "it has a query", err);
     if (st == STATUS_OK) {
         trim_path(path);
