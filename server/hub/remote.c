@@ -16,15 +16,6 @@
 #define DEFAULT_TIMEOUT_S 10
 #define MAX_TIMEOUT_S     3600
 
-bool hub_says_yes(const char *name)
-{
-    static const char *const words[] = {"1", "on", "yes", "true"};
-    const char *v = hub_variable(name);
-    for (size_t i = 0; v && i < ARRAY_LEN(words); i++)
-        if (strcasecmp(v, words[i]) == 0) return true;
-    return false;
-}
-
 /* --- addresses -------------------------------------------------------------------------------- */
 
 static bool url_part(CURLU *u, CURLUPart part, unsigned flags, char *out, size_t out_size)
