@@ -114,7 +114,9 @@ WAY_OUT = "is there a network? https_proxy or HF_ENDPOINT can name another way\n
 def test_nobody_is_there_for_long(cache):
     with Hub() as hub:
         pass
-    err = refused(hub, cache, NAME, "--quiet")
+    process = start(hub, cache, NAME, "--quiet")
+    err = process.communicate(timeout=4 * WAIT_S)[1]
+    assert process.returncode == 1
     assert f"cannot reach {hub.url[7:]}: " in err and err.endswith(f"; gave up after 5 tries; {WAY_OUT}"), err
 
 
