@@ -1,7 +1,8 @@
 # inferd: one non-recursive Makefile.
 #
 #   make                  build/inferd, the release binary
-#   make run [MODEL=DIR]  install what is missing, build, serve DIR or the demo model, print a curl line
+#   make run [MODEL=M]    install what is missing, build, serve the demo model or M: a directory, or an
+#                         ORG/NAME that build/inferd pull has loaded; then print a curl line
 #   make test             install what the tests need, build, run every test
 #   make help             all targets and variables
 MAKEFLAGS += -rR
@@ -126,8 +127,11 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libinferd.a
 # --- run and test ----------------------------------------------------------------------------
 HOST ?= 127.0.0.1
 PORT ?= 8000
+# One compiler a core, unless make was told how many.
+JOBS = $(if $(filter -j% --jobs% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 run: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@echo 'make run: at http://$(HOST):$(PORT), elsewhere by PORT=N HOST=A; MODEL=DIR or MODEL=ORG/NAME serves another model'
 	exec $(BUILD_ROOT)/inferd serve $(MODEL) --host $(HOST) --port $(PORT) $(ARGS)
 
 deps:
@@ -138,7 +142,7 @@ test-deps:
 lint-deps:
 	@tests/install_packages.sh $(LINT_PACKAGES)
 test: test-deps
-	@$(MAKE) --no-print-directory all tests fuzz-smoke-bins
+	@$(MAKE) --no-print-directory $(JOBS) all tests fuzz-smoke-bins
 	@BUILD=$(BUILD) VENV=$(VENV) tests/run_tests.sh $(SUITES)
 
 # --- the demo model: training takes PyTorch from PyPI, evaluation only the tests' packages -----
@@ -148,14 +152,14 @@ demo-train:
 	@tests/install_venv.sh $(PYTHON) $(TRAIN_VENV) models/train/requirements.txt
 	$(TRAIN_VENV)/bin/python models/train/train.py --work $(BUILD_ROOT)/demo-train $(ARGS)
 demo-eval: test-deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	@$(VENV)/bin/python models/train/evaluate.py --binary $(BUILD_ROOT)/inferd $(ARGS)
 
 # --- fuzzing: clang builds the whole library again with coverage ------------------------------
 FUZZ_DIR  := $(BUILD_ROOT)/fuzz
 FUZZ_CC    = $(CLANG) $(CPP) -std=c11 -g -O1 -DINFERD_DEBUG_CHECKS=1 $(BASE_ISA) -Wno-everything \
              -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FUZZ_SRCS := $(filter-out engine/cpu/% server/%,$(LIB_SRCS)) $(wildcard server/api_params.c server/api_fields.c server/api_readers.c server/api_messages.c server/sse.c server/stop.c server/hub/listing.c server/hub/cache.c)
+FUZZ_SRCS := $(filter-out engine/cpu/% server/%,$(LIB_SRCS)) $(wildcard server/api_params.c server/api_fields.c server/api_readers.c server/api_messages.c server/sse.c server/stop.c server/hub/listing.c server/hub/cache.c server/cli.c)
 FUZZ_OBJS := $(patsubst %.c,$(FUZZ_DIR)/%.o,$(FUZZ_SRCS))
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(FUZZ_DIR)/%,$(FUZZERS))
 $(FUZZ_DIR)/%.o: %.c
@@ -186,9 +190,14 @@ install: all
 	install -D -m 755 $(BUILD)/inferd $(DESTDIR)$(PREFIX)/bin/inferd
 	install -d $(DESTDIR)$(PREFIX)/share/inferd/models/demo
 	install -m 644 $(DEMO_FILES) $(DESTDIR)$(PREFIX)/share/inferd/models/demo
+SUITE_NAMES = $(strip $(shell sed -n 's/^suite_\([a-z]*\)() .*/\1/p' tests/run_tests.sh))
 help:
-	@sed -n '3,6s/^# *//p' Makefile
+	@sed -n '3,7s/^# \{0,3\}//p' Makefile
 	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean demo-train demo-eval'
-	@echo 'variables: CONFIG=release|debug|asan|tsan|coverage BUILD_ROOT=build MODEL HOST PORT ARGS SUITES V=1'
+	@echo 'variables:'
+	@echo '  CONFIG=release|debug|asan|tsan|coverage  BUILD_ROOT=build  V=1 (shows the commands)'
+	@echo '  run: MODEL=DIR|ORG/NAME  HOST=127.0.0.1  PORT=8000  ARGS="options of inferd serve"'
+	@echo '  install: PREFIX=/usr/local  DESTDIR= (put in front, for packages)'
+	@echo '  test: SUITES="$(SUITE_NAMES)"'
 -include $(DEPS)
 -include $(FUZZ_OBJS:.o=.d) $(patsubst %.c,$(FUZZ_DIR)/%.d,$(FUZZERS))

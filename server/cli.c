@@ -24,6 +24,14 @@ void cli_print_error(const char *command, const struct error *err)
     strbuf_free(&out);
 }
 
+const char *cli_program(void)
+{
+    enum { LEN_MAX = 80 }; /* longer ones would crowd out what a message is about */
+    const char *name = program_invocation_name;
+    bool path = name && strchr(name, '/') && strlen(name) <= LEN_MAX && !strpbrk(name, " \t\n");
+    return path ? name : "inferd";
+}
+
 /* One read into the buffer's end; *n = 0 at the end of the input. */
 static enum status read_some(int fd, struct strbuf *out, size_t *n, struct error *err)
 {

@@ -15,6 +15,10 @@
  * may quote a model's files. */
 void cli_print_error(const char *command, const struct error *err);
 
+/* How this program was called, for messages that give a command to run: the path where there was
+ * one, else "inferd". */
+const char *cli_program(void);
+
 /* All that is left of `fd`, appended; TOO_LARGE beyond max_size. */
 enum status cli_read_all(int fd, size_t max_size, struct strbuf *out, struct error *err);
 

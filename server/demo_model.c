@@ -41,12 +41,20 @@ static enum status found(const char *dir, char *out, size_t size, struct error *
     return STATUS_OK;
 }
 
+/* The folder so many levels above `dir`, an absolute path without "..". */
+static const char *parent(const char *dir, int levels, char out[PATH_MAX])
+{
+    snprintf(out, PATH_MAX, "%s", dir);
+    for (char *slash; levels > 0 && (slash = strrchr(out, '/')); levels--) *slash = '\0';
+    return out;
+}
+
 enum status demo_model_find(char *out, size_t size, struct error *err)
 {
     /* From PREFIX/bin, and from BUILD/CONFIG. */
     static const char *const places[] = {"../share/inferd/models/demo", "../../models/demo"};
     const char *given = getenv("INFERD_DEMO_MODEL");
-    char own[PATH_MAX], dir[PATH_MAX];
+    char own[PATH_MAX], dir[PATH_MAX], real[PATH_MAX];
 
     if (given && *given) {
         if (is_model(given)) return found(given, out, size, err);
@@ -59,6 +67,10 @@ enum status demo_model_find(char *out, size_t size, struct error *err)
         if (st == STATUS_OK && is_model(dir)) return found(dir, out, size, err);
     }
     if (st != STATUS_OK) return st;
-    return error_set(err, STATUS_NOT_FOUND, "the demo model is neither at %.200s/%s nor at %s", own,
-                     places[0], places[1]);
+    return error_set(
+        err, STATUS_NOT_FOUND,
+        "the demo model is neither at %.150s/%s nor at %.150s/%s; INFERD_DEMO_MODEL can "
+        "name its directory",
+        parent(own, 1, dir), places[0] + strlen("../"), parent(own, 2, real),
+        places[1] + strlen("../../"));
 }

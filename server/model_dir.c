@@ -4,17 +4,67 @@
 #include "engine/load/safetensors_file.h"
 #include "server/demo_model.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+
+/* What may have been meant by a text that is no path of a file; "" where nothing comes to mind. */
+static void guess_meaning(const char *said, char *out, size_t out_size)
+{
+    struct hub_name name;
+    char text[sizeof(struct hub_name) + 2];
+    bool word =
+        strspn(said, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:") ==
+        strlen(said);
+
+    out[0] = '\0';
+    if (hub_name_from_url(said, &name)) {
+        hub_name_print(&name, text);
+        snprintf(out, out_size, "; its name is %s", text);
+    } else if (strcmp(said, "demo") == 0) {
+        snprintf(out, out_size, "; the demo model is taken when none is named");
+    } else if (word && hub_cache_guess(said, &name)) {
+        snprintf(out, out_size, "; did you mean %s, which is in the Hugging Face cache?",
+                 name.repo);
+    } else if (*said && !strchr("/.~", *said) && (word || strchr(said, '/'))) {
+        snprintf(out, out_size, "; a model of a hub is named ORG/NAME or ORG/NAME@REV");
+    }
+}
+
+static enum status no_such_directory(const char *said, struct error *err)
+{
+    char meaning[sizeof(struct hub_name) + 80];
+
+    guess_meaning(said, meaning, sizeof(meaning));
+    return error_set_param(err, STATUS_NOT_FOUND, "model", "%.300s: no such directory%s", said,
+                           meaning);
+}
+
+/* Nothing is at that path; what is there, but cannot be read, its reader names. */
+static bool is_absent(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
 
 enum status model_dir_find(const char *said, char dir[PATH_MAX], struct hub_name *name,
                            struct error *err)
 {
-    if (!file_exists(said) && hub_name_parse(said, name)) return hub_cache_find(name, dir, err);
+    struct error why = {.code = STATUS_OK};
+
+    if (!file_exists(said) && hub_name_parse(said, name)) {
+        enum status st = hub_cache_find(name, dir, &why);
+        if (st == STATUS_OK) return st;
+        return error_set_param(err, st, "model", "%.250s: no such directory, and %s", said,
+                               why.message);
+    }
     *name = (struct hub_name){.repo = ""};
     int n = snprintf(dir, PATH_MAX, "%s", said);
-    if (n >= 0 && n < PATH_MAX) return STATUS_OK;
-    return error_set_param(err, STATUS_INVALID, "model", "the path %.100s... is too long", said);
+    if (n < 0 || n >= PATH_MAX)
+        return error_set_param(err, STATUS_INVALID, "model", "the path %.100s... is too long",
+                               said);
+    return is_absent(said) ? no_such_directory(said, err) : STATUS_OK;
 }
 
 static bool has_file(const char *dir, const char *name)
@@ -26,10 +76,10 @@ static bool has_file(const char *dir, const char *name)
 static enum status lacks(const char *dir, const struct hub_name *name, const char *file,
                          struct error *err)
 {
-    char text[sizeof(struct hub_name) + 2];
-    hub_name_print(name, text);
-    return error_set_param(err, STATUS_NOT_FOUND, "model",
-                           "%.200s lacks %.200s: complete it by inferd pull %s", dir, file, text);
+    char advice[400];
+    hub_advice(name, "complete it", advice, sizeof(advice));
+    return error_set_param(err, STATUS_NOT_FOUND, "model", "%.200s lacks %.200s; %s", dir, file,
+                           advice);
 }
 
 /* Other programs load single files into the cache, and may have been cut off. */

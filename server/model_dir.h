@@ -3,7 +3,7 @@
 
 /* model_dir.h - from what a user says to the directory of a model:
  *
- *   a path            itself, whether it is there or not: whoever reads it says what is missing
+ *   a path            itself, where something is; whoever reads it says what is wrong with that
  *   ORG/NAME[@REV]    where no such file is: its snapshot in the Hugging Face cache
  *
  *   nothing           the model that comes with inferd (demo_model.h)
@@ -13,8 +13,8 @@
 #include "config/options.h"
 #include "server/hub/cache.h"
 
-/* `name->repo` is "" for a path.  NOT_FOUND: a name that the cache does not have; the message says
- * what was looked for, where, and which command downloads it. */
+/* `name->repo` is "" for a path.  NOT_FOUND: neither a path nor a name that the cache has; the message
+ * says what was looked for, where, and which command downloads it, or what may have been meant. */
 enum status model_dir_find(const char *said, char dir[PATH_MAX], struct hub_name *name,
                            struct error *err);
 /* Config and weights are in the snapshot of `name`; NOT_FOUND names the first file that lacks, and the command that helps. */

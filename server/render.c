@@ -23,16 +23,16 @@ static void print_help(void)
                                           "max-body-size",
                                           "config",
                                           NULL};
-    fputs(
-        "usage: inferd render MODEL [--ids] [options] < request.json\n\n"
-        "Prints the prompt that MODEL, a directory or ORG/NAME, gets for a chat-completions "
-        "request: the text "
-        "that\n"
-        "its chat template makes, without a newline added. Reads tokenizer and chat template, no\n"
-        "weights. A request that the server would refuse is refused in the same words, but for\n"
-        "`tools` and `tool_choice`, which shape the prompt; `model` is not looked at.\n\n"
-        "  --ids\n        The prompt's token ids instead, as a JSON array.\n",
-        stdout);
+    fputs("usage: inferd render [MODEL] [--ids] [options] < request.json\n\n"
+          "Prints the prompt that MODEL, a directory or ORG/NAME, gets for a chat-completions "
+          "request: the\n"
+          "text that its chat template makes, without a newline added; without MODEL, the demo "
+          "model's.\n"
+          "Reads tokenizer and chat template, no weights. A request that the server would refuse "
+          "is refused in the same words, but for\n"
+          "`tools` and `tool_choice`, which shape the prompt; `model` is not looked at.\n\n"
+          "  --ids\n        The prompt's token ids instead, as a JSON array.\n",
+          stdout);
     options_print_named(stdout, options);
     fputs("\nThe other options of `inferd serve` are accepted too, so that both can share a "
           "--config\n"

@@ -4,6 +4,7 @@
 #include "config/base/json_string.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "server/cli.h"
+#include "server/demo_model.h"
 #include "server/model_dir.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ enum {
 /* --- the command line ------------------------------------------------------------------------ */
 
 struct arguments {
-    const char *dir;
+    const char *dir; /* NULL: the demo model's */
     bool lines, no_special, detokenize, skip_special, help;
 };
 
@@ -45,10 +46,11 @@ static const struct flag {
 static void print_help(FILE *f)
 {
     fputs(
-        "usage: inferd tokenize MODEL [options] < input > output\n\n"
+        "usage: inferd tokenize [MODEL] [options] < input > output\n\n"
         "Turns text into token ids with the tokenizer of MODEL, a directory or\n"
         "ORG/NAME[@REV] of the Hugging Face cache: tokenizer.json, else a SentencePiece model or\n"
-        "tiktoken ranks. The standard input is one text in UTF-8, the standard output one JSON "
+        "tiktoken ranks; without MODEL, of the demo model. The standard input is one text in "
+        "UTF-8, the standard output one JSON "
         "array.\n\n",
         f);
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
@@ -76,16 +78,12 @@ static enum status parse_arguments(int argc, char **argv, struct arguments *out,
             return error_set(err, STATUS_INVALID, "no option %s; see inferd tokenize --help", word);
         } else if (out->dir) {
             return error_set(err, STATUS_INVALID,
-                             "one directory only, not also %s; the text comes by standard input",
-                             word);
+                             "one model only, not also %s; the text comes by standard input", word);
         } else {
             out->dir = word;
         }
     }
     if (out->help) return STATUS_OK;
-    if (!out->dir)
-        return error_set(err, STATUS_INVALID,
-                         "no directory given; write: inferd tokenize DIR < text");
     if (out->skip_special && !out->detokenize)
         return error_set(err, STATUS_INVALID,
                          "--skip-special needs --detokenize; --no-special is the one for ids");
@@ -290,7 +288,9 @@ static enum status load(const char *said, struct tokenizer **out, struct error *
     struct hub_name name;
     struct stat st;
 
-    if (model_dir_find(said, dir, &name, err) != STATUS_OK) return err->code;
+    if (!said && demo_model_find(dir, sizeof(dir), err) != STATUS_OK)
+        return error_prepend(err, "no model given; write inferd tokenize MODEL");
+    if (said && model_dir_find(said, dir, &name, err) != STATUS_OK) return err->code;
     if (stat(dir, &st) != 0) return error_set(err, STATUS_IO, "%s: %s", dir, strerror(errno));
     if (!S_ISDIR(st.st_mode))
         return error_set(err, STATUS_INVALID,

@@ -1,7 +1,7 @@
 #ifndef SERVER_TOKENIZE_H
 #define SERVER_TOKENIZE_H
 
-/* tokenize.h - `inferd tokenize DIR`: text on standard input, ids on standard output, or back.
+/* tokenize.h - `inferd tokenize [MODEL]`: text on standard input, ids on standard output, or back.
  *
  *                     standard input                     standard output
  *   tokenize          text (UTF-8, NUL bytes too)        one JSON array of ids

@@ -29,6 +29,9 @@ struct hub_name {
 
 /* ORG/NAME[@REV]; false when the text is none. */
 bool hub_name_parse(const char *text, struct hub_name *out);
+/* What a browser shows for a model: http(s)://huggingface.co/ORG/NAME, with or without the scheme,
+ * /tree/REV or a query; hf.co and the host of $HF_ENDPOINT too. */
+bool hub_name_from_url(const char *text, struct hub_name *out);
 /* As it was said: ORG/NAME, and @REV unless that is main. */
 void hub_name_print(const struct hub_name *name, char out[sizeof(struct hub_name) + 2]);
 /* 40 hexadecimal digits in lower case. */
@@ -36,6 +39,8 @@ bool hub_is_commit(const char *text);
 
 /* The value of an environment variable; NULL when it is not set, or empty. */
 const char *hub_variable(const char *name);
+/* It says yes: 1, on, yes, true. */
+bool hub_says_yes(const char *name);
 struct hub_place {
     const char *variable, *below; /* "HF_HOME", "/hub" */
 };
@@ -48,7 +53,13 @@ enum status hub_place_find(const struct hub_place *places, size_t n, char out[PA
 enum status hub_cache_root(char out[PATH_MAX], struct error *err);
 /* The directory of one model in it, whether it is there or not. */
 enum status hub_cache_repo(const struct hub_name *name, char out[PATH_MAX], struct error *err);
-/* The snapshot that `name` means.  NOT_FOUND says what was looked for and which command helps. */
+/* The snapshot that `name` means.  NOT_FOUND says what was looked for, which revisions are there, and
+ * which command helps. */
 enum status hub_cache_find(const struct hub_name *name, char out[PATH_MAX], struct error *err);
+/* The command that helps where something lacks, "`what`: inferd pull ORG/NAME"; with HF_HUB_OFFLINE,
+ * that this has to go first. */
+void hub_advice(const struct hub_name *name, const char *what, char *out, size_t out_size);
+/* The one model of the cache whose NAME is that; false: there is none, or several. */
+bool hub_cache_guess(const char *name, struct hub_name *out);
 
 #endif

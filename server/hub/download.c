@@ -33,9 +33,13 @@ struct retry {
 static bool retry_plan(struct retry *t, const struct hub_request *r, enum hub_outcome outcome,
                        bool new_bytes, struct hub_progress *p, struct error *err)
 {
-    char shown[200], why[CURL_ERROR_SIZE + 32];
+    char shown[204] = "", why[sizeof(r->why)];
     const int64_t asked = r->answer.retry_after_s;
-    hub_url_shown(r->url, shown, sizeof(shown));
+    const bool unreachable = outcome == HUB_CUT && r->unreachable; /* its words name the host */
+    if (!unreachable) {
+        hub_url_shown(r->url, shown, sizeof(shown) - 2);
+        strcat(shown, ": ");
+    }
     if (outcome == HUB_CUT)
         snprintf(why, sizeof(why), "%s", r->why);
     else if (r->answer.status >= 400)
@@ -44,17 +48,17 @@ static bool retry_plan(struct retry *t, const struct hub_request *r, enum hub_ou
         snprintf(why, sizeof(why), "ended early");
     if (new_bytes) t->n_failures = 0;
     if (++t->n_failures >= LIMIT_HUB_TRIES) {
-        error_set(err, STATUS_UNAVAILABLE, "%s: %s; gave up after %d tries", shown, why,
-                  t->n_failures);
+        error_set(err, STATUS_UNAVAILABLE, "%s%s; gave up after %d tries%s", shown, why,
+                  t->n_failures, unreachable ? "; " HUB_WAY_OUT : "");
         return false;
     }
     uint64_t wait_us = new_bytes ? SOON_US : UINT64_C(1000000) << (t->n_failures - 1);
     if (outcome == HUB_ANSWERED && asked >= 0) wait_us = (uint64_t)asked * 1000000;
     t->at_us = clock_now_us() + wait_us;
     if (wait_us < 1000000)
-        hub_progress_note(p, "%s: %s; trying again", shown, why);
+        hub_progress_note(p, "%s%s; trying again", shown, why);
     else
-        hub_progress_note(p, "%s: %s; trying again in %d s", shown, why, (int)(wait_us / 1000000));
+        hub_progress_note(p, "%s%s; trying again in %d s", shown, why, (int)(wait_us / 1000000));
     return true;
 }
 

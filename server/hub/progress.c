@@ -87,7 +87,8 @@ static void compose(struct hub_progress *p, uint64_t now, size_t width, char *ou
     snprintf(parts[0], sizeof(parts[0]), "%3d %%  %s / %s", percent, done, total);
     snprintf(parts[1], sizeof(parts[1]), "  %s/s", speed);
     snprintf(parts[2], sizeof(parts[2]), "  %s", left);
-    snprintf(parts[3], sizeof(parts[3]), "  %zu/%zu files", p->n_done, p->n_files);
+    snprintf(parts[3], sizeof(parts[3]), "  %zu/%zu file%s", p->n_done, p->n_files,
+             p->n_files == 1 ? "" : "s");
 
     size_t len = 0, n_parts = 0, bar = 0;
     for (; n_parts < 4 && len + strlen(parts[n_parts]) <= width; n_parts++)
@@ -166,7 +167,12 @@ void hub_progress_end(struct hub_progress *p, bool sum)
     if (p->quiet) return;
     take_away(p);
     if (!sum) return;
+    if (p->loaded_size == 0) { /* at most what earlier or other runs left was checked */
+        fputs("already complete\n", stderr);
+        return;
+    }
     hub_size_shown(p->loaded_size, size);
     hub_size_shown(seconds > 0 ? (int64_t)((double)p->loaded_size / seconds) : 0, speed);
-    fprintf(stderr, "%zu files, %s in %.1f s, %s/s\n", p->n_done, size, seconds, speed);
+    fprintf(stderr, "%zu file%s, %s in %.1f s, %s/s\n", p->n_done, p->n_done == 1 ? "" : "s", size,
+            seconds, speed);
 }

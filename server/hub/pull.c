@@ -26,7 +26,8 @@ static const char usage[] =
     "  --quiet     no progress, errors alone\n"
     "  --dry-run   say what would be loaded, and load nothing\n"
     "  --help      print this\n\n"
-    "REV is a branch, a tag, a commit or refs/pr/N [default: main].\n\n"
+    "REV is a branch, a tag, a commit or refs/pr/N [default: main]. The address of a model's page\n"
+    "will do as well: https://huggingface.co/ORG/NAME.\n\n"
     "Environment, as huggingface_hub has it: HF_TOKEN (or the file $HF_HOME/token) for what is\n"
     "private or has terms, HF_ENDPOINT for another hub, HF_HOME or HF_HUB_CACHE for where the "
     "cache\n"
@@ -71,11 +72,17 @@ static enum status take_name(struct pull *p, const char *text, struct error *err
     if (p->name.repo[0])
         return error_set(err, STATUS_INVALID, "one model at a time: \"%.100s\" beside %s", text,
                          p->name.repo);
-    if (hub_name_parse(text, &p->name)) return STATUS_OK;
+    if (hub_name_parse(text, &p->name) || hub_name_from_url(text, &p->name)) return STATUS_OK;
     p->name.repo[0] = '\0';
+    const char *hint = "";
+    if (strstr(text, "://"))
+        hint = "; HF_ENDPOINT names another hub than huggingface.co";
+    else if (strchr(text, ':'))
+        hint = "; Ollama's names are others: look for it at huggingface.co";
     return error_set(err, STATUS_INVALID,
-                     "\"%.200s\" is no name of a model: write it as ORG/NAME or ORG/NAME@REV",
-                     text);
+                     "\"%.200s\" is no name of a model: write it as ORG/NAME or ORG/NAME@REV, such "
+                     "as Qwen/Qwen3-0.6B%s",
+                     text, hint);
 }
 
 static enum status read_arguments(struct pull *p, int argc, char **argv, struct error *err)
@@ -111,8 +118,8 @@ static enum status read_arguments(struct pull *p, int argc, char **argv, struct 
 static enum status offline(struct pull *p, char dir[PATH_MAX], struct error *err)
 {
     enum status st = hub_cache_find(&p->name, dir, err);
-    if (st == STATUS_OK) st = model_dir_check(dir, &p->name, err);
-    return st == STATUS_OK ? st : error_prepend(err, "HF_HUB_OFFLINE is set");
+    if (st != STATUS_OK) return error_prepend(err, "%s", p->name.repo);
+    return model_dir_check(dir, &p->name, err);
 }
 
 static enum status ask_listing(struct pull *p, struct error *err)
@@ -236,6 +243,8 @@ int pull_main(int argc, char **argv)
     curl_global_init(CURL_GLOBAL_DEFAULT);
     enum status st =
         hub_says_yes("HF_HUB_OFFLINE") ? offline(&p, dir, &err) : pull_model(&p, dir, &err);
+    if (st == STATUS_CANCELLED && !p.dry_run)
+        error_set(&err, st, "interrupted; the same command goes on where it stopped");
     if (st != STATUS_OK) {
         cli_print_error("pull", &err);
     } else {

@@ -3,6 +3,7 @@
 #include "config/base/check.h"
 #include "config/base/file.h"
 #include "config/base/str.h"
+#include "server/url.h"
 
 #include <curl/curl.h>
 #include <inttypes.h>
@@ -15,15 +16,6 @@
 #define DEFAULT_TIMEOUT_S 10
 #define MAX_TIMEOUT_S     3600
 
-bool hub_says_yes(const char *name)
-{
-    static const char *const words[] = {"1", "on", "yes", "true"};
-    const char *v = hub_variable(name);
-    for (size_t i = 0; v && i < ARRAY_LEN(words); i++)
-        if (strcasecmp(v, words[i]) == 0) return true;
-    return false;
-}
-
 /* --- addresses -------------------------------------------------------------------------------- */
 
 static bool url_part(CURLU *u, CURLUPart part, unsigned flags, char *out, size_t out_size)
@@ -33,14 +25,6 @@ static bool url_part(CURLU *u, CURLUPart part, unsigned flags, char *out, size_t
     if (ok) snprintf(out, out_size, "%s", text);
     curl_free(text);
     return ok;
-}
-
-static bool has_part(CURLU *u, CURLUPart part)
-{
-    char *text = NULL;
-    bool has = curl_url_get(u, part, &text, 0) == CURLUE_OK;
-    curl_free(text);
-    return has;
 }
 
 /* "http://host:port", the port always there; false when the text is no address of a web server. */
@@ -145,8 +129,8 @@ static enum status set_endpoint(struct hub_remote *r, struct error *err)
     if (!origin_of(text, r->origin)) return bad_endpoint(text, "", err);
     CURLU *u = curl_url();
     bool plain = u && curl_url_set(u, CURLUPART_URL, text, 0) == CURLUE_OK &&
-                 !has_part(u, CURLUPART_USER) && !has_part(u, CURLUPART_QUERY) &&
-                 !has_part(u, CURLUPART_FRAGMENT);
+                 !url_has_part(u, CURLUPART_USER) && !url_has_part(u, CURLUPART_QUERY) &&
+                 !url_has_part(u, CURLUPART_FRAGMENT);
     curl_url_cleanup(u);
     if (!plain) return bad_endpoint(text, ": no user, query or fragment belongs there", err);
     while (len > 0 && text[len - 1] == '/') len--;

@@ -34,8 +34,6 @@ struct hub_answer {
     int64_t retry_after_s;  /* -1 = not said; at most LIMIT_HUB_WAIT_S */
 };
 
-/* A variable that says yes: 1, on, yes, true. */
-bool hub_says_yes(const char *variable);
 enum status hub_remote_init(struct hub_remote *r, struct error *err);
 
 /* malloc'ed; NULL when there is no memory. */

@@ -174,7 +174,8 @@ static enum hub_outcome follow(struct hub_request *r, struct error *err)
 static bool is_final(const struct hub_request *r, CURLcode code)
 {
     /* The first question goes to a host that nobody knows: a slip of the pen, or no network. */
-    if (code == CURLE_COULDNT_RESOLVE_HOST) return r->own_origin_only;
+    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
+        return r->own_origin_only;
     switch (code) {
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
@@ -185,6 +186,30 @@ static bool is_final(const struct hub_request *r, CURLcode code)
     default:
         return false;
     }
+}
+
+/* Nothing was sent: the host has no address, or nobody answers there. */
+static bool is_unreachable(const struct hub_request *r, CURLcode code)
+{
+    curl_off_t sent_us = 0;
+
+    if (code != CURLE_OPERATION_TIMEDOUT)
+        return code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY ||
+               code == CURLE_COULDNT_CONNECT;
+    return curl_easy_getinfo(r->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us) == CURLE_OK &&
+           sent_us == 0;
+}
+
+/* "cannot reach huggingface.co: Could not resolve host: huggingface.co" */
+static void name_host(struct hub_request *r)
+{
+    char shown[160], curl_says[CURL_ERROR_SIZE];
+
+    hub_url_shown(r->url, shown, sizeof(shown));
+    const char *at = strstr(shown, "://"), *host = at ? at + 3 : shown;
+    snprintf(curl_says, sizeof(curl_says), "%.*s", CURL_ERROR_SIZE - 1, r->why);
+    snprintf(r->why, sizeof(r->why), "cannot reach %.*s: %s", (int)strcspn(host, "/"), host,
+             curl_says);
 }
 
 bool hub_request_stalled(const struct hub_request *r)
@@ -202,7 +227,13 @@ enum hub_outcome hub_request_step(struct hub_request *r, CURLcode code, struct e
     if (!r->why[0]) snprintf(r->why, sizeof(r->why), "%s", curl_easy_strerror(code));
     const bool endless = r->passed_over > REDIRECT_BODY_MAX;
     if (endless) snprintf(r->why, sizeof(r->why), "a redirect with a body that has no end");
+    r->unreachable = !endless && is_unreachable(r, code);
+    if (r->unreachable) name_host(r);
     if (!endless && !is_final(r, code)) return HUB_CUT;
+    if (r->unreachable) {
+        error_set(err, STATUS_UNAVAILABLE, "%s; " HUB_WAY_OUT, r->why);
+        return HUB_REFUSED;
+    }
     hub_url_shown(r->url, shown, sizeof(shown));
     error_set(err, STATUS_UNAVAILABLE, "%s: %s", shown, r->why);
     return HUB_REFUSED;

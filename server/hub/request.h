@@ -10,6 +10,9 @@
 
 #include <curl/curl.h>
 
+/* For whoever cannot reach a hub. */
+#define HUB_WAY_OUT "is there a network? https_proxy or HF_ENDPOINT can name another way"
+
 /* Takes a piece of the body of an answer; false ends the request, and the sink knows why. */
 typedef bool hub_sink_fn(void *arg, const struct hub_answer *a, const void *data, size_t len);
 
@@ -19,7 +22,8 @@ struct hub_request {
     CURL *easy; /* of the hop at hand */
     struct curl_slist *headers;
     char *url;
-    char why[CURL_ERROR_SIZE];
+    char why[CURL_ERROR_SIZE + 300];
+    bool unreachable; /* of HUB_CUT: there was no connection; r->why names the host */
     int n_redirects;
     uint64_t heard_us;    /* of the last byte, or of the hop's begin */
     bool own_origin_only; /* redirects to other hosts are refused */
@@ -33,7 +37,7 @@ struct hub_request {
 enum hub_outcome {
     HUB_GOES_ON,  /* a redirect is followed */
     HUB_ANSWERED, /* r->answer, the body has gone to the sink */
-    HUB_CUT,      /* r->why: the connection failed or ended early */
+    HUB_CUT,      /* r->why: no connection, or it ended early; another try may do better */
     HUB_REFUSED,  /* *err: a redirect that is not followed, or what another try would not mend */
 };
 

@@ -114,7 +114,9 @@ static enum status take_delta(struct answer *a, const cJSON *delta)
                 (cJSON_IsString(content) && content->valuestring[0]);
     a->n_texts += some;
     enum status st = take_text(a, reasoning, true);
-    return st == STATUS_OK ? take_text(a, content, false) : st;
+    if (st == STATUS_OK) st = take_text(a, content, false);
+    if (a->first_ns == a->now_ns) a->n_texts_first = a->n_texts;
+    return st;
 }
 
 static void take_usage(struct answer *a, const cJSON *usage)
@@ -218,12 +220,11 @@ int64_t answer_n_tokens(const struct answer *a, bool *exact)
     return *exact ? a->completion_tokens : (int64_t)a->n_texts;
 }
 
-double answer_tokens_per_s(const struct answer *a, uint64_t sent_ns)
+double answer_tokens_per_s(const struct answer *a)
 {
     bool exact;
-    int64_t n = answer_n_tokens(a, &exact);
+    int64_t n = answer_n_tokens(a, &exact) - (int64_t)a->n_texts_first;
 
-    if (n > 1 && a->last_ns > a->first_ns)
-        return (double)(n - 1) * 1e9 / (double)(a->last_ns - a->first_ns);
-    return n > 0 && a->last_ns > sent_ns ? (double)n * 1e9 / (double)(a->last_ns - sent_ns) : 0;
+    if (n <= 0 || a->last_ns - a->first_ns < ANSWER_SPAN_MIN_NS) return 0;
+    return (double)n * 1e9 / (double)(a->last_ns - a->first_ns);
 }

@@ -3,6 +3,7 @@
 #include "config/base/check.h"
 #include "config/base/file.h"
 #include "config/options.h"
+#include "server/hub/cache.h"
 #include "server/terminal/environment.h"
 #include "server/terminal/http_client.h"
 
@@ -234,6 +235,7 @@ static enum status set_key(struct chat_args *a, struct str key, const char *from
     memcpy(a->key_storage, key.data, key.len);
     a->key_storage[key.len] = '\0';
     a->api_key = a->key_storage;
+    a->key_from = from;
     return STATUS_OK;
 }
 
@@ -269,6 +271,13 @@ static enum status find_key(struct chat_args *a, struct error *err)
 
 static enum status check(struct chat_args *a, struct error *err)
 {
+    struct hub_name hub;
+    bool address =
+        a->model && (strncmp(a->model, "http://", 7) == 0 || strncmp(a->model, "https://", 8) == 0);
+
+    if (!a->url && address && !hub_name_from_url(a->model, &hub))
+        return error_set(err, STATUS_INVALID,
+                         "\"%.200s\" is an address: write --url in front of it", a->model);
     if (!a->url && a->name) {
         if (a->model)
             return error_set(err, STATUS_INVALID, "two models: \"%.100s\" and --model \"%.100s\"",

@@ -25,6 +25,7 @@ struct chat_args {
     struct sampling_params params;
     char **server_words; /* for `inferd serve`; owned, the words are argv's */
     int n_server_words;
+    const char *key_from; /* of api_key: a variable, an option or a file */
     char key_storage[CHAT_API_KEY_MAX];
 };
 

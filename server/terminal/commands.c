@@ -30,8 +30,9 @@ static const struct command {
     {"save", "FILE", "write the conversation as JSON; /save! replaces a file", do_save, true},
     {"load", "FILE", "go on with a conversation that was saved", do_load, false},
     {"help", "", "this", do_help, false},
-    {"quit", "", "end; so does Ctrl-D", do_quit, false},
-    {"exit", "", NULL, do_quit, false}, /* another name: not in the help */
+    {"quit", "", "end; so do /exit, /bye and Ctrl-D", do_quit, false},
+    {"exit", "", NULL, do_quit, false}, /* other names: no lines of their own in the help */
+    {"bye", "", NULL, do_quit, false},
 };
 
 /* --- words ------------------------------------------------------------------------------------- */
@@ -75,6 +76,54 @@ int command_find(struct str name, const char **nearest)
         *nearest = table[i].name;
     }
     return -1;
+}
+
+struct completion {
+    struct str word;
+    struct strbuf *common, *list;
+    int n;
+};
+
+static void complete_with(void *arg, const char *name)
+{
+    struct completion *c = arg;
+    struct strbuf *common = c->common;
+    size_t len = strlen(name), same = 0;
+
+    if (len < c->word.len || memcmp(name, c->word.data, c->word.len) != 0) return;
+    if (c->n++ == 0) strbuf_add(common, name, len);
+    while (same < common->len && same < len && common->data[same] == name[same]) same++;
+    if (!common->failed && same < common->len) {
+        common->len = same;
+        common->data[same] = '\0';
+    }
+    strbuf_addf(c->list, "%s%s", c->n > 1 ? "  " : "", name);
+}
+
+int command_complete(struct str before, struct strbuf *insert, struct strbuf *list)
+{
+    static const char params[] = "/params ";
+    bool names_param =
+        before.len >= sizeof(params) - 1 && memcmp(before.data, params, sizeof(params) - 1) == 0;
+    size_t from = before.len;
+    struct strbuf common;
+    struct completion c = {.common = &common, .list = list};
+
+    if (before.len == 0 || before.data[0] != '/') return 0;
+    while (from > 1 && !is_blank(before.data[from - 1])) from--;
+    if (from > 1 && !names_param) return 0;
+    c.word = (struct str){before.data + from, before.len - from};
+    strbuf_init(&common, 0);
+    if (names_param)
+        sampling_params_names(complete_with, &c);
+    else
+        for (size_t i = 0; i < ARRAY_LEN(table); i++) complete_with(&c, table[i].name);
+    if (common.len > c.word.len)
+        strbuf_add(insert, common.data + c.word.len, common.len - c.word.len);
+    if (c.n == 1 && names_param) strbuf_add_char(insert, '=');
+    if (c.n == 1 && !names_param) strbuf_add_char(insert, ' ');
+    strbuf_free(&common);
+    return c.n;
 }
 
 bool command_run(struct chat_session *s, const struct command_line *line)
@@ -153,7 +202,8 @@ static enum status do_undo(struct chat_session *s, const char *rest, bool force,
     (void)rest, (void)force;
     if (!chat_session_undo(s))
         return error_set(err, STATUS_INVALID, "there is no message to take back");
-    display_note(&s->display, "[taken back; %d messages are left]", s->talk.n);
+    int n = conversation_n_said(&s->talk);
+    display_note(&s->display, "[taken back; %d message%s left]", n, n == 1 ? " is" : "s are");
     return STATUS_OK;
 }
 
@@ -175,7 +225,7 @@ static enum status do_params(struct chat_session *s, const char *rest, bool forc
         return st;
     }
     strbuf_init(&text, 0);
-    sampling_params_describe(&s->params, &text);
+    sampling_params_describe(&s->params, &s->info.defaults, &text);
     if (!text.failed) display_text(&s->display, text.data);
     strbuf_free(&text);
     return STATUS_OK;
@@ -194,6 +244,13 @@ static enum status expand_path(const char *rest, char *out, size_t size, struct 
     return STATUS_OK;
 }
 
+static void note_messages(struct chat_session *s, const char *what, const char *path)
+{
+    int n = conversation_n_said(&s->talk);
+    const char *system = conversation_system(&s->talk) ? " and the system's" : "";
+    display_note(&s->display, "[%d message%s%s %s %s]", n, n == 1 ? "" : "s", system, what, path);
+}
+
 static enum status do_save(struct chat_session *s, const char *rest, bool force, struct error *err)
 {
     char path[PATH_MAX];
@@ -202,7 +259,7 @@ static enum status do_save(struct chat_session *s, const char *rest, bool force,
     if (st == STATUS_OK)
         st = save_write(path, force, (struct str){s->model.data, s->model.len}, &s->talk,
                         &s->params, err);
-    if (st == STATUS_OK) display_note(&s->display, "[%d messages written to %s]", s->talk.n, path);
+    if (st == STATUS_OK) note_messages(s, "written to", path);
     return st;
 }
 
@@ -213,7 +270,7 @@ static enum status do_load(struct chat_session *s, const char *rest, bool force,
 
     (void)force;
     if (st == STATUS_OK) st = chat_session_load(s, path, err);
-    if (st == STATUS_OK) display_note(&s->display, "[%d messages read from %s]", s->talk.n, path);
+    if (st == STATUS_OK) note_messages(s, "read from", path);
     return st;
 }
 
@@ -231,7 +288,9 @@ static enum status do_help(struct chat_session *s, const char *rest, bool force,
     }
     strbuf_add_str(
         &text, "\n  Ctrl-C stops an answer, or drops the line; Ctrl-R searches what was typed.\n"
-               "  A \\ at the end of a line goes on in the next one, Alt-Enter begins one.\n");
+               "  A \\ at the end of a line goes on in the next one, Alt-Enter begins one.\n"
+               "  Tab completes commands and the names of parameters.  What is typed during an\n"
+               "  answer waits for the next prompt.\n");
     if (!text.failed) display_text(&s->display, text.data);
     strbuf_free(&text);
     return STATUS_OK;

@@ -88,6 +88,11 @@ const struct chat_message *conversation_system(const struct conversation *c)
     return c->n > 0 && c->items[0].role == CHAT_SYSTEM ? &c->items[0] : NULL;
 }
 
+int conversation_n_said(const struct conversation *c)
+{
+    return c->n - (conversation_system(c) ? 1 : 0);
+}
+
 enum status conversation_set_system(struct conversation *c, struct str text, struct error *err)
 {
     const struct chat_message *old = conversation_system(c);

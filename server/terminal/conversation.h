@@ -27,6 +27,8 @@ struct conversation {
 /* Appends a copy.  INVALID for a text that no request can hold, TOO_LARGE when it does not fit. */
 enum status conversation_add(struct conversation *c, enum chat_role role, struct str text,
                              struct error *err);
+/* Messages without the system's. */
+int conversation_n_said(const struct conversation *c);
 /* Takes the last message away; there must be one. */
 void conversation_pop(struct conversation *c);
 /* The last message if it has this role, else NULL. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define DIM   "\033[2m"
@@ -22,12 +23,15 @@ void display_init(struct display *d, bool interactive)
                           .interactive = interactive,
                           .note_fd = out ? STDOUT_FILENO : STDERR_FILENO};
     d->styled = isatty(d->note_fd) && !dumb && !no_color;
+    d->can_wrap = out && !dumb;
     strbuf_init(&d->out, 0);
+    strbuf_init(&d->plain, 0);
 }
 
 void display_free(struct display *d)
 {
     strbuf_free(&d->out);
+    strbuf_free(&d->plain);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -44,10 +48,36 @@ static enum status flush_answer(struct display *d, struct error *err)
     return st;
 }
 
+static int columns(void)
+{
+    struct winsize w = {.ws_col = 0};
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
+/* What the sanitizer has let through, on its way to the terminal. */
+static void add_plain(struct display *d)
+{
+    struct str text = {d->plain.data ? d->plain.data : "", d->plain.len};
+
+    if (d->can_wrap)
+        wrapper_feed(&d->wrap, text, columns(), &d->out);
+    else
+        strbuf_add(&d->out, text.data, text.len);
+    d->out.failed = d->out.failed || d->plain.failed;
+    strbuf_clear(&d->plain);
+}
+
+static void end_text(struct display *d)
+{
+    sanitizer_end(&d->clean, &d->plain);
+    add_plain(d);
+    wrapper_reset(&d->wrap);
+}
+
 static void set_dim(struct display *d, bool dim)
 {
     if (dim == d->dim) return;
-    sanitizer_end(&d->clean, &d->out);
+    end_text(d);
     if (d->some || d->out.len > 0) strbuf_add_char(&d->out, '\n');
     if (d->styled) strbuf_add_str(&d->out, dim ? DIM : PLAIN);
     d->dim = dim;
@@ -57,16 +87,18 @@ enum status display_answer(struct display *d, struct str text, bool reasoning, s
 {
     if (reasoning && !(d->terminal && d->interactive)) return STATUS_OK;
     set_dim(d, reasoning);
-    if (d->terminal)
-        sanitizer_feed(&d->clean, text, &d->out);
-    else
+    if (d->terminal) {
+        sanitizer_feed(&d->clean, text, &d->plain);
+        add_plain(d);
+    } else {
         strbuf_add(&d->out, text.data, text.len);
+    }
     return flush_answer(d, err);
 }
 
 enum status display_answer_end(struct display *d, struct error *err)
 {
-    if (d->terminal) sanitizer_end(&d->clean, &d->out);
+    if (d->terminal) end_text(d);
     char last = d->last;
     if (d->out.len > 0) last = d->out.data[d->out.len - 1];
     if ((d->some || d->out.len > 0) && last != '\n') strbuf_add_char(&d->out, '\n');

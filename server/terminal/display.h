@@ -2,11 +2,12 @@
 #define SERVER_TERMINAL_DISPLAY_H
 
 /* display.h - what a person or a pipe sees.  Answers go to standard output: on a terminal made
- * harmless (sanitizer.h), into a file or a pipe byte by byte.  Notes - hints, numbers, what a
- * command says - go to standard output when that is a terminal and else to standard error, so that
- * they never get into a file of answers. */
+ * harmless (sanitizer.h) and broken between words (wrapper.h), into a file or a pipe byte by byte.
+ * Notes - hints, numbers, what a command says - go to standard output when that is a terminal and
+ * else to standard error, so that they never get into a file of answers. */
 
 #include "server/terminal/sanitizer.h"
+#include "server/terminal/wrapper.h"
 
 #include "config/base/status.h"
 
@@ -18,7 +19,9 @@ struct display {
     bool reader_left; /* nobody reads standard output any more */
     /* private */
     struct sanitizer clean;
-    struct strbuf out;
+    struct wrapper wrap;
+    bool can_wrap; /* the terminal can move its cursor */
+    struct strbuf out, plain;
     bool dim;  /* reasoning is shown */
     bool some; /* of the answer at hand something was written */
     char last; /* its last byte */

@@ -5,6 +5,7 @@
 #include "config/base/json.h"
 #include "config/limits.h"
 #include "server/terminal/environment.h"
+#include "server/url.h"
 #include "server/version.h"
 
 #include <curl/curl.h>
@@ -21,6 +22,7 @@ struct http_client {
     struct curl_slist *headers;
     char why[CURL_ERROR_SIZE];
     char *url;
+    bool has_key;
     struct answer *answer; /* of the request at hand; NULL: all goes to `body` */
     struct strbuf body;    /* what is no stream */
 };
@@ -40,6 +42,17 @@ static enum status bad_url(const char *url, const char *why, struct error *err)
                      url, *why ? ": " : "", why);
 }
 
+/* The host of "host:port/path" is this machine. */
+static bool is_local(const char *text)
+{
+    static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        size_t len = strlen(hosts[i]);
+        if (strncasecmp(text, hosts[i], len) == 0 && strchr(":/", text[len])) return true;
+    }
+    return false;
+}
+
 /* "/llm/v1/" becomes "/llm". */
 static void trim_path(char *path)
 {
@@ -48,14 +61,6 @@ static void trim_path(char *path)
     if (n >= 3 && memcmp(path + n - 3, "/v1", 3) == 0) n -= 3;
     while (n > 0 && path[n - 1] == '/') n--;
     path[n] = '\0';
-}
-
-static bool has_part(CURLU *u, CURLUPart part)
-{
-    char *text = NULL;
-    bool has = curl_url_get(u, part, &text, 0) == CURLUE_OK;
-    curl_free(text);
-    return has;
 }
 
 static enum status normalize(CURLU *u, const char *url, char **out, struct error *err)
@@ -70,9 +75,9 @@ static enum status normalize(CURLU *u, const char *url, char **out, struct error
     bool http = scheme && (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
     if (!http || !path)
         st = bad_url(url, "", err);
-    else if (has_part(u, CURLUPART_USER) || has_part(u, CURLUPART_PASSWORD))
+    else if (url_has_part(u, CURLUPART_USER) || url_has_part(u, CURLUPART_PASSWORD))
         st = bad_url("...", "a key goes into INFERD_API_KEY or --api-key-file", err);
-    else if (has_part(u, CURLUPART_QUERY) || has_part(u, CURLUPART_FRAGMENT))
+    else if (url_has_part(u, CURLUPART_QUERY) || url_has_part(u, CURLUPART_FRAGMENT))
         st = bad_url(url, "it has a query", err);
     if (st == STATUS_OK) {
         trim_path(path);
@@ -92,9 +97,13 @@ static enum status set_url(struct http_client *c, const char *url, struct error 
     if (strlen(url) > URL_MAX_LEN) return bad_url(url, "it is too long", err);
     for (const char *p = url; *p; p++)
         if (*p <= 0x20 || *p == 0x7f) return bad_url("...", "it has a control character", err);
+    char with_scheme[URL_MAX_LEN + 16];
+    if (!strstr(url, "://") && !is_local(url))
+        return bad_url(url, "write http:// or https:// in front", err);
+    snprintf(with_scheme, sizeof(with_scheme), "%s%s", strstr(url, "://") ? "" : "http://", url);
     CURLU *u = curl_url();
     if (!u) return error_set(err, STATUS_NO_MEMORY, "no memory for the address");
-    enum status st = normalize(u, url, &c->url, err);
+    enum status st = normalize(u, with_scheme, &c->url, err);
     curl_url_cleanup(u);
     return st;
 }
@@ -178,6 +187,7 @@ enum status http_client_open(struct http_client **out, const char *url, const ch
         return error_set(err, STATUS_NO_MEMORY, "no memory for the connection");
     }
     enum status st = set_url(c, url, err);
+    c->has_key = api_key != NULL;
     if (st == STATUS_OK) st = set_headers(c, api_key, err);
     if (st == STATUS_OK) {
         c->multi = curl_multi_init();
@@ -275,6 +285,8 @@ static enum status refused(const struct http_client *c, long http, struct error 
     char message[384], code[64];
     struct str body = {c->body.data ? c->body.data : "", c->body.len};
 
+    if (http == 401 && !c->has_key) /* a server's own words are about headers */
+        return error_set(err, STATUS_UNAUTHENTICATED, "%.200s wants an API key", c->url);
     if (answer_read_refusal(body, message, sizeof(message), code, sizeof(code)))
         return error_set(err, status_of(http, code, message), "%s (HTTP %ld)", message, http);
     if (http >= 300 && http < 400)
@@ -316,7 +328,7 @@ static enum status request(struct http_client *c, const struct http_watch *watch
 }
 
 enum status http_client_first_model(struct http_client *c, const struct http_watch *watch,
-                                    struct strbuf *id, struct error *err)
+                                    struct strbuf *id, struct http_model *info, struct error *err)
 {
     static const struct json_limits limits = {.max_size = LIMIT_CHAT_MODELS, .max_depth = 32};
     cJSON *v = NULL;
@@ -331,7 +343,10 @@ enum status http_client_first_model(struct http_client *c, const struct http_wat
         STATUS_OK)
         v = NULL;
     const cJSON *data = json_get(v, "data");
-    const cJSON *name = cJSON_IsArray(data) ? json_get(data->child, "id") : NULL;
+    const cJSON *model = cJSON_IsArray(data) ? data->child : NULL, *name = json_get(model, "id");
+    if (!json_as_i64(json_get(model, "max_model_len"), 1, INT32_MAX, &info->max_model_len))
+        info->max_model_len = 0;
+    sampling_params_read_defaults(&info->defaults, json_get(model, "default_sampling_params"));
     if (name && cJSON_IsString(name) && name->valuestring[0])
         strbuf_add_str(id, name->valuestring);
     else

@@ -9,6 +9,7 @@
  * since they would carry the key elsewhere; certificates are checked. */
 
 #include "server/terminal/answer.h"
+#include "server/terminal/sampling_params.h"
 
 #include <stdbool.h>
 
@@ -23,7 +24,8 @@ struct http_watch {
 
 /* Whether http_client_open would take it: INVALID says what is wrong. */
 enum status http_client_check_url(const char *url, struct error *err);
-/* `url`: http://HOST[:PORT][/PREFIX], with or without /v1, or https.  `api_key` may be NULL.
+/* `url`: http://HOST[:PORT][/PREFIX], with or without /v1, or https; http:// may be left out where
+ * the host is this machine (elsewhere a key could go in the clear).  `api_key` may be NULL.
  * `direct`: no proxy of the environment (http_proxy, all_proxy) is used. */
 enum status http_client_open(struct http_client **out, const char *url, const char *api_key,
                              bool direct, struct error *err);
@@ -31,9 +33,15 @@ void http_client_close(struct http_client *c);
 /* As it is asked: without /v1 and without a slash at the end. */
 const char *http_client_url(const struct http_client *c);
 
-/* The id of the first of /v1/models, appended. */
+/* What /v1/models says of a model beyond its name: vLLM's and inferd's additions. */
+struct http_model {
+    int64_t max_model_len; /* tokens of its context; 0 = not said */
+    struct sampling_params
+        defaults; /* what a request gets that does not say; owned by the caller */
+};
+/* The id of the first of /v1/models, appended, and what is said of it. */
 enum status http_client_first_model(struct http_client *c, const struct http_watch *watch,
-                                    struct strbuf *id, struct error *err);
+                                    struct strbuf *id, struct http_model *info, struct error *err);
 /* Posts a chat request; its events go to `a`, which the caller has reset.  CANCELLED: should_stop
  * said so; the connection is closed, and with it the request on the server's side.  Another error's
  * message is for people, its code says what kind it is (CONTEXT_LENGTH, UNAUTHENTICATED,

@@ -39,6 +39,7 @@ struct line_editor {
     size_t n_pasted, cap_pasted;
     bool hushed;
     struct termios before_hush;
+    line_complete_fn *complete; /* NULL = Tab does nothing */
 };
 
 /* --- signals and characters -------------------------------------------------------------------- */
@@ -185,6 +186,40 @@ static unsigned char on_newline(EditLine *el, int c)
     return el_insertstr(el, "\n") == 0 ? CC_REFRESH : CC_ERROR;
 }
 
+/* The line up to the cursor as UTF-8. */
+static void add_before_cursor(EditLine *el, struct strbuf *out)
+{
+    const LineInfoW *line = el_wline(el);
+    for (const wchar_t *c = line->buffer; c < line->cursor; c++) strbuf_add_utf8(out, (uint32_t)*c);
+}
+
+static unsigned char on_tab(EditLine *el, int c)
+{
+    struct line_editor *e = NULL;
+    struct strbuf before, insert, list;
+    unsigned char result = CC_ERROR; /* rings */
+    int n = 0;
+
+    (void)c;
+    el_get(el, EL_CLIENTDATA, &e);
+    strbuf_init(&before, 0);
+    strbuf_init(&insert, 0);
+    strbuf_init(&list, 0);
+    add_before_cursor(el, &before);
+    if (e->complete && !e->going_on && before.len > 0 && !before.failed)
+        n = e->complete((struct str){before.data, before.len}, &insert, &list);
+    if (insert.len > 0 && !insert.failed) {
+        if (el_insertstr(el, insert.data) == 0) result = CC_REFRESH;
+    } else if (n > 1 && !list.failed) {
+        fprintf(e->out, "\n%s\n", list.data);
+        result = CC_REDISPLAY;
+    }
+    strbuf_free(&before);
+    strbuf_free(&insert);
+    strbuf_free(&list);
+    return result;
+}
+
 static void bind_keys(struct line_editor *e)
 {
     static const char *const bindings[][2] = {
@@ -192,12 +227,13 @@ static void bind_keys(struct line_editor *e)
         {"\033\n", "inferd-newline"},       {"^R", "em-inc-search-prev"},
         {"\033[1;5D", "ed-prev-word"},      {"\033[1;5C", "em-next-word"},
         {"\033[3~", "ed-delete-next-char"}, {"\033[H", "ed-move-to-beg"},
-        {"\033[F", "ed-move-to-end"},
+        {"\033[F", "ed-move-to-end"},       {"^I", "inferd-complete"},
     };
 
     /* The wide form: libedit makes copies of narrow names and never frees them. */
     el_wset(e->el, EL_ADDFN, L"inferd-paste", L"Insert what is pasted", on_paste);
     el_wset(e->el, EL_ADDFN, L"inferd-newline", L"Insert a line break", on_newline);
+    el_wset(e->el, EL_ADDFN, L"inferd-complete", L"Complete a command", on_tab);
     for (size_t i = 0; i < sizeof(bindings) / sizeof(bindings[0]); i++)
         el_set(e->el, EL_BIND, bindings[i][0], bindings[i][1], NULL);
 }
@@ -286,6 +322,11 @@ void line_editor_close(struct line_editor *e)
     free(e);
 }
 
+void line_editor_set_completion(struct line_editor *e, line_complete_fn *complete)
+{
+    e->complete = complete;
+}
+
 int line_editor_end_signal(const struct line_editor *e)
 {
     return e->end_signal;
@@ -356,7 +397,7 @@ void line_editor_hush(struct line_editor *e, bool on)
         if (tcgetattr(STDIN_FILENO, &e->before_hush) != 0) return;
         quiet = e->before_hush;
         quiet.c_lflag &= ~(tcflag_t)(ECHO | ICANON);
-        quiet.c_lflag |= ISIG;
+        quiet.c_lflag |= ISIG | NOFLSH; /* Ctrl-C stops the answer, not what is typed */
         if (tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet) != 0) return;
     }
     e->hushed = on;

@@ -23,10 +23,15 @@ enum line_result {
 
 struct line_editor;
 
+/* What Tab adds behind `before`, the line up to the cursor, and the names to choose from, where
+ * there are several; both are appended.  Returns how many names fit. */
+typedef int line_complete_fn(struct str before, struct strbuf *insert, struct strbuf *list);
+
 /* `styled`: the prompt is bold and pastes are bracketed.  `keep`: typed lines go to the history's
  * file; *why_not says why they do not, or is "". */
 enum status line_editor_open(struct line_editor **out, struct signals *signals, bool styled,
                              bool keep, char why_not[256], struct error *err);
+void line_editor_set_completion(struct line_editor *e, line_complete_fn *complete);
 /* Gives the terminal back as it was. */
 void line_editor_close(struct line_editor *e);
 /* One message, without its last line break, into *text (which is cleared). */
@@ -36,7 +41,7 @@ int line_editor_end_signal(const struct line_editor *e);
 void line_editor_remember(struct line_editor *e, const char *text);
 
 /* While an answer is written: what is typed is not shown between its words, but waits for the next
- * prompt.  Nests not. */
+ * prompt, also when Ctrl-C stops the answer.  Nests not. */
 void line_editor_hush(struct line_editor *e, bool on);
 /* The signals that came while an answer is written: true when it has to stop. */
 bool line_editor_take_signals(struct line_editor *e);

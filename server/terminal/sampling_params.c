@@ -30,7 +30,7 @@ static const struct row {
     {"presence_penalty", KIND_REAL, -2, 2, "X", "Less of what was said at all."},
     {"repetition_penalty", KIND_REAL, 0.001, 1000, "X", "The same, over the prompt too; 1: off."},
     {"max_completion_tokens", KIND_INT, 1, 1 << 30, "N",
-     "What some servers want instead of max_tokens."},
+     "What some servers want instead of max_tokens; of both, inferd takes this."},
 };
 _Static_assert(ARRAY_LEN(table) <= SAMPLING_PARAMS_MAX, "raise SAMPLING_PARAMS_MAX");
 
@@ -295,6 +295,23 @@ void sampling_params_free(struct sampling_params *p)
     *p = (struct sampling_params){0};
 }
 
+int64_t sampling_params_max_tokens(const struct sampling_params *p)
+{
+    static const char *const names[] = {"max_completion_tokens", "max_tokens"};
+    int64_t n = 0;
+
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+        const char *json = p->json[sampling_params_find(names[k], strlen(names[k]))];
+        if (json && parse_i64(json, &n)) return n;
+    }
+    return 0;
+}
+
+void sampling_params_names(void (*each)(void *arg, const char *name), void *arg)
+{
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) each(arg, table[i].name);
+}
+
 /* --- out ------------------------------------------------------------------------------------- */
 
 void sampling_params_add_json(const struct sampling_params *p, struct strbuf *out)
@@ -303,11 +320,29 @@ void sampling_params_add_json(const struct sampling_params *p, struct strbuf *ou
         if (p->json[i]) strbuf_addf(out, ",\"%s\":%s", table[i].name, p->json[i]);
 }
 
-void sampling_params_describe(const struct sampling_params *p, struct strbuf *out)
+void sampling_params_read_defaults(struct sampling_params *p, const cJSON *v)
 {
+    struct error ignored;
+
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        strbuf_addf(out, "  %-21s %-10s %s\n", table[i].name, p->json[i] ? p->json[i] : "-",
+        sampling_params_set_json(p, (int)i, json_get(v, table[i].name), &ignored);
+}
+
+void sampling_params_describe(const struct sampling_params *p,
+                              const struct sampling_params *defaults, struct strbuf *out)
+{
+    bool some = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        const char *said = defaults->json[i];
+        char value[64] = "-";
+        if (said) snprintf(value, sizeof(value), "(%.60s)", said);
+        some |= said && !p->json[i];
+        strbuf_addf(out, "  %-21s %-10s %s\n", table[i].name, p->json[i] ? p->json[i] : value,
                     table[i].help);
+    }
+    strbuf_addf(out, "  %s-: the server's choice%s\n", some ? "(...): the server's choice; " : "",
+                some ? ", which it does not tell" : "");
 }
 
 void sampling_params_print_options(FILE *f)

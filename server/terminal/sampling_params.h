@@ -37,8 +37,16 @@ void sampling_params_free(struct sampling_params *p);
 
 /* Appends `,"name":value` for each that is set. */
 void sampling_params_add_json(const struct sampling_params *p, struct strbuf *out);
-/* Appends a line for each: name, value, meaning. */
-void sampling_params_describe(const struct sampling_params *p, struct strbuf *out);
+/* Longest answer that is asked for: max_completion_tokens, else max_tokens, else 0. */
+int64_t sampling_params_max_tokens(const struct sampling_params *p);
+/* The words that can follow /params: calls `each` with every name. */
+void sampling_params_names(void (*each)(void *arg, const char *name), void *arg);
+/* What the fields of `v` say that are parameters; those that cannot be, and others, are passed over. */
+void sampling_params_read_defaults(struct sampling_params *p, const cJSON *v);
+/* Appends a line for each: name, value, meaning.  `defaults`: what the server takes for one that is
+ * not set, as far as that is known. */
+void sampling_params_describe(const struct sampling_params *p,
+                              const struct sampling_params *defaults, struct strbuf *out);
 /* The same as options, for a help text. */
 void sampling_params_print_options(FILE *f);
 

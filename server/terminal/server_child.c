@@ -36,7 +36,7 @@ static char **make_argv(const char *model, char **words, int n_words, const char
     int n = 0;
 
     if (!argv) return NULL;
-    argv[n++] = "inferd";
+    argv[n++] = program_invocation_name; /* it shows how it is called */
     argv[n++] = "serve";
     if (model) argv[n++] = model;
     for (int i = 0; i < 2; i++) argv[n++] = before[i];

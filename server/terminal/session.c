@@ -48,7 +48,7 @@ enum status chat_session_connect(struct chat_session *s, struct error *err)
                               own ? s->child.key : a->api_key, own, err);
     if (st != STATUS_OK) return st;
     if (!a->name)
-        st = http_client_first_model(s->client, &s->watch, &s->model, err);
+        st = http_client_first_model(s->client, &s->watch, &s->model, &s->info, err);
     else if (!utf8_valid(a->name, strlen(a->name)))
         st = error_set(err, STATUS_INVALID, "--model: the name is not valid UTF-8");
     else
@@ -65,6 +65,7 @@ void chat_session_close(struct chat_session *s)
     server_child_stop(&s->child);
     conversation_free(&s->talk);
     sampling_params_free(&s->params);
+    sampling_params_free(&s->info.defaults);
     answer_free(&s->answer);
     strbuf_free(&s->model);
     display_free(&s->display);
@@ -81,15 +82,26 @@ static const struct hint {
 } hints[] = {
     {STATUS_CONTEXT_LENGTH, "/reset starts a new conversation, /undo takes the last turn back",
      "a shorter input or a smaller --max-tokens helps"},
-    {STATUS_UNAUTHENTICATED, "", "the key comes from INFERD_API_KEY or --api-key-file"},
     {STATUS_MODEL_NOT_FOUND, "", "--model NAME names one that the server has"},
     {STATUS_OVERLOADED, "/retry asks again", "try again later"},
 };
 
+/* Whose key was refused, or how to give one; a server of our own has its own. */
+static void key_hint(const struct chat_args *a, char *out, size_t size)
+{
+    if (a->url && a->api_key)
+        snprintf(out, size, "the key comes from %s", a->key_from);
+    else if (a->url)
+        snprintf(out, size, "INFERD_API_KEY, OPENAI_API_KEY or --api-key-file FILE gives one");
+}
+
 void chat_session_show_error(struct chat_session *s, const struct error *err)
 {
     const char *hint = "";
+    char key[256] = "";
 
+    key_hint(s->args, key, sizeof(key));
+    if (err->code == STATUS_UNAUTHENTICATED) hint = key;
     for (size_t i = 0; i < ARRAY_LEN(hints); i++)
         if (hints[i].code == err->code)
             hint = s->display.interactive && *hints[i].person ? hints[i].person : hints[i].pipe;
@@ -109,23 +121,36 @@ static enum status explain(struct chat_session *s, enum status st, struct error 
 
 /* --- turns ------------------------------------------------------------------------------------- */
 
+/* Why an answer has no end.  The server says "length" for either limit. */
+static const char *why_cut(const struct chat_session *s)
+{
+    const struct answer *a = &s->answer;
+    bool exact;
+    int64_t n = answer_n_tokens(a, &exact), limit = sampling_params_max_tokens(&s->params);
+
+    if (strcmp(a->finish_reason, "length") != 0) return "";
+    if (limit > 0 && n >= limit) return ", cut at max_tokens";
+    if (s->info.max_model_len > 0 && a->prompt_tokens >= 0 &&
+        a->prompt_tokens + n >= s->info.max_model_len)
+        return ", cut: the context is full; /reset starts a new conversation";
+    return ", cut at the server's limit";
+}
+
 static void show_stats(struct chat_session *s, uint64_t sent_ns, bool stopped)
 {
     const struct answer *a = &s->answer;
-    double rate = answer_tokens_per_s(a, sent_ns);
+    double rate = answer_tokens_per_s(a);
     char speed[48] = "", first[48] = "";
     bool exact;
     int64_t n = answer_n_tokens(a, &exact);
 
     if (!s->args->stats || (!s->display.interactive && !s->args->stats_given)) return;
-    if (rate > 0) snprintf(speed, sizeof(speed), ", %.1f tokens/s", rate);
+    if (rate > 0) snprintf(speed, sizeof(speed), ", %.*f tokens/s", rate < 100, rate);
     if (a->first_ns > sent_ns)
         snprintf(first, sizeof(first), ", first token %.0f ms",
                  (double)(a->first_ns - sent_ns) / 1e6);
     display_note(&s->display, "[%s%lld token%s%s%s%s%s]", exact ? "" : "about ", (long long)n,
-                 n == 1 ? "" : "s", speed, first,
-                 strcmp(a->finish_reason, "length") == 0 ? ", cut at the limit" : "",
-                 stopped ? ", stopped" : "");
+                 n == 1 ? "" : "s", speed, first, why_cut(s), stopped ? ", stopped" : "");
 }
 
 static void make_body(const struct chat_session *s, struct strbuf *body)

@@ -15,6 +15,7 @@ struct chat_session {
     struct http_client *client;
     struct http_watch watch; /* fd -1: nobody can stop an answer */
     struct strbuf model;     /* its name, as the server has it */
+    struct http_model info;  /* what the server says of it */
     struct conversation talk;
     struct sampling_params params; /* taken from args */
     struct display display;

@@ -74,6 +74,7 @@ struct person {
     struct signals signals;
     struct line_editor *editor;
     int n_interrupts; /* Ctrl-C at the prompt, one after the other */
+    int end_signal;   /* what ended it before there was an editor; 0 = nothing */
 };
 
 /* Before there is an editor, while the server loads: every signal but a new window ends it. */
@@ -85,7 +86,8 @@ static bool is_interrupted(void *arg)
         if (signum == SIGTSTP)
             signals_suspend();
         else if (signum != SIGWINCH)
-            return true;
+            p->end_signal = signum;
+        if (p->end_signal) return true;
     }
     return false;
 }
@@ -166,11 +168,13 @@ static enum status run_person(struct chat_session *s, int *end_signal, struct er
     if (st != STATUS_OK) return st;
     s->watch = (struct http_watch){p.signals.fd, is_interrupted, &p};
     st = chat_session_connect(s, err);
+    *end_signal = p.end_signal;
     if (st == STATUS_OK)
         st = line_editor_open(&p.editor, &p.signals, s->display.styled, s->args->history, why_not,
                               err);
     if (st == STATUS_OK) {
         s->watch.should_stop = should_stop;
+        line_editor_set_completion(p.editor, command_complete);
         display_note(&s->display, "%s; /help lists the commands", s->model.data);
         if (why_not[0]) display_note(&s->display, "[what is typed is not kept: %s]", why_not);
         talk(&p);
@@ -191,6 +195,15 @@ static bool is_interactive(const struct chat_args *a)
            (isatty(STDOUT_FILENO) || isatty(STDERR_FILENO));
 }
 
+/* While the model loads, its server draws a bar on our terminal; it has ended by now. */
+static void say_interrupted(void)
+{
+    struct error err = {.message = "interrupted"};
+
+    if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
+    cli_print_error("chat", &err);
+}
+
 static int chat(struct chat_args *a)
 {
     static struct chat_session s;
@@ -205,6 +218,7 @@ static int chat(struct chat_args *a)
     if (s.child.exit_status == 2) code = 2; /* its options are ours */
     if (end_signal) code = 128 + end_signal;
     chat_session_close(&s);
+    if (st == STATUS_CANCELLED && end_signal == SIGINT) say_interrupted();
     return code;
 }
 

@@ -92,7 +92,8 @@ def test_absent_demo_model_is_told(tmp_path):
     binary.parent.mkdir()
     shutil.copy(BINARY, binary)
     err = start(binary)
-    assert "no model given" in err and "share/inferd/models/demo" in err
+    assert "no model given" in err and f" {tmp_path}/share/inferd/models/demo " in err
+    assert " " + str(tmp_path.parent / "models/demo") in err and "INFERD_DEMO_MODEL" in err
     err = start(binary, {"INFERD_DEMO_MODEL": str(tmp_path)})
     assert f"INFERD_DEMO_MODEL is {tmp_path}" in err
 
@@ -104,6 +105,26 @@ def test_installed_binary_finds_it(tmp_path):
     request = json.dumps({"messages": [{"role": "user", "content": "Hi"}]})
     out = subprocess.run([str(tmp_path / "bin/inferd"), "render"], input=request, cwd="/", capture_output=True, text=True, timeout=60)
     assert out.stdout == "<|bos|><|user|>Hi<|end|><|assistant|>", out.stderr
+    out = subprocess.run([str(tmp_path / "bin/inferd"), "tokenize"], input="Hi", cwd="/", capture_output=True, text=True, timeout=60)
+    assert json.loads(out.stdout), out.stderr
+
+
+@pytest.mark.parametrize("words, shown", [
+    (["help"], ["PREFIX=/usr/local", "DESTDIR=", "layers unit ops sim", "MODEL=DIR|ORG/NAME", "PORT=8000", "inferd pull"]),
+    (["-n", "run", "PORT=8011", "MODEL=a/b"], ["-j", "http://127.0.0.1:8011, elsewhere by PORT=N", "exec build/inferd serve a/b"])])
+def test_make(words, shown):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "BUILD", "CONFIG"))}
+    out = subprocess.run(["make", *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert out.returncode == 0 and all(w in out.stdout for w in shown), out
+
+
+def test_make_run_uses_all_cores():
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "BUILD", "CONFIG"))}
+    first = {}
+    for jobs in ([], ["-j3"]):
+        out = subprocess.run(["make", "-n", *jobs, "run"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120).stdout
+        first[len(jobs)] = next(line for line in out.splitlines() if line.endswith(" all"))
+    assert f"-j{len(os.sched_getaffinity(0))}" in first[0] and "-j" not in first[1], first
 
 
 def test_size():

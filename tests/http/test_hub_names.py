@@ -139,6 +139,36 @@ def test_what_is_not_there_is_named_with_the_way_to_it(cache, command):
     assert "inferd pull" not in refused(cache, command, "./example/absent"), "a path is no name"
 
 
+@pytest.mark.parametrize("said, words", [
+    ("Demo-5M", f"did you mean {NAME}, which is in the Hugging Face cache?"), ("Qwen3-0.6B", "named ORG/NAME"), ("a/b/c", "named ORG/NAME"),
+    ("qwen3:0.6b", "named ORG/NAME"), ("demo", "taken when none is named"), (f"https://huggingface.co/{NAME}/tree/main", f"its name is {NAME}"),
+    ("/nowhere", None), ("./nowhere", None)])
+@pytest.mark.parametrize("command", ["serve", "tokenize"])
+def test_what_may_have_been_meant(cache, command, said, words):
+    line = refused(cache, command, said)
+    assert f"{said}: no such directory" in line and (words in line if words else line.endswith("no such directory")), line
+
+
+def test_the_revisions_that_are_there(tmp_path):
+    cache = Cache(tmp_path)
+    put(cache, rev="v1")
+    put(cache, OTHER, rev="refs/pr/3")
+    (cache.repo(NAME) / "refs/gone").write_text("e" * 40)  # of a snapshot that was removed
+    line = refused(cache, "serve", f"{NAME}@v9")
+    assert f"has refs/pr/3, v1 of {NAME} and not v9" in line and f"inferd pull {NAME}@v9" in line, line
+    assert "has refs/pr/3, v1" in refused(cache, "serve", NAME)
+
+
+def test_the_command_that_is_given_can_be_run(cache, tmp_path):
+    """By the path that the program was called by, where it is not on the PATH."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/inferd").symlink_to(BINARY)
+    for program, path in (("bin/inferd", ""), ("inferd", f"{tmp_path}/bin:")):
+        done = subprocess.run([program, "serve", "example/absent"], cwd=tmp_path, capture_output=True, text=True, timeout=WAIT_S,
+                              env=environment(None, cache, {"PATH": path + os.environ["PATH"]}))
+        assert f"download it: {program} pull example/absent" in done.stderr, done
+
+
 def test_weights_that_are_not_there(cache):
     line = refused(cache, "serve", "example/no-weights")
     assert "model.safetensors" in line and "inferd pull example/no-weights" in line, line

@@ -58,7 +58,8 @@ def test_the_second_time_is_one_request(hub, cache):
     folder = pulled(hub, cache, NAME)
     before = cache.everything()
     hub.forget()
-    assert pulled(hub, cache, NAME) == folder
+    rc, out, err = pull(hub, cache, NAME)
+    assert (rc, out, err) == (0, f"{folder}\n", "already complete\n")
     assert [a.path for a in hub.requests()] == [f"/api/models/{NAME}/revision/main?blobs=true"]
     assert cache.everything() == before
 
@@ -78,7 +79,9 @@ def test_a_new_commit_loads_what_has_changed(hub, cache):
     old = pulled(hub, cache, NAME)
     hub.repos[NAME].commit({**NEEDED, "config.json": b'{"model_type": "qwen3"}'}, "main")
     hub.forget()
-    new = pulled(hub, cache, NAME)
+    rc, out, err = pull(hub, cache, NAME)
+    assert rc == 0 and re.search(r"^1 file, \d+ B in", err, re.M), err
+    new = pathlib.Path(out[:-1])
     assert new != old and len(hub.requests("/resolve/")) == 1
     assert (new / "config.json").read_bytes() == b'{"model_type": "qwen3"}' and cache.ref() == new.name
     assert (old / "config.json").read_bytes() == NEEDED["config.json"]
@@ -204,13 +207,15 @@ def test_the_endpoint(hub, cache):
 def test_offline(hub, cache):
     offline = {"HF_HUB_OFFLINE": "1"}
     err = refused(hub, cache, NAME, env=offline)
-    assert "HF_HUB_OFFLINE" in err and not hub.requests()
+    assert f"{NAME}: no model of that name" in err and "; unset HF_HUB_OFFLINE and download it: " in err and not hub.requests()
+    assert "directory" not in err
     folder = pulled(hub, cache, NAME)
     hub.forget()
     assert pulled(hub, cache, NAME, env=offline) == folder and not hub.requests()
     assert pulled(None, cache, f"{NAME}@{folder.name}", env=offline) == folder
     (folder / "model.safetensors").unlink()
-    assert "model.safetensors" in refused(hub, cache, NAME, env=offline) and not hub.requests()
+    err = refused(hub, cache, NAME, env=offline)
+    assert "lacks model.safetensors; unset HF_HUB_OFFLINE and complete it: " in err and not hub.requests()
 
 
 def test_a_cache_that_was_moved(hub, cache):
@@ -385,6 +390,18 @@ def test_how_often_it_is_drawn(hub, cache):
 def test_wrong_usage(hub, cache, args):
     refused(hub, cache, *args, status=2)
     assert not hub.requests() and cache.everything() == {}
+
+
+@pytest.mark.parametrize("said, hint", [("qwen3:0.6b", "Ollama's names are others"), ("gpt2", "such as Qwen/Qwen3-0.6B"),
+                                        ("https://example.org/org/name", "HF_ENDPOINT names another hub"),
+                                        ("https://huggingface.co/datasets/org/name", "ORG/NAME")])
+def test_what_is_no_name(hub, cache, said, hint):
+    assert hint in refused(hub, cache, said, status=2) and not hub.requests()
+
+
+def test_the_address_of_a_page(hub, cache):
+    folder = pulled(hub, cache, f"https://huggingface.co/{NAME}/tree/main?not-for-all-audiences=true")
+    assert pulled(hub, cache, f"{hub.url}/{NAME}") == folder and folder.is_relative_to(cache.repo())
 
 
 def test_help(hub, cache):

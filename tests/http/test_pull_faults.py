@@ -107,14 +107,27 @@ def test_a_stall_is_noticed(hub, cache):
     complete(hub, cache)
 
 
+WAY_OUT = "is there a network? https_proxy or HF_ENDPOINT can name another way\n"
+
+
+@pytest.mark.full  # fifteen seconds between the tries
+def test_nobody_is_there_for_long(cache):
+    with Hub() as hub:
+        pass
+    process = start(hub, cache, NAME, "--quiet")
+    err = process.communicate(timeout=4 * WAIT_S)[1]
+    assert process.returncode == 1
+    assert f"cannot reach {hub.url[7:]}: " in err and err.endswith(f"; gave up after 5 tries; {WAY_OUT}"), err
+
+
 def test_nobody_is_there(cache):
     with Hub() as hub:
         pass
     err = refused(hub, cache, NAME, "--quiet", env={"HF_ENDPOINT": "http://no-such-host.invalid"})
-    assert "no-such-host.invalid" in err
+    assert err.startswith("inferd pull: cannot reach no-such-host.invalid: ") and err.endswith("; " + WAY_OUT), err
     process = start(hub, cache, NAME)  # the port is closed: tried again, and that is said
     line = process.stderr.readline()
-    assert hub.url in line or hub.url[7:] in line, line
+    assert line.startswith(f"cannot reach {hub.url[7:]}: ") and line.endswith("; trying again in 1 s\n"), line
     assert interrupt(process)[0] == 130
 
 
@@ -487,8 +500,9 @@ def test_no_half_file_is_visible(hub, cache):
 @pytest.mark.parametrize("sig, status", [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
 def test_cut_off_and_gone_on(hub, cache, sig, status):
     process, hold = in_the_middle(hub, cache)
-    rc, out, _ = interrupt(process, sig)
+    rc, out, err = interrupt(process, sig)
     assert (rc, out) == (status, "")
+    assert sig == signal.SIGKILL or err.endswith("interrupted; the same command goes on where it stopped\n"), err
     assert hold.left.wait(WAIT_S)
     no_weights(hub, cache)
     pulled(hub, cache, NAME)

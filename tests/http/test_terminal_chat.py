@@ -67,7 +67,7 @@ def test_a_conversation_with_a_server_of_its_own(endless, tmp_path):
         key = re.search(rb"INFERD_API_KEY=(\w{64})", pathlib.Path(f"/proc/{child[0]}/environ").read_bytes())
         assert key and key.group(1) not in command and b"127.0.0.1" in command
         first = t.say("Once upon a time")
-        stats = r"\[24 tokens, [\d.]+ tokens/s, first token \d+ ms, cut at the limit\]"
+        stats = r"\[24 tokens(, [\d.]+ tokens/s)?, first token \d+ ms, cut at max_tokens\]"  # too soon over for a speed, or not
         assert re.search(stats, first), first
         assert re.search(stats, t.say("And then?"))
         saved = tmp_path / "talk.json"
@@ -361,6 +361,155 @@ def test_a_narrow_window_and_a_long_line(tmp_path):
         assert f.texts() == [("user", "first " + text)]
 
 
+def test_words_are_not_cut_by_the_window(tmp_path):
+    words = "an answer of words that have no place in one line of a window as narrow as this".split()
+
+    def tell(h):
+        h.stream(*[event(piece) for piece in re.findall("..?.?", " ".join(words))], event(finish="stop"), DONE)
+
+    with Fake(tell) as f, Terminal("--url", f.url, home=tmp_path, columns=30) as t:
+        t.prompt()
+        shown = t.say("Hi")
+        # As the terminal has it: a word's begin is taken back, and written again in the next line.
+        while found := re.search(r"\x1b\[(\d+)D\x1b\[K", shown):
+            shown = shown[:found.start() - int(found.group(1))] + shown[found.end():]
+        lines = [line.strip() for line in shown.replace("\r", "").split("\n")]
+        told = lines[lines.index("Hi") + 1:next(i for i, line in enumerate(lines) if line.startswith("["))]
+        assert " ".join(told).split() == words and len(told) == 3 and max(map(len, told)) < 30, told
+    with Fake(tell) as f:  # what a pipe gets is the text itself
+        assert answer("--url", f.url, data=b"Hi") == " ".join(words) + "\n"
+
+
+def test_speed_is_told_where_it_can_be_measured(tmp_path):
+    def at_once(h):
+        h.begin()
+        h.wfile.write(event("a") + event("b") + event("c", "stop") + DONE)
+
+    def in_time(h):
+        h.begin()
+        for i in range(5):
+            h.wfile.write(event(f"{i} "))
+            time.sleep(0.1)  # what is measured
+        h.wfile.write(event(finish="stop") + DONE)
+
+    with Fake(at_once, in_time) as f, Terminal("--url", f.url, home=tmp_path) as t:
+        t.prompt()
+        assert re.search(r"\[about 3 tokens, first token \d+ ms\]", t.say("Hi"))
+        speed = re.search(r"\[about 5 tokens, ([\d.]+) tokens/s", t.say("Hi"))
+        assert 1 < float(speed.group(1)) < 12, speed
+
+
+def test_why_an_answer_was_cut(tmp_path):
+    def cut(prompt, completion):
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion}
+        return lambda h: h.stream(event("x", "length"), b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n", DONE)
+
+    with Fake(cut(90, 10), cut(96, 4), cut(50, 7)) as f:
+        f.models["data"][0]["max_model_len"] = 100
+        with Terminal("--url", f.url, home=tmp_path) as t:
+            t.prompt()
+            t.say("/params max_tokens=10")
+            assert "cut at max_tokens]" in t.say("Hi")
+            assert re.search("the context is full.*/reset", t.say("Hi"))
+            t.say("/params max_tokens=")
+            assert "cut at the server's limit]" in t.say("Hi")
+
+
+def test_whose_key_was_refused(tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("file-key\n")
+    needed = refusal(401, 'An API key is needed: send "Authorization: Bearer KEY".')
+    with Fake(*[refusal(401, "bad key")] * 4, needed) as f:
+        for args, env, source in (([], {"OPENAI_API_KEY": "k"}, "OPENAI_API_KEY"), ([], {"INFERD_API_KEY": "k"}, "INFERD_API_KEY"),
+                                  (["--api-key", "k"], {}, "--api-key"), (["--api-key-file", keys], {}, str(keys))):
+            said = failure(1, "--url", f.url, *args, env=env)
+            assert f"bad key (HTTP 401) (the key comes from {source})" in said, said
+        said = failure(1, "--url", f.url)
+        assert "wants an API key" in said and "--api-key-file FILE" in said and "Bearer" not in said, said
+
+
+def test_names_of_commands(tmp_path):
+    with Fake() as f, Terminal("--url", f.url, home=tmp_path) as t:
+        t.prompt()
+        shown = t.say("/help")
+        assert "/exit" in shown and "/bye" in shown and "Tab" in shown
+        t.say("/par\ttempe\t0.5")
+        t.say("Hi")
+        assert f.asked[-1]["temperature"] == 0.5
+        t.type("/re\t")
+        t.expect(rb"reset  retry")
+        t.say("set")
+        t.say("Hi")
+        assert f.texts() == [("user", "Hi")]
+        t.type("/bye\r")
+        assert t.wait() == 0
+
+
+def test_the_system_s_message_is_none_of_a_turn(tmp_path):
+    with Fake() as f, Terminal("--url", f.url, "--system", "Be kind.", home=tmp_path) as t:
+        t.prompt()
+        t.say("Hi")
+        t.say("More")
+        assert "4 messages and the system's written to" in t.say("/save talk.json")
+        assert "2 messages are left]" in t.say("/undo")
+        assert "0 messages are left]" in t.say("/undo")
+        assert "4 messages and the system's read from" in t.say("/load talk.json")
+
+
+def test_params_says_what_counts(tmp_path):
+    with Fake() as f:
+        with Terminal("--url", f.url, home=tmp_path) as t:
+            t.prompt()
+            shown = t.say("/params")
+            assert re.search("max_completion_tokens.*of both, inferd takes this", shown) and "(" not in shown
+            assert re.search(r"temperature +- ", shown) and "-: the server's choice" in shown
+        f.models["data"][0]["default_sampling_params"] = {"temperature": 0.3, "top_p": 9, "top_k": "\x1b[2J", "max_tokens": None, "new": 1}
+        with Terminal("--url", f.url, home=tmp_path) as t:
+            t.prompt()
+            t.say("/params seed=5")
+            shown = t.say("/params")
+            assert re.search(r"temperature +\(0\.3\) ", shown) and re.search(r"seed +5 ", shown), shown
+            assert re.search(r"top_p +- ", shown) and re.search(r"top_k +- ", shown)  # what can be none is not believed
+            assert "(...): the server's choice" in shown
+            t.say("Hi")
+            assert "temperature" not in f.asked[-1]
+
+
+def test_what_is_typed_during_an_answer_stays(tmp_path):
+    def hang(h):
+        h.stream(event("partial"))
+        h.until_left()
+
+    with Fake(hang) as f, Terminal("--url", f.url, home=tmp_path) as t:
+        t.prompt()
+        t.type("Hi\r")
+        t.expect(rb"partial")
+        t.type("typed ahead")
+        t.type("\x03")
+        t.expect(rb"stopped\]")
+        t.expect(rb"typed ahead")
+        t.say(" and on")
+        assert f.texts()[-1] == ("user", "typed ahead and on")
+
+
+def test_ctrl_c_while_the_model_loads(tmp_path):
+    """The tokenizer is a pipe that nobody writes: loading waits there for ever."""
+    model = tmp_path / "slow"
+    model.mkdir()
+    for file in STORIES.iterdir():
+        if file.name != "tokenizer.json":
+            (model / file.name).symlink_to(file)
+    os.mkfifo(model / "tokenizer.json")
+    with Terminal(model, home=tmp_path) as t:
+        end = time.monotonic() + WAIT_S
+        while not children(t.process.pid):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        t.type("\x03")
+        assert t.wait() == 130
+        assert re.search(rb"\r\x1b\[Kinferd chat: interrupted\r\n$", t.seen), t.seen
+
+
 # --- pipes -------------------------------------------------------------------------------------------------
 
 def test_a_pipe_gets_the_answer_alone(stories):
@@ -373,7 +522,7 @@ def test_a_pipe_gets_the_answer_alone(stories):
     assert answer(*args, data=b"Once\nupon\n").rstrip("\n") == text.rstrip("\n")
     assert answer(*args, "-p", "Once\nupon") == answer(*args, data=b"Once\nupon")
     done = chat(*args, "--stats", data=b"Once\nupon")
-    assert done.returncode == 0 and re.fullmatch(rb"\[%d tokens, .* tokens/s, .*\]\n" % n, done.stderr), done
+    assert done.returncode == 0 and re.fullmatch(rb"\[%d tokens, .*first token \d+ ms.*\]\n" % n, done.stderr), done
 
 
 def test_a_pipe_with_a_server_of_its_own():
@@ -451,6 +600,8 @@ def test_wrong_usage_and_what_cannot_start(tmp_path):
     assert "from 0 to 2" in failure(2, "--temperature", "9")
     assert "beside --url" in failure(2, STORIES, "--url", "http://127.0.0.1:1")
     assert "--url" in failure(2, "--url", "ftp://x")
+    assert "write --url in front of it" in failure(2, "http://127.0.0.1:8011")
+    assert "cannot reach http://127.0.0.1:1" in failure(1, "--url", "127.0.0.1:1")
     assert "cannot be set here" in failure(2, STORIES, "--port", "80")
     assert "cannot reach" in failure(1, "--url", "http://127.0.0.1:1")
     assert "empty" in failure(1, STORIES, data=b"")

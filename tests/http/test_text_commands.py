@@ -142,15 +142,22 @@ def test_wrong_arrays(line):
 
 
 @pytest.mark.parametrize("args,words", [
-    ([], "inferd tokenize DIR"), ([STORIES, "--nope"], "--help"), ([STORIES, STORIES], "standard input"),
+    ([STORIES, "--nope"], "--help"), ([STORIES, STORIES], "standard input"),
     ([STORIES, "--skip-special"], "--detokenize"), ([STORIES, "--detokenize", "--no-special"], "--skip-special"),
 ])
 def test_wrong_usage(args, words):
     assert words in failure(2, "tokenize", *args)
 
 
+def test_without_a_model_it_is_the_demo_model(monkeypatch):
+    assert output("tokenize", data="Hi") == output("tokenize", ROOT / "models/demo", data="Hi")
+    monkeypatch.setenv("INFERD_DEMO_MODEL", "/nowhere")
+    message = failure(1, "tokenize", data="Hi")
+    assert "inferd tokenize MODEL" in message and "INFERD_DEMO_MODEL is /nowhere" in message
+
+
 def test_what_cannot_be_read_or_written(tmp_path):
-    assert "No such file" in failure(1, "tokenize", tmp_path / "nope")
+    assert "no such directory" in failure(1, "tokenize", tmp_path / "nope")
     assert "not a directory" in failure(1, "tokenize", STORIES / "config.json")
     assert "tokenizer" in failure(1, "tokenize", tmp_path)
     with open("/dev/full", "wb") as full:

@@ -52,6 +52,41 @@ static void test_names(void **state)
     }
 }
 
+static void test_addresses_of_models(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *repo, *rev; /* NULL: no name */
+    } cases[] = {{"https://huggingface.co/Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B", "main"},
+                 {"https://huggingface.co/Qwen/Qwen3-0.6B/", "Qwen/Qwen3-0.6B", "main"},
+                 {"http://hf.co/a/b?library=x#top", "a/b", "main"},
+                 {"huggingface.co/a/b/tree/v1.0", "a/b", "v1.0"},
+                 {"https://huggingface.co/a/b/blob/main/config.json", "a/b", "main"},
+                 {"https://www.huggingface.co/a/b/discussions/5", "a/b", "main"},
+                 {"https://mirror.example/hub/a/b", "a/b", "main"},
+                 {"https://mirror.example/a/b", NULL, NULL},
+                 {"https://example.org/a/b", NULL, NULL},
+                 {"https://huggingface.co.example.org/a/b", NULL, NULL},
+                 {"https://huggingface.co@example.org/a/b", NULL, NULL},
+                 {"https://huggingface.co/datasets/a/b", NULL, NULL},
+                 {"https://huggingface.co/a", NULL, NULL},
+                 {"https://huggingface.co/a/", NULL, NULL},
+                 {"https://huggingface.co/../b", NULL, NULL},
+                 {"https://huggingface.co/a/b/tree/..", NULL, NULL},
+                 {"https://huggingface.co/", NULL, NULL},
+                 {"", NULL, NULL}};
+    setenv("HF_ENDPOINT", "https://mirror.example/hub/", 1);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct hub_name n;
+        bool ok = hub_name_from_url(cases[i].text, &n);
+        if (ok != (cases[i].repo != NULL)) fail_msg("%s", cases[i].text);
+        if (!ok) continue;
+        assert_string_equal(n.repo, cases[i].repo);
+        assert_string_equal(n.rev, cases[i].rev);
+    }
+    unsetenv("HF_ENDPOINT");
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -323,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_addresses_of_models),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_redirects),
         cmocka_unit_test(test_who_sees_the_token),

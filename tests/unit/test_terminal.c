@@ -1,4 +1,5 @@
 /* What `inferd chat` makes of bytes: of a server's stream, of a command, of text for a terminal. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -135,6 +136,7 @@ static void test_command_names(void **state)
     (void)state;
     assert_true(command_find(STR("system"), &near) >= 0);
     assert_true(command_find(STR("exit"), &near) >= 0);
+    assert_true(command_find(STR("bye"), &near) >= 0);
     assert_int_equal(command_find(STR("sytsem"), &near), -1);
     assert_string_equal(near, "system");
     assert_int_equal(command_find(STR("para"), &near), -1);
@@ -146,6 +148,127 @@ static void test_command_names(void **state)
     assert_int_equal(
         command_find(STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), &near), -1);
     assert_null(near);
+}
+
+static void test_completion(void **state)
+{
+    static const struct {
+        const char *before, *insert, *list;
+        int n;
+    } cases[] = {
+        {"/sy", "stem ", "system", 1},
+        {"/r", "e", "reset  retry", 2},
+        {"/re", "", "reset  retry", 2},
+        {"/zz", "", "", 0},
+        {"sy", "", "", 0},
+        {"", "", "", 0},
+        {" /sy", "", "", 0},
+        {"/save te", "", "", 0},
+        {"/params temp", "erature=", "temperature", 1},
+        {"/params seed=1 top", "_", "top_p  top_k", 2},
+        {"/params seed=1", "", "", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct strbuf insert, list;
+        strbuf_init(&insert, 0);
+        strbuf_init(&list, 0);
+        int n = command_complete(str_from(cases[i].before), &insert, &list);
+        assert_int_equal(n, cases[i].n);
+        assert_string_equal(insert.data ? insert.data : "", cases[i].insert);
+        assert_string_equal(list.data ? list.data : "", cases[i].list);
+        strbuf_free(&insert);
+        strbuf_free(&list);
+    }
+}
+
+/* --- lines of a terminal ------------------------------------------------------------------------ */
+
+static void add_line(char *out, const char *line, int n, const char *end)
+{
+    while (n > 0 && line[n - 1] == ' ') n--; /* nobody sees these */
+    sprintf(out + strlen(out), "%.*s%s", n, line, end);
+}
+
+/* What a terminal of `columns` shows of the sequences that the wrapper writes; letters of one column
+ * each.  Lines end in \n, also where the terminal itself wraps. */
+static void show(const struct strbuf *written, int columns, char *out)
+{
+    char line[200] = "";
+    int at = 0, back, used;
+
+    *out = '\0';
+    for (const char *p = written->data ? written->data : ""; *p; p++) {
+        if (sscanf(p, "\033[%dD\033[K%n", &back, &used) == 1) {
+            assert_true(back <= at);
+            at -= back;
+            p += used - 1;
+        } else if (*p == '\n' || at == columns) {
+            add_line(out, line, at, "\n");
+            at = 0;
+            if (*p != '\n') line[at++] = *p;
+        } else {
+            line[at++] = *p;
+        }
+    }
+    add_line(out, line, at, "");
+}
+
+static void test_lines_end_between_words(void **state)
+{
+    static const struct {
+        const char *text, *shown; /* on 20 columns, of which 19 are used */
+    } cases[] = {
+        {"one two three four five six", "one two three four\nfive six"},
+        {"1234567890123456789 next", "1234567890123456789\nnext"},
+        {"12345678901234567 a b c", "12345678901234567 a\nb c"},
+        {"short\nlines\n\nstay", "short\nlines\n\nstay"},
+        {"a 12345678901234567890123 b", "a\n12345678901234567890\n123 b"},
+        {"  - an item of a list that goes on", "  - an item of a\nlist that goes on"},
+        {"", ""},
+    };
+    char shown[400];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        size_t len = strlen(cases[i].text);
+        for (size_t piece = 1; piece <= len + 1; piece++) {
+            struct wrapper w;
+            struct strbuf out;
+            wrapper_reset(&w);
+            strbuf_init(&out, 0);
+            for (size_t at = 0; at < len; at += piece)
+                wrapper_feed(&w,
+                             (struct str){cases[i].text + at, len - at < piece ? len - at : piece},
+                             20, &out);
+            show(&out, 20, shown);
+            assert_string_equal(shown, cases[i].shown);
+            strbuf_free(&out);
+        }
+    }
+}
+
+/* Where columns are not known, what comes out is what went in. */
+static void test_lines_are_left_alone(void **state)
+{
+    static const struct {
+        const char *text;
+        int columns;
+    } cases[] = {
+        {"one two three four five six seven", 0},      {"one two three four five six seven", 10},
+        {"東 one two three four five six seven", 20},  /* two columns */
+        {"e\xcc\x81 one two three four five six", 20}, /* a combining accent */
+        {"👍 one two three four five six", 20},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct wrapper w;
+        struct strbuf out;
+        wrapper_reset(&w);
+        strbuf_init(&out, 0);
+        wrapper_feed(&w, str_from(cases[i].text), cases[i].columns, &out);
+        assert_string_equal(out.data, cases[i].text);
+        strbuf_free(&out);
+    }
 }
 
 /* --- answers ----------------------------------------------------------------------------------- */
@@ -307,11 +430,15 @@ static void test_numbers(void **state)
     assert_int_equal(answer_n_tokens(&a, &exact), 5);
     assert_true(exact);
     assert_int_equal(a.prompt_tokens, 7);
-    assert_true(answer_tokens_per_s(&a, 1000000000) == 2.0); /* 4 of them in 2 s */
+    assert_true(answer_tokens_per_s(&a) == 2.0); /* 4 of them in 2 s */
     answer_reset(&a);
-    assert_true(answer_tokens_per_s(&a, 0) == 0);
-    feed_at(&a, CONTENT("a") CONTENT("b"), 3000000000); /* at once: 2 in 2 s */
-    assert_true(answer_tokens_per_s(&a, 1000000000) == 1.0);
+    assert_true(answer_tokens_per_s(&a) == 0);
+    feed_at(&a, CONTENT("a") CONTENT("b"), 3000000000); /* at once: nobody can tell */
+    assert_true(answer_tokens_per_s(&a) == 0);
+    feed_at(&a, CONTENT("c"), 3000070000); /* 70 us are as long as one call of the kernel */
+    assert_true(answer_tokens_per_s(&a) == 0);
+    feed_at(&a, CONTENT("d") CONTENT("e"), 3100000000);
+    assert_true(fabs(answer_tokens_per_s(&a) - 30) < 1e-9); /* behind the first read: 3 in 0.1 s */
     answer_free(&a);
     strbuf_free(&h.text);
     strbuf_free(&h.reasoning);
@@ -353,10 +480,17 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sanitizer),       cmocka_unit_test(test_sanitizer_any_bytes),
-        cmocka_unit_test(test_command_lines),   cmocka_unit_test(test_command_names),
-        cmocka_unit_test(test_answers),         cmocka_unit_test(test_wrong_streams),
-        cmocka_unit_test(test_endless_streams), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_sanitizer),
+        cmocka_unit_test(test_sanitizer_any_bytes),
+        cmocka_unit_test(test_command_lines),
+        cmocka_unit_test(test_command_names),
+        cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_lines_end_between_words),
+        cmocka_unit_test(test_lines_are_left_alone),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_wrong_streams),
+        cmocka_unit_test(test_endless_streams),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,19 @@ static void test_params_refused(void **state)
     sampling_params_free(&p);
 }
 
+static void test_longest_answer(void **state)
+{
+    struct sampling_params p = {0};
+    struct error err;
+    (void)state;
+    assert_int_equal(sampling_params_max_tokens(&p), 0);
+    assert_int_equal(sampling_params_set_line(&p, "max_tokens=5", &err), STATUS_OK);
+    assert_int_equal(sampling_params_max_tokens(&p), 5);
+    assert_int_equal(sampling_params_set_line(&p, "max_completion_tokens=7", &err), STATUS_OK);
+    assert_int_equal(sampling_params_max_tokens(&p), 7); /* as the server has it */
+    sampling_params_free(&p);
+}
+
 /* --- conversation ------------------------------------------------------------------------------ */
 
 static void talk_is(const struct conversation *c, const char *json)
@@ -387,6 +400,15 @@ static void test_arguments(void **state)
     assert_null(a.model);
     assert_true(a.stats && a.stats_given);
     chat_args_free(&a);
+    static const char *const local[] = {"127.0.0.1:8011", "localhost", "LOCALHOST:8000/v1",
+                                        "[::1]:80"};
+    for (size_t i = 0; i < ARRAY_LEN(local); i++) {
+        assert_int_equal(parse(WORDS("--url", (char *)local[i]), &a, &err), STATUS_OK);
+        chat_args_free(&a);
+    }
+    /* The page of a model: what it is called is said by the server that gets the word. */
+    assert_int_equal(parse(WORDS("https://huggingface.co/a/b"), &a, &err), STATUS_OK);
+    chat_args_free(&a);
 }
 
 static void test_wrong_arguments(void **state)
@@ -420,6 +442,11 @@ static void test_wrong_arguments(void **state)
         {WORDS("--temperature"), "--temperature needs a value"},
         {WORDS("--temperature", "9"), "temperature must be"},
         {WORDS("--no-url"), "unknown option"},
+        {WORDS("http://127.0.0.1:8011"), "write --url in front of it"},
+        {WORDS("https://example.org/v1"), "write --url in front of it"},
+        {WORDS("--url", "ftp://h"), "--url must be like"},
+        {WORDS("--url", "example.org"), "write http:// or https:// in front"},
+        {WORDS("--url", "localhostile.org:80"), "write http:// or https:// in front"},
     };
     struct chat_args a;
     struct error err;
@@ -448,14 +475,17 @@ static void test_keys(void **state)
     setenv("OPENAI_API_KEY", "theirs", 1);
     assert_int_equal(parse(WORDS("--url", "http://h"), &a, &err), STATUS_OK);
     assert_string_equal(a.api_key, "theirs");
+    assert_string_equal(a.key_from, "OPENAI_API_KEY");
     chat_args_free(&a);
     setenv("INFERD_API_KEY", "ours,other", 1);
     assert_int_equal(parse(WORDS("--url", "http://h"), &a, &err), STATUS_OK);
     assert_string_equal(a.api_key, "ours");
+    assert_string_equal(a.key_from, "INFERD_API_KEY");
     chat_args_free(&a);
     assert_int_equal(parse(WORDS("--url", "http://h", "--api-key-file", file), &a, &err),
                      STATUS_OK);
     assert_string_equal(a.api_key, "k-1");
+    assert_string_equal(a.key_from, file);
     chat_args_free(&a);
     write_file(file, "# none\n");
     assert_int_equal(parse(WORDS("--url", "http://h", "--api-key-file", file), &a, &err),
@@ -475,11 +505,17 @@ int main(void)
     unsetenv("INFERD_API_KEY");
     unsetenv("OPENAI_API_KEY");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_params),        cmocka_unit_test(test_params_refused),
-        cmocka_unit_test(test_conversation),  cmocka_unit_test(test_conversation_is_bounded),
-        cmocka_unit_test(test_save_and_load), cmocka_unit_test(test_load_refused),
-        cmocka_unit_test(test_history),       cmocka_unit_test(test_history_is_bounded),
-        cmocka_unit_test(test_arguments),     cmocka_unit_test(test_wrong_arguments),
+        cmocka_unit_test(test_params),
+        cmocka_unit_test(test_params_refused),
+        cmocka_unit_test(test_longest_answer),
+        cmocka_unit_test(test_conversation),
+        cmocka_unit_test(test_conversation_is_bounded),
+        cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_load_refused),
+        cmocka_unit_test(test_history),
+        cmocka_unit_test(test_history_is_bounded),
+        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_wrong_arguments),
         cmocka_unit_test(test_keys),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
