@@ -602,7 +602,7 @@ static void drop_weights(struct backend *be, const struct model_config *c, struc
 
 void model_weights_free(struct backend *be, const struct model_config *c, struct model_weights *w)
 {
-    packed_cache_stop(w->packed); /* it reads the weights */
+    w->packed = packed_cache_stop(w->packed); /* it reads the weights */
     drop_weights(be, c, w);
     packed_cache_close(w->packed);
     free(w->layers);

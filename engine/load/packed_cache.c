@@ -103,11 +103,18 @@ enum status packed_cache_open(struct packed_cache **out, const char *dir, const 
     return STATUS_OK;
 }
 
-void packed_cache_stop(struct packed_cache *c)
+struct packed_cache *packed_cache_stop(struct packed_cache *c)
 {
-    if (!c) return;
+    if (!c || !c->has_writer) return c;
+    int phase = PACKED_SYNCING;
+    const pthread_t writer = c->writer;
     atomic_store(&c->stop, true);
+    if (atomic_compare_exchange_strong(&c->phase, &phase, PACKED_LEFT)) {
+        pthread_detach(writer);
+        return NULL;
+    }
     packed_cache_wait(c);
+    return c;
 }
 
 static void unmap(struct packed_cache *c)
@@ -119,8 +126,12 @@ static void unmap(struct packed_cache *c)
 
 void packed_cache_close(struct packed_cache *c)
 {
+    packed_cache_free(packed_cache_stop(c));
+}
+
+void packed_cache_free(struct packed_cache *c)
+{
     if (!c) return;
-    packed_cache_stop(c);
     unmap(c);
     if (c->dir_fd >= 0) close(c->dir_fd);
     free(c->arrays);

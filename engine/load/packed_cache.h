@@ -34,9 +34,10 @@ struct packed_array {
  * file name.  The key is copied. */
 enum status packed_cache_open(struct packed_cache **out, const char *dir, const char *label,
                               const char *key, size_t key_size, struct error *err);
-/* Stops the writer where it is, which leaves no file; before the arrays that it reads go.  NULL is
- * allowed. */
-void packed_cache_stop(struct packed_cache *c);
+/* Stops the writer where it is, which leaves no file; before the arrays that it reads go.  A writer
+ * that has copied all and waits for the disk, which can take long and cannot be cut short, keeps the
+ * structure and ends by itself: then NULL is returned, else c.  NULL is allowed. */
+struct packed_cache *packed_cache_stop(struct packed_cache *c);
 /* The same, and unmaps: weights that lie in the mapping must be gone.  NULL is allowed. */
 void packed_cache_close(struct packed_cache *c);
 
@@ -53,7 +54,7 @@ void packed_cache_refuse(struct packed_cache *c);
 /* Starts to write the file, in place of one that was refused or of none, and returns; how it went is
  * in the log.  arrays[n] is copied. */
 void packed_cache_write(struct packed_cache *c, const struct packed_array *arrays, int n);
-/* Waits until the writer has ended (tests, and packed_cache_close). */
+/* Waits until the writer has ended. */
 void packed_cache_wait(struct packed_cache *c);
 
 #endif

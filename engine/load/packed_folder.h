@@ -34,6 +34,13 @@ struct packed_cache {
     pthread_t writer;
     bool has_writer;
     atomic_bool stop;
+    atomic_int phase; /* enum packed_phase */
 };
+
+/* Who frees the structure: the owner, unless it left while the writer waited for the disk. */
+enum packed_phase { PACKED_COPYING, PACKED_SYNCING, PACKED_LEFT, PACKED_DONE };
+
+/* Frees all; no writer runs any more, or it is the caller. */
+void packed_cache_free(struct packed_cache *c);
 
 #endif

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define PIECE  ((size_t)2 << 20)
-#define WINDOW ((uint64_t)32 << 20) /* of the file, between two looks at the disk */
+#define WINDOW (2 * (uint64_t)PIECE) /* a stop waits for two of them on the disk: small */
 
 struct writer {
     struct packed_cache *c;
@@ -168,7 +168,8 @@ static enum status write_front(struct writer *w)
 
 static enum status publish(struct writer *w)
 {
-    const struct packed_cache *c = w->c;
+    struct packed_cache *c = w->c;
+    atomic_store(&c->phase, PACKED_SYNCING); /* the arrays are not needed from here on */
     if (fsync(w->fd) != 0) return failed(w, "write");
     if (renameat(c->dir_fd, c->part, c->dir_fd, c->file) != 0) return failed(w, "rename it");
     (void)fsync(c->dir_fd); /* some file systems cannot */
@@ -295,6 +296,7 @@ static void *writer_main(void *arg)
     if (w.fd >= 0) close(w.fd); /* gives the lock back */
     free(w.entries);
     free(w.piece);
+    if (atomic_exchange(&w.c->phase, PACKED_DONE) == PACKED_LEFT) packed_cache_free(w.c);
     return NULL;
 }
 

@@ -5,8 +5,7 @@
 #include "config/limits.h"
 #include "tests/unit/packed_models.h"
 
-#include <errno.h>
-#include <signal.h>
+#include <sched.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -571,6 +570,27 @@ static void test_stopped_writer(void **state)
     munmap(zeros, size);
 }
 
+/* Wherever it is when its owner leaves: the file is whole or is not there. */
+static void test_writers_left_at_any_time(void **state)
+{
+    (void)state;
+    static uint8_t bytes[100000];
+    const struct packed_array array = {.data = bytes, .size = sizeof bytes};
+    for (int i = 0; i < 100; i++) {
+        char path[512];
+        struct stat info;
+        struct packed_cache *c = open_cache();
+        packed_cache_write(c, &array, 1);
+        for (int k = 0; k < i * 20; k++) sched_yield();
+        packed_cache_close(c);
+        while (count_files(cache, ".part", NULL) > 0) sched_yield(); /* one that was left */
+        if (count_files(cache, ".packed", path) == 0) continue;
+        assert_int_equal(stat(path, &info), 0);
+        assert_true(info.st_size > (off_t)sizeof bytes);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 /* Many pieces of a huge page, with arrays across their borders. */
 static void test_large_file(void **state)
 {
@@ -711,6 +731,7 @@ int main(void)
                                        MODEL_TEST(test_old_files),
                                        MODEL_TEST(test_locked_part),
                                        MODEL_TEST(test_stopped_writer),
+                                       MODEL_TEST(test_writers_left_at_any_time),
                                        MODEL_TEST(test_large_file),
                                        MODEL_TEST(test_processes_at_once),
                                        cmocka_unit_test(test_layout_is_the_numbered_one)};
