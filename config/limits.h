@@ -34,6 +34,10 @@
 #define LIMIT_SAFETENSORS_HEADER (100u << 20) /* the format's own cap */
 #define LIMIT_TENSORS            100000
 
+/* --- packed weights --- */
+#define LIMIT_PACKED_FILES   16 /* in a folder: models times quantisations that are in use */
+#define LIMIT_PACKED_RESERVE (64u << 20) /* bytes of the disk that stay free */
+
 /* --- model shapes: keep every product inside int64 and every index inside int32 --- */
 #define LIMIT_LAYERS   1024
 #define LIMIT_WIDTH    (1 << 20)

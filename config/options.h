@@ -32,6 +32,7 @@ struct options {
     const char *dtype;                    /* auto | float32 | bfloat16 */
     const char *quantization;             /* none | int8 | int4 */
     const char *kv_cache_dtype;           /* auto | float32 | bfloat16 */
+    const char *packed_cache_dir;         /* folder of packed weights; NULL = none */
     int64_t max_model_len;                /* 0 = the model's */
     int64_t seed;              /* of dummy weights and of requests without a seed; -1 = random */
     const char *chat_template; /* --chat-template FILE */

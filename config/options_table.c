@@ -49,6 +49,11 @@ const struct option_def option_table[] = {
         HELP("Made at load. int8: weights per channel, activations per token. int4: weights in "
              "groups "
              "of 128, lm_head and activations as int8.")),
+    ROW("packed-cache-dir", STRING, packed_cache_dir, SECTION(MODEL), ARG("DIR"),
+        HELP("Folder for the weights as they are in memory, so that later starts map them instead "
+             "of "
+             "making them again; one file as large as the weights for each model and quantization. "
+             "None: nothing is written. No effect on dummy weights.")),
     ROW("kv-cache-dtype", CHOICE, kv_cache_dtype, SECTION(MODEL), PRESET("auto"),
         CHOICES("auto|float32|bfloat16|int8"),
         HELP("Type of the KV-cache; auto follows the weights. int8: a scale for each token and "

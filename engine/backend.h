@@ -76,6 +76,16 @@ struct weight_source {
     const struct weight_source *bias; /* LINEAR: [1, sum of rows] as up to three parts, or NULL */
 };
 
+/* The arrays that a prepared weight consists of, each aligned to 64 bytes: what another process needs
+ * to have the same weight. */
+struct weight_arrays {
+    int n;
+    struct {
+        const void *data;
+        size_t size;
+    } items[3];
+};
+
 struct backend_limits {
     int max_tokens;  /* T of the largest step */
     int max_seqs;    /* S */
@@ -121,6 +131,7 @@ struct step_dims {
 };
 
 struct backend;
+typedef void host_job_fn(void *ctx, int i);
 typedef void forward_fn(struct backend *be, const struct step_dims *dims, void *model);
 
 struct backend_ops {
@@ -131,6 +142,19 @@ struct backend_ops {
     enum status (*weight_prepare)(struct backend *be, const struct weight_source *src,
                                   struct weight **out, struct error *err);
     void (*weight_free)(struct backend *be, struct weight *w);
+    /* The next four are for weights that outlive the process (load/packed_cache.h); NULL: a backend
+     * that has none, and host_run may be NULL alone. */
+    /* Everything that the arrays' bytes depend on beside their source, as words. */
+    const char *(*weight_layout)(struct backend *be);
+    void (*weight_arrays)(struct backend *be, const struct weight *w, struct weight_arrays *out);
+    /* A weight of arrays that stay the caller's and are read until weight_free.  `shape` is the source
+     * they were made of, without its data; CORRUPT when the arrays are not of that shape. */
+    enum status (*weight_adopt)(struct backend *be, const struct weight_source *shape,
+                                const struct weight_arrays *arrays, struct weight **out,
+                                struct error *err);
+    /* fn(ctx, i) for i in [0, n) on the threads that the host has; fn allocates nothing.  work_ns:
+     * rough time of all on one thread. */
+    void (*host_run)(struct backend *be, host_job_fn *fn, void *ctx, int n, double work_ns);
     /* After all weights: buffers for `limits`, the KV pool, RoPE tables. */
     enum status (*reserve)(struct backend *be, const struct backend_limits *limits,
                            const struct rope_params *rope, struct error *err);

@@ -146,6 +146,8 @@ enum status engine_open(struct engine **out, const struct engine_options *o, str
         .quant = o->quant,
         .dummy = o->dummy_weights,
         .seed = o->seed,
+        .packed_dir = o->packed_cache_dir,
+        .packed_label = o->packed_label,
         .progress = o->progress,
         .progress_arg = o->progress_arg,
     };

@@ -28,8 +28,10 @@ struct engine_options {
     uint64_t kv_cache_bytes; /* 0 = enough for max_num_seqs full contexts, at most 40 % of the
                               * memory that the machine or its control group has */
     int max_num_seqs, max_num_batched_tokens;
-    int max_model_len;  /* 0 = the model's */
-    int max_logit_rows; /* logits rows a step may ask for; 0 = max_num_seqs */
+    int max_model_len;            /* 0 = the model's */
+    int max_logit_rows;           /* logits rows a step may ask for; 0 = max_num_seqs */
+    const char *packed_cache_dir; /* folder of packed weights; NULL: none */
+    const char *packed_label;     /* what the model is called in it */
     load_progress_fn *progress;
     void *progress_arg;
 };

@@ -7,6 +7,8 @@
 #include "engine/load/progress.h"
 
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,9 +27,19 @@ static enum quant_scheme parse_quant(const char *name)
     return strcmp(name, "int4") == 0 ? QUANT_INT4 : QUANT_NONE;
 }
 
+/* A name that stays when the model gets another revision: the hub's, else the directory's. */
+static void packed_label(const struct options *o, char out[PATH_MAX])
+{
+    const bool named = o->model_said && strcmp(o->model, o->model_said) != 0;
+    if (named || !realpath(o->model, out))
+        snprintf(out, PATH_MAX, "%s", named ? o->model_said : o->model);
+}
+
 static enum status load_weights(const struct options *o, struct loaded_model *out,
                                 struct error *err)
 {
+    char label[PATH_MAX];
+    packed_label(o, label);
     struct load_progress progress;
     struct engine_options e = {
         .model_dir = o->model,
@@ -44,6 +56,8 @@ static enum status load_weights(const struct options *o, struct loaded_model *ou
         .max_num_seqs = (int)o->max_num_seqs,
         .max_num_batched_tokens = (int)o->max_num_batched_tokens,
         .max_model_len = (int)o->max_model_len,
+        .packed_cache_dir = o->packed_cache_dir,
+        .packed_label = label,
         .progress = load_progress_report,
         .progress_arg = &progress,
     };

@@ -234,6 +234,24 @@ static enum status cpu_run(struct backend *be, const struct step_dims *dims, for
     return STATUS_OK;
 }
 
+struct host_job {
+    host_job_fn *fn;
+    void *ctx;
+};
+
+static void host_chunk(void *ctx, int worker, int chunk)
+{
+    const struct host_job *j = ctx;
+    (void)worker;
+    j->fn(j->ctx, chunk);
+}
+
+static void cpu_host_run(struct backend *be, host_job_fn *fn, void *ctx, int n, double work_ns)
+{
+    struct host_job j = {fn, ctx};
+    pool_run(cpu_of(be)->pool, host_chunk, &j, n, work_ns);
+}
+
 static void cpu_close(struct backend *be)
 {
     if (!be) return;
@@ -252,6 +270,10 @@ static const struct backend_ops cpu_ops = {
     .close = cpu_close,
     .weight_prepare = cpu_weight_prepare,
     .weight_free = cpu_weight_free,
+    .weight_layout = cpu_weight_layout,
+    .weight_arrays = cpu_weight_arrays,
+    .weight_adopt = cpu_weight_adopt,
+    .host_run = cpu_host_run,
     .reserve = cpu_reserve,
     .kv_layer = cpu_kv_layer,
     .tensor_alloc = cpu_tensor_alloc,

@@ -27,8 +27,9 @@ struct weight {
     size_t line_size; /* LINEAR: bytes of 16 outputs */
     void *data;
     size_t size;
-    float *scale; /* [n] int8 */
-    float *bias;  /* [n] or NULL */
+    float *scale;  /* [n] int8 */
+    float *bias;   /* [n] or NULL */
+    bool borrowed; /* the arrays are another's */
 };
 
 struct kv_layer {
@@ -56,6 +57,7 @@ struct cpu_backend {
     struct pool *pool;
     struct cpu_block *blocks;
     struct backend_limits limits;
+    char layout[64]; /* weight.c: cpu_weight_layout */
 
     /* KV pool */
     struct kv_layer *layers;
@@ -114,6 +116,11 @@ enum status cpu_memory_alloc(struct cpu_backend *cb, void **out, size_t n, size_
 enum status cpu_weight_prepare(struct backend *be, const struct weight_source *src,
                                struct weight **out, struct error *err);
 void cpu_weight_free(struct backend *be, struct weight *w);
+const char *cpu_weight_layout(struct backend *be);
+void cpu_weight_arrays(struct backend *be, const struct weight *w, struct weight_arrays *out);
+enum status cpu_weight_adopt(struct backend *be, const struct weight_source *shape,
+                             const struct weight_arrays *arrays, struct weight **out,
+                             struct error *err);
 enum dtype cpu_activation_dtype(struct backend *be, const struct weight *w);
 
 /* --- step.c --- */

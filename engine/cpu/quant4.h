@@ -23,7 +23,7 @@ static inline size_t groups4(int k)
 }
 
 /* q[i] = q + 8, in 0..15; returns the scale.  Zeros, and values that are too small for an f16 scale,
- * give the scale 0; NaN gives -8. */
+ * give the scale 0; NaN gives 7. */
 uint16_t quant4_group(const float w[GROUP4], uint8_t q[GROUP4]);
 
 #endif

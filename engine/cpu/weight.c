@@ -3,8 +3,13 @@
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/quant4.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Of the bytes that a weight becomes: to be raised by whoever changes them, for files hold them
+ * (tests/unit/test_packed.c notices). */
+#define CPU_LAYOUT 1
 
 /* |sum| <= 255 * 127 * K must stay below 2^31 (unsigned weights are q + 128). */
 #define INT8_MAX_K 66000
@@ -29,7 +34,8 @@ static void widen(float *out, const void *in, enum dtype dtype, size_t n)
         for (size_t i = 0; i < n; i++) out[i] = f16_to_f32(h[i]);
 }
 
-static enum status check_source(const struct weight_source *src, int *n_rows, struct error *err)
+/* The source but for its data; *n_rows: of all parts. */
+static enum status check_shape(const struct weight_source *src, int *n_rows, struct error *err)
 {
     if (src->dtype != DT_F32 && src->dtype != DT_F16 && src->dtype != DT_BF16)
         return error_set(err, STATUS_UNSUPPORTED,
@@ -41,7 +47,7 @@ static enum status check_source(const struct weight_source *src, int *n_rows, st
                          src->n_parts, src->cols);
     int64_t rows = 0;
     for (int i = 0; i < src->n_parts; i++) {
-        if (src->parts[i].rows < 1 || !src->parts[i].data)
+        if (src->parts[i].rows < 1)
             return error_set(err, STATUS_UNSUPPORTED, "part %d of a parameter is empty", i);
         rows += src->parts[i].rows;
     }
@@ -52,69 +58,140 @@ static enum status check_source(const struct weight_source *src, int *n_rows, st
     return STATUS_OK;
 }
 
-static enum status alloc_array(void **out, size_t n, size_t item_size, size_t *size,
-                               struct error *err)
+static enum status check_data(const struct weight_source *src, struct error *err)
 {
-    if (__builtin_mul_overflow(n, item_size, size))
-        return error_set(err, STATUS_NO_MEMORY, "the size of a parameter overflows");
-    *out = cpu_memory_map(*size);
+    for (int i = 0; i < src->n_parts; i++) {
+        if (!src->parts[i].data)
+            return error_set(err, STATUS_UNSUPPORTED, "part %d of a parameter is empty", i);
+    }
+    return STATUS_OK;
+}
+
+static enum status alloc_array(void **out, size_t size, struct error *err)
+{
+    *out = cpu_memory_map(size);
     if (*out) return STATUS_OK;
     return error_set(err, STATUS_NO_MEMORY,
                      "cannot map %.1f MiB for a parameter: use a smaller model, --quantization "
                      "int8, or a machine with more memory",
-                     (double)*size / (1 << 20));
+                     (double)size / (1 << 20));
+}
+
+/* --- shapes --- */
+
+static enum weight_format format_of(const struct weight_source *src)
+{
+    if (src->quant == QUANT_INT8) return WF_I8;
+    if (src->quant == QUANT_INT4) return WF_I4;
+    return src->dtype == DT_BF16 ? WF_BF16 : WF_F32;
+}
+
+static size_t line_size(enum weight_format format, int k)
+{
+    static const size_t items_per_step[WF_COUNT] = {[WF_F32] = 1, [WF_BF16] = 2, [WF_I8] = 4};
+    if (format == WF_I4) return groups4(k) * LINE4_SIZE;
+    return ((size_t)k + items_per_step[format] - 1) / items_per_step[format] * LINE;
+}
+
+/* Elements of a vector in up to three parts, [1, n] or [n, 1] each. */
+static enum status vector_len(const struct weight_source *src, size_t *len, struct error *err)
+{
+    int rows = 0;
+    const enum status s = check_shape(src, &rows, err);
+    *len = (size_t)rows * (size_t)src->cols;
+    if (s == STATUS_OK && *len > INT32_MAX)
+        return error_set(err, STATUS_UNSUPPORTED, "a vector of %zu", *len);
+    return s;
+}
+
+static enum status shape_linear(struct weight *w, const struct weight_source *src, size_t *n_rows,
+                                size_t *row_size, struct error *err)
+{
+    w->format = format_of(src);
+    if (w->format == WF_I8 && w->k > INT8_MAX_K)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "int8 linears with more than %d inputs overflow their sums (this one has "
+                         "%d): use --quantization none",
+                         INT8_MAX_K, w->k);
+    w->line_size = line_size(w->format, w->k);
+    *n_rows = ((size_t)w->n + LANES - 1) / LANES;
+    *row_size = w->line_size;
+    if (!src->bias) return STATUS_OK;
+    size_t len;
+    const enum status s = vector_len(src->bias, &len, err);
+    if (s == STATUS_OK && len != (size_t)w->n)
+        return error_set(err, STATUS_CORRUPT, "a bias of %zu for %d outputs", len, w->n);
+    return s;
+}
+
+/* All of a weight but its arrays. */
+static enum status shape_weight(struct weight *w, const struct weight_source *src,
+                                struct error *err)
+{
+    size_t n = 1, item = sizeof(float), len;
+    *w = (struct weight){.kind = src->kind, .k = src->cols, .dtype = DT_F32};
+    enum status s = check_shape(src, &w->n, err);
+    if (s != STATUS_OK) return s;
+    if (w->kind == WEIGHT_VECTOR) {
+        s = vector_len(src, &len, err);
+        w->n = 1;
+        w->k = s == STATUS_OK ? (int)len : 0;
+        n = len;
+    } else if (w->kind == WEIGHT_EMBED) {
+        w->dtype = src->dtype == DT_BF16 ? DT_BF16 : DT_F32;
+        n = (size_t)w->n;
+        item = (size_t)w->k * dtype_size(w->dtype);
+    } else {
+        s = shape_linear(w, src, &n, &item, err);
+    }
+    if (s == STATUS_OK && __builtin_mul_overflow(n, item, &w->size))
+        return error_set(err, STATUS_NO_MEMORY, "the size of a parameter overflows");
+    return s;
+}
+
+/* int8 has a scale for each output. */
+static bool has_scale(const struct weight *w)
+{
+    return w->kind == WEIGHT_LINEAR && w->format == WF_I8;
 }
 
 /* --- vectors and embeddings --- */
 
-/* The parts one after the other: [1, n] or [n, 1] each. */
-static enum status vector_of(const struct weight_source *src, float **out, size_t *len,
-                             size_t *size, struct error *err)
+/* The parts one after the other. */
+static void fill_vector(float *out, const struct weight_source *src)
 {
-    int rows = 0;
-    enum status s = check_source(src, &rows, err);
-    if (s != STATUS_OK) return s;
-    const size_t cols = (size_t)src->cols;
-    *len = (size_t)rows * cols;
-    s = alloc_array((void **)out, *len, sizeof(float), size, err);
-    if (s != STATUS_OK) return s;
-    size_t at = 0;
     for (int i = 0; i < src->n_parts; i++) {
-        const size_t n = (size_t)src->parts[i].rows * cols;
-        widen(*out + at, src->parts[i].data, src->dtype, n);
-        at += n;
+        const size_t n = (size_t)src->parts[i].rows * (size_t)src->cols;
+        widen(out, src->parts[i].data, src->dtype, n);
+        out += n;
     }
-    return STATUS_OK;
 }
 
-static enum status prepare_vector(struct weight *w, const struct weight_source *src,
-                                  struct error *err)
-{
-    size_t len;
-    const enum status s = vector_of(src, (float **)&w->data, &len, &w->size, err);
-    if (s != STATUS_OK) return s;
-    if (len > INT32_MAX) return error_set(err, STATUS_UNSUPPORTED, "a vector of %zu", len);
-    w->n = 1;
-    w->k = (int)len;
-    w->dtype = DT_F32;
-    return STATUS_OK;
-}
+struct embedding {
+    struct weight *w;
+    const struct weight_source *src;
+};
 
-static enum status prepare_embed(struct weight *w, const struct weight_source *src,
-                                 struct error *err)
+static void fill_embed_rows(void *ctx, int worker, int chunk)
 {
-    w->dtype = src->dtype == DT_BF16 ? DT_BF16 : DT_F32;
+    const struct embedding *e = ctx;
+    const struct weight *w = e->w;
     const size_t row_size = (size_t)w->k * dtype_size(w->dtype);
-    const enum status s = alloc_array(&w->data, (size_t)w->n, row_size, &w->size, err);
-    if (s != STATUS_OK) return s;
-    for (int i = 0; i < w->n; i++) {
+    const int row0 = chunk * PANEL, end = row0 + PANEL < w->n ? row0 + PANEL : w->n;
+    (void)worker;
+    for (int i = row0; i < end; i++) {
         void *dst = (char *)w->data + (size_t)i * row_size;
         if (w->dtype == DT_BF16)
-            memcpy(dst, source_row(src, i), row_size);
+            memcpy(dst, source_row(e->src, i), row_size);
         else
-            widen(dst, source_row(src, i), src->dtype, (size_t)w->k);
+            widen(dst, source_row(e->src, i), e->src->dtype, (size_t)w->k);
     }
-    return STATUS_OK;
+}
+
+static void fill_embed(struct cpu_backend *cb, struct weight *w, const struct weight_source *src)
+{
+    struct embedding e = {w, src};
+    pool_run(cb->pool, fill_embed_rows, &e, (w->n + PANEL - 1) / PANEL, (double)w->size / 10.0);
 }
 
 /* --- linears --- */
@@ -253,63 +330,36 @@ out:
     return s;
 }
 
-static enum weight_format format_of(const struct weight_source *src)
-{
-    if (src->quant == QUANT_INT8) return WF_I8;
-    if (src->quant == QUANT_INT4) return WF_I4;
-    return src->dtype == DT_BF16 ? WF_BF16 : WF_F32;
-}
-
-static size_t line_size(enum weight_format format, int k)
-{
-    static const size_t items_per_step[WF_COUNT] = {[WF_F32] = 1, [WF_BF16] = 2, [WF_I8] = 4};
-    if (format == WF_I4) return groups4(k) * LINE4_SIZE;
-    return ((size_t)k + items_per_step[format] - 1) / items_per_step[format] * LINE;
-}
-
-static enum status prepare_linear(struct cpu_backend *cb, struct weight *w,
-                                  const struct weight_source *src, struct error *err)
-{
-    size_t unused;
-    w->format = format_of(src);
-    if (w->format == WF_I8 && w->k > INT8_MAX_K)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "int8 linears with more than %d inputs overflow their sums (this one has "
-                         "%d): use --quantization none",
-                         INT8_MAX_K, w->k);
-    w->line_size = line_size(w->format, w->k);
-    const size_t n_lines = ((size_t)w->n + LANES - 1) / LANES;
-    enum status s = alloc_array(&w->data, n_lines, w->line_size, &w->size, err);
-    if (s == STATUS_OK && w->format == WF_I8)
-        s = alloc_array((void **)&w->scale, (size_t)w->n, sizeof(float), &unused, err);
-    if (s == STATUS_OK && src->bias) {
-        size_t len;
-        s = vector_of(src->bias, &w->bias, &len, &unused, err);
-        if (s == STATUS_OK && len != (size_t)w->n)
-            s = error_set(err, STATUS_CORRUPT, "a bias of %zu for %d outputs", len, w->n);
-    }
-    return s == STATUS_OK ? pack(cb, w, src, err) : s;
-}
-
 /* --- interface --- */
+
+static enum status alloc_arrays(struct weight *w, const struct weight_source *src,
+                                struct error *err)
+{
+    const size_t column = (size_t)w->n * sizeof(float);
+    enum status s = alloc_array(&w->data, w->size, err);
+    if (s == STATUS_OK && has_scale(w)) s = alloc_array((void **)&w->scale, column, err);
+    if (s == STATUS_OK && src->bias) s = alloc_array((void **)&w->bias, column, err);
+    return s;
+}
 
 enum status cpu_weight_prepare(struct backend *be, const struct weight_source *src,
                                struct weight **out, struct error *err)
 {
-    int rows = 0;
-    enum status s = check_source(src, &rows, err);
-    if (s != STATUS_OK) return s;
     struct weight *w = calloc(1, sizeof *w);
     if (!w) return error_set(err, STATUS_NO_MEMORY, "out of memory");
-    w->kind = src->kind;
-    w->n = rows;
-    w->k = src->cols;
-    if (w->kind == WEIGHT_VECTOR)
-        s = prepare_vector(w, src, err);
-    else if (w->kind == WEIGHT_EMBED)
-        s = prepare_embed(w, src, err);
-    else
-        s = prepare_linear(cpu_of(be), w, src, err);
+    enum status s = shape_weight(w, src, err);
+    if (s == STATUS_OK) s = check_data(src, err);
+    if (s == STATUS_OK && src->bias) s = check_data(src->bias, err);
+    if (s == STATUS_OK) s = alloc_arrays(w, src, err);
+    if (s == STATUS_OK) {
+        if (src->bias) fill_vector(w->bias, src->bias);
+        if (w->kind == WEIGHT_VECTOR)
+            fill_vector(w->data, src);
+        else if (w->kind == WEIGHT_EMBED)
+            fill_embed(cpu_of(be), w, src);
+        else
+            s = pack(cpu_of(be), w, src, err);
+    }
     be->weight_size += w->size;
     if (s != STATUS_OK) {
         cpu_weight_free(be, w);
@@ -319,13 +369,72 @@ enum status cpu_weight_prepare(struct backend *be, const struct weight_source *s
     return STATUS_OK;
 }
 
+const char *cpu_weight_layout(struct backend *be)
+{
+    struct cpu_backend *cb = cpu_of(be);
+    snprintf(cb->layout, sizeof cb->layout, "cpu %d %s panel=%d flip=%02x", CPU_LAYOUT,
+             cb->kernels->name, cb->kernels->panel, cb->kernels->w8_flip);
+    return cb->layout;
+}
+
+static void add_array(struct weight_arrays *out, const void *data, size_t size)
+{
+    if (!data) return;
+    out->items[out->n].data = data;
+    out->items[out->n++].size = size;
+}
+
+void cpu_weight_arrays(struct backend *be, const struct weight *w, struct weight_arrays *out)
+{
+    const size_t column = (size_t)w->n * sizeof(float);
+    (void)be;
+    out->n = 0;
+    add_array(out, w->data, w->size);
+    add_array(out, w->scale, column);
+    add_array(out, w->bias, column);
+}
+
+enum status cpu_weight_adopt(struct backend *be, const struct weight_source *shape,
+                             const struct weight_arrays *arrays, struct weight **out,
+                             struct error *err)
+{
+    struct weight w;
+    const enum status s = shape_weight(&w, shape, err);
+    if (s != STATUS_OK) return s;
+    const size_t column = (size_t)w.n * sizeof(float);
+    const struct {
+        void **at;
+        size_t size; /* 0: there is none */
+    } wanted[] = {{&w.data, w.size},
+                  {(void **)&w.scale, has_scale(&w) ? column : 0},
+                  {(void **)&w.bias, shape->bias ? column : 0}};
+    int n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        if (wanted[i].size == 0) continue;
+        if (n == arrays->n || arrays->items[n].size != wanted[i].size ||
+            (uintptr_t)arrays->items[n].data % LINE != 0)
+            return error_set(err, STATUS_CORRUPT, "array %d of a parameter has not its shape", n);
+        *wanted[i].at = (void *)(uintptr_t)arrays->items[n++].data; /* never written to */
+    }
+    if (n != arrays->n)
+        return error_set(err, STATUS_CORRUPT, "a parameter of %d arrays, not %d", n, arrays->n);
+    w.borrowed = true;
+    *out = malloc(sizeof **out);
+    if (!*out) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    **out = w;
+    be->weight_size += w.size;
+    return STATUS_OK;
+}
+
 void cpu_weight_free(struct backend *be, struct weight *w)
 {
     if (!w) return;
     be->weight_size -= w->size;
-    cpu_memory_unmap(w->data, w->size);
-    cpu_memory_unmap(w->scale, (size_t)w->n * sizeof(float));
-    cpu_memory_unmap(w->bias, (size_t)w->n * sizeof(float));
+    if (!w->borrowed) {
+        cpu_memory_unmap(w->data, w->size);
+        cpu_memory_unmap(w->scale, (size_t)w->n * sizeof(float));
+        cpu_memory_unmap(w->bias, (size_t)w->n * sizeof(float));
+    }
     free(w);
 }
 

@@ -7,8 +7,11 @@
 #include "engine/load/load.h"
 
 #include "config/base/check.h"
+#include "config/base/log.h"
 #include "engine/load/convert.h"
 #include "engine/load/dummy.h"
+#include "engine/load/packed_cache.h"
+#include "engine/load/packed_key.h"
 #include "engine/load/safetensors.h"
 
 #include <stdio.h>
@@ -46,6 +49,13 @@ struct loader {
     struct scratch scratch, bias_scratch;
     uint64_t done, total;
     struct error *err;
+
+    /* packed weights: the arrays of the file, and how many are taken; or those to be written */
+    const uint8_t *packed_data;
+    const struct packed_entry *entries;
+    int n_entries, n_taken;
+    struct packed_array *arrays;
+    int n_arrays, cap_arrays;
 };
 typedef enum status visit_fn(struct loader *l, const struct weight_spec *spec);
 
@@ -286,6 +296,17 @@ static bool is_aligned(const struct stored_tensor *t)
     return (uintptr_t)t->data % dtype_size(t->dtype) == 0;
 }
 
+/* The tensors of a spec, which the first walk has seen; the type that the backend gets. */
+static void find_parts(struct loader *l, const struct weight_spec *spec, bool bias,
+                       struct stored_tensor **parts, struct weight_source *src)
+{
+    for (int i = 0; i < spec->n_parts; i++) {
+        parts[i] = find_tensor(l, spec->parts[i].stem, bias ? ".bias" : ".weight");
+        CHECK(parts[i]);
+    }
+    src->dtype = choose_dtype(l, src->kind, parts, spec->n_parts);
+}
+
 /* Points `src` at the tensors of a spec: in the mapping where they can be used as they are, in
  * `scratch` where they need another type or another place. */
 static enum status source_stored(struct loader *l, const struct weight_spec *spec, bool bias,
@@ -293,13 +314,11 @@ static enum status source_stored(struct loader *l, const struct weight_spec *spe
 {
     struct stored_tensor *parts[MAX_PARTS] = {NULL};
     size_t n_elements = 0, at = 0;
+    find_parts(l, spec, bias, parts, src);
     for (int i = 0; i < spec->n_parts; i++) {
-        parts[i] = find_tensor(l, spec->parts[i].stem, bias ? ".bias" : ".weight");
-        CHECK(parts[i]);
         n_elements += parts[i]->size / dtype_size(parts[i]->dtype);
         safetensors_will_need(l->st, parts[i]);
     }
-    src->dtype = choose_dtype(l, src->kind, parts, spec->n_parts);
     for (int i = 0; i < spec->n_parts; i++) {
         const struct stored_tensor *t = parts[i];
         const size_t n = t->size / dtype_size(t->dtype);
@@ -340,8 +359,9 @@ static enum status source_dummy(struct loader *l, const struct weight_spec *spec
     return STATUS_OK;
 }
 
-static enum status make_source(struct loader *l, const struct weight_spec *spec, bool bias,
-                               struct weight_source *src)
+/* A source without its data. */
+static void make_shape(struct loader *l, const struct weight_spec *spec, bool bias,
+                       struct weight_source *src)
 {
     *src = (struct weight_source){.n_parts = spec->n_parts, .cols = bias ? 1 : spec->cols};
     src->kind = bias ? WEIGHT_VECTOR : spec->kind;
@@ -349,6 +369,12 @@ static enum status make_source(struct loader *l, const struct weight_spec *spec,
     /* The output layer decides between tokens that are close: 4 bits there cost the most. */
     if (src->quant == QUANT_INT4 && spec->out == &l->out->lm_head) src->quant = QUANT_INT8;
     for (int i = 0; i < spec->n_parts; i++) src->parts[i].rows = spec->parts[i].rows;
+}
+
+static enum status make_source(struct loader *l, const struct weight_spec *spec, bool bias,
+                               struct weight_source *src)
+{
+    make_shape(l, spec, bias, src);
     struct scratch *scratch = bias ? &l->bias_scratch : &l->scratch;
     return l->st ? source_stored(l, spec, bias, scratch, src)
                  : source_dummy(l, spec, bias, scratch, src);
@@ -358,6 +384,13 @@ static void release_pages(struct loader *l, const struct weight_spec *spec)
 {
     for (int i = 0; i < spec->n_parts && l->st; i++)
         safetensors_dont_need(l->st, find_tensor(l, spec->parts[i].stem, ".weight"));
+}
+
+static void report(struct loader *l, const struct weight_spec *spec)
+{
+    l->done += spec_size(l, spec);
+    if (l->options->progress)
+        l->options->progress(l->options->progress_arg, spec->parts[0].stem, l->done, l->total);
 }
 
 static enum status visit_prepare(struct loader *l, const struct weight_spec *spec)
@@ -374,10 +407,134 @@ static enum status visit_prepare(struct loader *l, const struct weight_spec *spe
         return s;
     }
     release_pages(l, spec);
-    l->done += spec_size(l, spec);
-    if (l->options->progress)
-        l->options->progress(l->options->progress_arg, spec->parts[0].stem, l->done, l->total);
+    report(l, spec);
     return STATUS_OK;
+}
+
+/* --- packed weights -------------------------------------------------------------------------- */
+
+static uint64_t name_sum(const struct weight_spec *spec)
+{
+    return packed_sum(spec->parts[0].stem, strlen(spec->parts[0].stem));
+}
+
+/* The next arrays of the file, as many as bear the weight's name. */
+static enum status visit_adopt(struct loader *l, const struct weight_spec *spec)
+{
+    struct stored_tensor *parts[MAX_PARTS] = {NULL};
+    struct weight_source shape, bias;
+    struct weight_arrays arrays = {.n = 0};
+    const uint64_t name = name_sum(spec);
+    make_shape(l, spec, false, &shape);
+    find_parts(l, spec, false, parts, &shape);
+    if (spec->bias) {
+        make_shape(l, spec, true, &bias);
+        find_parts(l, spec, true, parts, &bias);
+        shape.bias = &bias;
+    }
+    for (; l->n_taken < l->n_entries && l->entries[l->n_taken].name == name &&
+           arrays.n < (int)ARRAY_LEN(arrays.items);
+         l->n_taken++) {
+        const struct packed_entry *e = &l->entries[l->n_taken];
+        arrays.items[arrays.n].data = l->packed_data + e->at;
+        arrays.items[arrays.n++].size = e->size;
+    }
+    const enum status s = l->be->ops->weight_adopt(l->be, &shape, &arrays, spec->out, l->err);
+    if (s != STATUS_OK) {
+        *spec->out = NULL;
+        return error_prepend(l->err, "%s", spec->parts[0].stem);
+    }
+    report(l, spec);
+    return STATUS_OK;
+}
+
+static enum status visit_collect(struct loader *l, const struct weight_spec *spec)
+{
+    struct weight_arrays arrays;
+    l->be->ops->weight_arrays(l->be, *spec->out, &arrays);
+    if (l->n_arrays + arrays.n > l->cap_arrays) {
+        const int cap = 2 * l->cap_arrays + 64;
+        void *grown = realloc(l->arrays, (size_t)cap * sizeof *l->arrays);
+        if (!grown) return error_set(l->err, STATUS_NO_MEMORY, "out of memory");
+        l->arrays = grown;
+        l->cap_arrays = cap;
+    }
+    for (int i = 0; i < arrays.n; i++)
+        l->arrays[l->n_arrays++] = (struct packed_array){
+            .data = arrays.items[i].data, .size = arrays.items[i].size, .name = name_sum(spec)};
+    return STATUS_OK;
+}
+
+/* What goes wrong from here on costs time only: it is said once, and the weights are packed. */
+static void warn_of_packed(const char *event, const char *path, const struct error *err)
+{
+    log_event(LOG_WARN, event, "path=%s reason=%s hint=%s", path, err->message,
+              "the weights are packed again, as without it");
+}
+
+static void open_packed(struct loader *l)
+{
+    const struct load_options *o = l->options;
+    struct error err = {0};
+    enum status s;
+    if (!o->packed_dir || !l->st) return;
+    struct strbuf key, label;
+    strbuf_init(&key, PACKED_MAX_KEY);
+    strbuf_init(&label, 0);
+    if (l->be->ops->weight_adopt) {
+        packed_key_add(&key, l->be->ops->weight_layout(l->be), l->config, o->quant, l->st);
+        strbuf_addf(&label, "%s.%s.%s.%s", o->packed_label, dtype_name(l->config->stored_dtype),
+                    packed_quant_name(o->quant), l->be->isa);
+        s = key.failed || label.failed
+                ? error_set(&err, STATUS_NO_MEMORY, "what the weights are made of is too long")
+                : packed_cache_open(&l->out->packed, o->packed_dir, label.data, key.data, key.len,
+                                    &err);
+    } else {
+        s = error_set(&err, STATUS_UNSUPPORTED, "this device has no packed weights");
+    }
+    if (s != STATUS_OK) warn_of_packed("packed_cache_off", o->packed_dir, &err);
+    strbuf_free(&key);
+    strbuf_free(&label);
+}
+
+static void drop_weights(struct backend *be, const struct model_config *c, struct model_weights *w);
+
+/* True when all weights lie in the packed file. */
+static bool adopt_packed(struct loader *l)
+{
+    struct packed_cache *cache = l->out->packed;
+    struct error err = {0}, *outer = l->err;
+    if (!cache) return false;
+    enum status s =
+        packed_cache_map(cache, l->be, &l->packed_data, &l->entries, &l->n_entries, &err);
+    if (s == STATUS_NOT_FOUND) return false;
+    l->err = &err;
+    if (s == STATUS_OK) s = walk(l, visit_adopt);
+    if (s == STATUS_OK && l->n_taken != l->n_entries)
+        s = error_set(&err, STATUS_CORRUPT, "%d arrays of %d belong to no weight",
+                      l->n_entries - l->n_taken, l->n_entries);
+    l->err = outer;
+    if (s == STATUS_OK) {
+        log_event(LOG_INFO, "packed_cache", "file=%s", packed_cache_path(cache));
+        return true;
+    }
+    warn_of_packed("packed_cache_refused", packed_cache_path(cache), &err);
+    drop_weights(l->be, l->config, l->out);
+    packed_cache_refuse(cache);
+    l->done = 0;
+    return false;
+}
+
+static void write_packed(struct loader *l)
+{
+    struct error err = {0}, *outer = l->err;
+    if (!l->out->packed) return;
+    l->err = &err;
+    if (walk(l, visit_collect) == STATUS_OK)
+        packed_cache_write(l->out->packed, l->arrays, l->n_arrays);
+    else
+        warn_of_packed("packed_cache_not_written", packed_cache_path(l->out->packed), &err);
+    l->err = outer;
 }
 
 /* --- the whole ------------------------------------------------------------------------------ */
@@ -392,11 +549,17 @@ static enum status open_source(struct loader *l, const char *dir)
 static enum status load_all(struct loader *l)
 {
     enum status s = walk(l, visit_check);
-    if (s == STATUS_OK && l->st) s = check_tied(l);
+    if (s != STATUS_OK) return s;
+    open_packed(l);
+    /* Whoever packed these files has also made the checks below. */
+    if (adopt_packed(l)) return STATUS_OK;
+    if (l->st) s = check_tied(l);
     if (s == STATUS_OK && l->st) s = check_unexpected(l);
-    if (s == STATUS_OK && l->options->progress)
-        l->options->progress(l->options->progress_arg, "", 0, l->total);
-    return s == STATUS_OK ? walk(l, visit_prepare) : s;
+    if (s != STATUS_OK) return s;
+    if (l->options->progress) l->options->progress(l->options->progress_arg, "", 0, l->total);
+    s = walk(l, visit_prepare);
+    if (s == STATUS_OK) write_packed(l);
+    return s;
 }
 
 enum status model_weights_load(struct backend *be, const char *dir, const struct model_config *c,
@@ -413,26 +576,35 @@ enum status model_weights_load(struct backend *be, const char *dir, const struct
     dummy_close(l.dummy);
     free(l.scratch.data);
     free(l.bias_scratch.data);
+    free(l.arrays);
     if (s != STATUS_OK) model_weights_free(be, c, out);
     return s;
 }
 
-static void free_weight(struct backend *be, struct weight *w)
+static void drop_weight(struct backend *be, struct weight **w)
 {
-    if (w) be->ops->weight_free(be, w);
+    if (*w) be->ops->weight_free(be, *w);
+    *w = NULL;
+}
+
+static void drop_weights(struct backend *be, const struct model_config *c, struct model_weights *w)
+{
+    drop_weight(be, &w->embed);
+    drop_weight(be, &w->final_norm);
+    drop_weight(be, &w->lm_head);
+    for (int i = 0; w->layers && i < c->n_layers; i++) {
+        struct layer_weights *l = &w->layers[i];
+        struct weight **const all[] = {&l->attn_norm, &l->wqkv,   &l->wo,     &l->ffn_norm,
+                                       &l->w_gate_up, &l->w_down, &l->q_norm, &l->k_norm};
+        for (size_t k = 0; k < ARRAY_LEN(all); k++) drop_weight(be, all[k]);
+    }
 }
 
 void model_weights_free(struct backend *be, const struct model_config *c, struct model_weights *w)
 {
-    free_weight(be, w->embed);
-    free_weight(be, w->final_norm);
-    free_weight(be, w->lm_head);
-    for (int i = 0; w->layers && i < c->n_layers; i++) {
-        const struct layer_weights *l = &w->layers[i];
-        struct weight *const all[] = {l->attn_norm, l->wqkv,   l->wo,     l->ffn_norm,
-                                      l->w_gate_up, l->w_down, l->q_norm, l->k_norm};
-        for (size_t k = 0; k < ARRAY_LEN(all); k++) free_weight(be, all[k]);
-    }
+    w->packed = packed_cache_stop(w->packed); /* it reads the weights */
+    drop_weights(be, c, w);
+    packed_cache_close(w->packed);
     free(w->layers);
     *w = (struct model_weights){0};
 }

@@ -454,6 +454,32 @@ size_t safetensors_total_size(const struct safetensors *st)
     return st->total_size;
 }
 
+int safetensors_n_files(const struct safetensors *st)
+{
+    return st->n_files;
+}
+
+#define SAMPLE ((size_t)4096)
+
+void safetensors_file_at(const struct safetensors *st, int i, struct stored_file *out)
+{
+    CHECK(i >= 0 && i < st->n_files);
+    const struct safetensors_file *f = &st->files[i];
+    const uint8_t *payload = f->data + f->size;
+    uint64_t sum = 0;
+    for (int k = 0; k < st->n_tensors; k++) {
+        const struct stored_tensor *t = &st->tensors[k];
+        if (t->file != f->name) continue;
+        const uint8_t *data = t->data;
+        const size_t n = t->size < SAMPLE ? t->size : SAMPLE;
+        if (data < payload) payload = data;
+        sum = hash_bytes(data + (t->size - n) / 2, n, sum);
+    }
+    *out = (struct stored_file){.name = f->name, .size = f->size, .mtime_ns = f->mtime_ns};
+    out->header_sum = hash_bytes(f->data, (size_t)(payload - f->data), 0);
+    out->sample_sum = sum;
+}
+
 /* Whole pages inside [begin, end) when shrinking, touching it when not. */
 static void advise(const struct safetensors *st, const struct stored_tensor *t, int advice,
                    bool shrink)

@@ -43,6 +43,17 @@ int safetensors_count(const struct safetensors *st);
 struct stored_tensor *safetensors_at(struct safetensors *st, int i);
 size_t safetensors_total_size(const struct safetensors *st); /* bytes of all tensors */
 
+/* What tells one file from another without reading all of it. */
+struct stored_file {
+    const char *name;
+    size_t size;
+    int64_t mtime_ns;
+    uint64_t header_sum; /* of the header: names, types, shapes, places */
+    uint64_t sample_sum; /* of up to 4 KiB from the middle of each tensor */
+};
+int safetensors_n_files(const struct safetensors *st);
+void safetensors_file_at(const struct safetensors *st, int i, struct stored_file *out);
+
 /* Hints for reading in one's own order: start reading ahead; give the mapped pages back. */
 void safetensors_will_need(const struct safetensors *st, const struct stored_tensor *t);
 void safetensors_dont_need(const struct safetensors *st, const struct stored_tensor *t);

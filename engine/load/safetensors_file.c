@@ -38,8 +38,12 @@ enum status safetensors_file_map(const char *dir, const char *name, struct safet
         if (data == MAP_FAILED)
             result = error_set(err, STATUS_IO, "%s: cannot be mapped: %s", path, strerror(errno));
         else
-            *out = (struct safetensors_file){
-                .name = name, .data = data, .size = (size_t)info.st_size, .mapped = true};
+            *out = (struct safetensors_file){.name = name,
+                                             .data = data,
+                                             .size = (size_t)info.st_size,
+                                             .mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 +
+                                                         info.st_mtim.tv_nsec,
+                                             .mapped = true};
     }
     close(fd);
     return result;

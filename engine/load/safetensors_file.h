@@ -18,7 +18,8 @@ struct safetensors_file {
     const char *name; /* not owned */
     const uint8_t *data;
     size_t size;
-    bool mapped; /* false: the caller's memory */
+    int64_t mtime_ns; /* of the mapped file */
+    bool mapped;      /* false: the caller's memory */
 };
 
 /* Maps DIR/name for reading. */

@@ -73,6 +73,89 @@ static void test_error_is_near_the_best(void **state)
     assert_true(sum < sum_plain * 0.85);
 }
 
+/* --- the same steps one value at a time ------------------------------------------------------- */
+
+static float scalar_round4(float x)
+{
+    x = x < 7.0f ? x : 7.0f;
+    x = x > -8.0f ? x : -8.0f;
+    return (x + 0x1.8p23f) - 0x1.8p23f;
+}
+
+static float scalar_sum(const float lanes[8])
+{
+    float sum = 0;
+    for (int j = 0; j < 8; j++) sum += lanes[j];
+    return sum;
+}
+
+static float scalar_error(const float *w, float scale, float inverse)
+{
+    float lanes[8] = {0};
+    for (int i = 0; i < GROUP4; i++) {
+        const float e = w[i] - scalar_round4(w[i] * inverse) * scale;
+        lanes[i % 8] += e * e;
+    }
+    return scalar_sum(lanes);
+}
+
+static uint16_t scalar_group(const float *w, uint8_t *q)
+{
+    static const float divisors[] = {7.0f, 7.5f, 8.0f, 8.5f, 9.0f, 9.75f, 10.5f};
+    float max = 0, min = 0, best_error = INFINITY, best_inverse = 0;
+    uint16_t best = 0;
+    for (int i = 0; i < GROUP4; i++) {
+        max = w[i] > max ? w[i] : max;
+        min = w[i] < min ? w[i] : min;
+    }
+    const float top = max > -min ? max : min;
+    for (int d = 0; d < 8; d++) {
+        float scale;
+        if (d < 7) {
+            scale = top / -divisors[d];
+        } else {
+            float wq[8] = {0}, qq[8] = {0};
+            if (best == 0) break;
+            for (int i = 0; i < GROUP4; i++) {
+                const float r = scalar_round4(w[i] * best_inverse);
+                wq[i % 8] += w[i] * r;
+                qq[i % 8] += r * r;
+            }
+            scale = scalar_sum(qq) > 0 ? scalar_sum(wq) / scalar_sum(qq) : 0;
+        }
+        const uint16_t h = f32_to_f16(scale);
+        const float held = f16_to_f32(h);
+        if (held == 0) continue;
+        const float error = scalar_error(w, held, 1.0f / held);
+        if (error >= best_error || isnan(error)) continue;
+        best = h;
+        best_inverse = 1.0f / held;
+        best_error = error;
+    }
+    for (int i = 0; i < GROUP4; i++)
+        q[i] = (uint8_t)(int)(scalar_round4(w[i] * best_inverse) + 8.0f);
+    return best;
+}
+
+static void test_bits_of_the_scalar_steps(void **state)
+{
+    (void)state;
+    uint64_t seed = 3;
+    for (int trial = 0; trial < 20000; trial++) {
+        float w[GROUP4];
+        uint8_t q[GROUP4], expected[GROUP4];
+        const double size = pow(2, (int)(random_unit(&seed) * 60) - 40);
+        for (int i = 0; i < GROUP4; i++) {
+            const double x = random_unit(&seed);
+            w[i] = (float)((trial % 5 == 1 ? floor(17 * x) - 8 : 2 * x - 1) * size);
+            if (trial % 5 == 2 && i % 9 != trial % 9) w[i] = 0;
+            if (trial % 5 == 3 && x < 0.01) w[i] = x < 0.005 ? NAN : -INFINITY;
+        }
+        assert_int_equal(quant4_group(w, q), scalar_group(w, expected));
+        assert_memory_equal(q, expected, sizeof q);
+    }
+}
+
 static void test_what_four_bits_hold_is_exact(void **state)
 {
     (void)state;
@@ -123,6 +206,7 @@ static void test_f16_both_ways(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_is_near_the_best),
+                                       cmocka_unit_test(test_bits_of_the_scalar_steps),
                                        cmocka_unit_test(test_what_four_bits_hold_is_exact),
                                        cmocka_unit_test(test_odd_groups),
                                        cmocka_unit_test(test_f16_both_ways)};
