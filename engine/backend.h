@@ -131,6 +131,8 @@ struct backend_ops {
     enum status (*weight_prepare)(struct backend *be, const struct weight_source *src,
                                   struct weight **out, struct error *err);
     void (*weight_free)(struct backend *be, struct weight *w);
+    /* Bytes of a weight as it is held: what reading it once moves. */
+    size_t (*weight_size)(const struct weight *w);
     /* After all weights: buffers for `limits`, the KV pool, RoPE tables. */
     enum status (*reserve)(struct backend *be, const struct backend_limits *limits,
                            const struct rope_params *rope, struct error *err);

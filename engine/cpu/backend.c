@@ -247,6 +247,7 @@ static const struct backend_ops cpu_ops = {
     .close = cpu_close,
     .weight_prepare = cpu_weight_prepare,
     .weight_free = cpu_weight_free,
+    .weight_size = cpu_weight_size,
     .reserve = cpu_reserve,
     .kv_layer = cpu_kv_layer,
     .tensor_alloc = cpu_tensor_alloc,

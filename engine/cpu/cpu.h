@@ -11,6 +11,7 @@
  *   attention.c  attention over pages
  *   pool.c       worker threads; cpu_count.c how many
  *   isa.c, kernels_*.c, body_*.h   what the instruction sets differ in
+ *   probe*.c     what the machine can do at most
  *
  * The CPU runs each operator when it is called.  One thread owns all of it; workers see what
  * pool_run gives them. */
@@ -110,6 +111,7 @@ enum status cpu_memory_alloc(struct cpu_backend *cb, void **out, size_t n, size_
 enum status cpu_weight_prepare(struct backend *be, const struct weight_source *src,
                                struct weight **out, struct error *err);
 void cpu_weight_free(struct backend *be, struct weight *w);
+size_t cpu_weight_size(const struct weight *w);
 enum dtype cpu_activation_dtype(struct backend *be, const struct weight *w);
 
 /* --- step.c --- */

@@ -310,7 +310,7 @@ enum status cpu_weight_prepare(struct backend *be, const struct weight_source *s
         s = prepare_embed(w, src, err);
     else
         s = prepare_linear(cpu_of(be), w, src, err);
-    be->weight_size += w->size;
+    be->weight_size += cpu_weight_size(w);
     if (s != STATUS_OK) {
         cpu_weight_free(be, w);
         return s;
@@ -319,10 +319,15 @@ enum status cpu_weight_prepare(struct backend *be, const struct weight_source *s
     return STATUS_OK;
 }
 
+size_t cpu_weight_size(const struct weight *w)
+{
+    return w->size + ((w->scale ? 1 : 0) + (w->bias ? 1 : 0)) * (size_t)w->n * sizeof(float);
+}
+
 void cpu_weight_free(struct backend *be, struct weight *w)
 {
     if (!w) return;
-    be->weight_size -= w->size;
+    be->weight_size -= cpu_weight_size(w);
     cpu_memory_unmap(w->data, w->size);
     cpu_memory_unmap(w->scale, (size_t)w->n * sizeof(float));
     cpu_memory_unmap(w->bias, (size_t)w->n * sizeof(float));

@@ -1,0 +1,44 @@
+#ifndef ENGINE_PROBE_H
+#define ENGINE_PROBE_H
+
+/* probe.h - what this machine can do at most, measured: the rates that an engine's times are held
+ * against.
+ *
+ *   PROBE_MEMORY  bytes/s read from a buffer much larger than the last-level cache
+ *   PROBE_INT8    operations/s of the int8 dot product's raw instructions in a loop on registers
+ *   PROBE_BF16    the same for bfloat16: the CPU's own dot product where it has one, else float32's
+ *                 rate, since the values are widened then
+ *   PROBE_F32     the same for fused multiply-add of float32
+ *
+ * A product and its addition are two operations.  The instructions are those of the instruction set
+ * that the backend uses; the scalar one is compiled for a CPU with AVX2 and is held against that.
+ * Each rate is the best of many short runs, for whatever else the machine does can only lower it;
+ * the others of them say how much else it did. */
+
+#include "config/base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum probe_kind { PROBE_MEMORY, PROBE_INT8, PROBE_BF16, PROBE_F32, PROBE_COUNT };
+
+struct probe_rate {
+    double min, median, max; /* per second; max is the limit */
+    const char *how;         /* "vpdpbusd zmm" */
+};
+
+struct probe {
+    struct probe_rate rates[PROBE_COUNT];
+    size_t memory_size; /* of the buffer that was read */
+    size_t cache_size;  /* bytes of the last-level caches together; 0 = unknown */
+    int n_threads;
+    const char *isa;
+};
+
+/* Takes about a second.  isa and n_threads as in cpu_backend_open; max_size: the most memory that it
+ * may use, at least 1 MiB; now_ns: a monotonic clock.  Any thread; it starts n_threads - 1 more and
+ * ends them. */
+enum status cpu_probe(int n_threads, const char *isa, size_t max_size, uint64_t (*now_ns)(void),
+                      struct probe *out, struct error *err);
+
+#endif
