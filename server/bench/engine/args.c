@@ -47,7 +47,9 @@ static const struct arg_def arg_defs[] = {
         "shown beside it. Each is one step, or as many as take 50 ms."),
     ROW("seed", WORK, "N", INT, seed, "1", 0, 1e15, "Seed of token ids and random weights."),
     ROW("profile", REPORT, NULL, FLAG, profile, NULL, 0, 0,
-        "Measure again with every operator timed, and show where the time goes."),
+        "Measure again with every operator timed, and show where the time of the fastest "
+        "repetition "
+        "goes."),
     ROW("output", REPORT, "FILE", TEXT, output, NULL, 0, 0, "Write the report as JSON too."),
     ROW("progress", REPORT, NULL, FLAG, progress, "true", 0, 0,
         "Say on standard error what is being done."),

@@ -20,7 +20,8 @@ struct engine_figure {
     int n_tokens, n_steps; /* of a step; of all measurements together */
     struct spread step_s;
     struct step_limit limit;
-    /* --profile: seconds of a step in each operator, and the limit of those that have one */
+    /* --profile: seconds of a step in each operator, and the limit of those that have one; of the
+     * fastest repetition */
     double profile_step_s; /* 0: not profiled */
     double op_s[OP_COUNT];
     struct op_work op_work[LIMIT_OPS];
