@@ -86,7 +86,7 @@ TOOL_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TOOLS))
 DEPS := $(patsubst %.o,%.d,$(WEB_C:.c=.o) $(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
 
 .PHONY: all run test tests deps test-deps lint-deps lint fuzz format format-check tidy cppcheck \
-        layers clean help install demo-train demo-eval FORCE
+        layers clean help install bench-cpu demo-train demo-eval FORCE
 all: $(BUILD_ROOT)/inferd
 
 # The release binary under its short name; other configurations stay in their own folders.
@@ -141,6 +141,14 @@ test: test-deps
 	@$(MAKE) --no-print-directory all tests fuzz-smoke-bins
 	@BUILD=$(BUILD) VENV=$(VENV) tests/run_tests.sh $(SUITES)
 
+# --- the engine's speed beside the machine's limits ------------------------------------------
+SHAPES ?= llama-1.1b
+bench-cpu: all
+	@mkdir -p $(BUILD_ROOT)/bench
+	@for s in $(SHAPES); do \
+	  $(BUILD_ROOT)/inferd bench engine $(INFERD_SHARED)/models/shapes/$$s --quantization all \
+	    --output $(BUILD_ROOT)/bench/$$s.json $(ARGS) || exit; done
+
 # --- the demo model: training takes PyTorch from PyPI, evaluation only the tests' packages -----
 TRAIN_VENV := $(BUILD_ROOT)/train-venv
 demo-train:
@@ -188,7 +196,7 @@ install: all
 	install -m 644 $(DEMO_FILES) $(DESTDIR)$(PREFIX)/share/inferd/models/demo
 help:
 	@sed -n '3,6s/^# *//p' Makefile
-	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean demo-train demo-eval'
-	@echo 'variables: CONFIG=release|debug|asan|tsan|coverage BUILD_ROOT=build MODEL HOST PORT ARGS SUITES V=1'
+	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean bench-cpu demo-train demo-eval'
+	@echo 'variables: CONFIG=release|debug|asan|tsan|coverage BUILD_ROOT=build MODEL HOST PORT ARGS SHAPES SUITES V=1'
 -include $(DEPS)
 -include $(FUZZ_OBJS:.o=.d) $(patsubst %.c,$(FUZZ_DIR)/%.d,$(FUZZERS))

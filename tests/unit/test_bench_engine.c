@@ -17,6 +17,7 @@
 #include "engine/engine.h"
 #include "server/bench/engine/args.h"
 #include "server/bench/engine/limit.h"
+#include "server/bench/engine/plan.h"
 #include "server/bench/engine/steps.h"
 
 static void equal(double got, double expected)
@@ -253,6 +254,53 @@ static void test_steps(void **state)
     bench_steps_free(&b);
 }
 
+/* --- the plan --- */
+
+static void test_plan(void **state)
+{
+    (void)state;
+    const struct model_config c = small_config(); /* 2 layers x 2 x 4 x 2 bytes: 32 a token */
+    const struct int_list batches = {2, {1, 64}}, contexts = {2, {17, 48}};
+    struct plan plan;
+    struct error err = {0};
+    struct plan_wish w = {.config = &c,
+                          .precision = PRECISION_INT8,
+                          .kv_dtype = DT_BF16,
+                          .prompt_len = 40,
+                          .block_size = 16,
+                          .batches = &batches,
+                          .contexts = &contexts,
+                          .memory = 1e9};
+    assert_int_equal(plan_make(&w, &plan, &err), STATUS_OK);
+    assert_int_equal(plan.n_shapes, 5);
+    assert_int_equal(plan.n_left_out, 0);
+    assert_int_equal(plan.shapes[0].n_new, 40);
+    assert_int_equal(plan.shapes[2].n_seqs, 64);
+    assert_int_equal(plan.shapes[2].kv_len, 17);
+    assert_int_equal(plan.n_blocks, 1 + 64 * 3);
+    assert_int_equal(plan.max_tokens, 64);
+    assert_int_equal(plan.max_seqs, 64);
+    assert_int_equal(plan.max_len, 48);
+
+    /* Room for 64 x 17 tokens (2 blocks each), not for 64 x 48. */
+    const struct engine_need need = engine_need(&c, QUANT_INT8, DT_BF16, 64, 64);
+    w.memory = need.weights + need.buffers + 32.0 * 16 * (1 + 64 * 2);
+    assert_int_equal(plan_make(&w, &plan, &err), STATUS_OK);
+    assert_int_equal(plan.n_shapes, 4);
+    assert_int_equal(plan.n_left_out, 1);
+    assert_int_equal(plan.left_out[0].shape.n_seqs, 64);
+    assert_int_equal(plan.left_out[0].shape.kv_len, 48);
+    equal(plan.left_out[0].bytes - w.memory, 32.0 * 16 * 64);
+    assert_int_equal(plan.n_blocks, 1 + 64 * 2);
+    w.all = true; /* asked for */
+    assert_int_equal(plan_make(&w, &plan, &err), STATUS_NO_MEMORY);
+    assert_non_null(strstr(err.message, "64 x 48 tokens"));
+    w.all = false;
+    w.memory = need.weights; /* not even the prefill */
+    assert_int_equal(plan_make(&w, &plan, &err), STATUS_NO_MEMORY);
+    assert_non_null(strstr(err.message, "int8 weights take"));
+}
+
 /* --- the engine's side --- */
 
 static struct engine *open_demo(enum quant_scheme quant, int n_blocks)
@@ -395,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_work_of_a_window),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_plan),
         cmocka_unit_test(test_profile),
         cmocka_unit_test(test_need),
         cmocka_unit_test(test_probe),

@@ -22,15 +22,16 @@
 
 static const struct arg_def arg_defs[] = {
     ROW("model", MODEL, "MODEL", TEXT, model, NULL, 0, 0,
-        "Model directory, or ORG/NAME as inferd pull has loaded it; also accepted as the first "
-        "word. One with no more than a config.json gets random weights. None: the demo model."),
+        "Model directory, or ORG/NAME as inferd pull has loaded it; also accepted without "
+        "--model. One with no more than a config.json gets random weights. None: the demo model."),
     ROW("quantization", MODEL, "LIST", TEXT, quantization, "none", 0, 0,
         "How the linears hold their weights, one after the other: none (as stored), float32, "
         "bfloat16 (or bf16), int8, int4; all: bfloat16,int8,int4."),
     ROW("kv-cache-dtype", MODEL, "TYPE", TEXT, kv_cache_dtype, "auto", 0, 0,
-        "auto, float32 or bfloat16; auto follows the weights."),
+        "auto, float32 or bfloat16; auto follows the stored weights, whatever --quantization "
+        "says."),
     ROW("cpu-isa", MODEL, "ISA", TEXT, isa, "auto", 0, 0,
-        "auto, scalar, avx2 or avx512; the limits are those of the same instructions."),
+        "Instruction set, as for inferd serve; the limits are those of the same instructions."),
     ROW("threads", MODEL, "N", INT, threads, "0", 0, 1024,
         "CPU threads. 0: one for each core that the process may use."),
     ROW("block-size", MODEL, "N", INT, block_size, "16", 16, 128,
@@ -167,7 +168,7 @@ enum status engine_args_parse(int argc, char **argv, struct engine_args *out, bo
             *help = true;
             return STATUS_OK;
         }
-        if (at == 0 && argv[0][0] != '-')
+        if (argv[at][0] != '-' && !out->model)
             out->model = argv[at++];
         else
             st = arg_table_take(&arg_table, out, argc, argv, &at, err);

@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "engine/load/progress.h"
 #include "engine/load/safetensors_file.h"
+#include "server/bench/engine/plan.h"
 #include "server/bench/engine/steps.h"
 #include "server/model_dir.h"
 
@@ -25,16 +26,7 @@
 #define MEMORY_SHARE 0.92
 #define PROBE_SHARE  0.25
 
-#define GIB(size) ((double)(size) / (double)(1u << 30))
-
-enum { MAX_SHAPES = ENGINE_ARGS_LIST * ENGINE_ARGS_LIST + 1, MAX_REPEAT = 1000 };
-
-/* What one precision measures. */
-struct plan {
-    int n_shapes;
-    struct step_shape shapes[MAX_SHAPES]; /* the first is the prefill */
-    int n_blocks, max_tokens, max_seqs, max_len;
-};
+enum { MAX_REPEAT = 1000 };
 
 struct runner {
     const struct engine_args *args;
@@ -128,89 +120,14 @@ static enum status find_model(struct runner *r)
     return STATUS_OK;
 }
 
-/* float16 is computed in float32. */
+/* "none" is the stored type; float16 is held as float32. */
 static enum precision resolve(const struct engine_run *run, enum precision p)
 {
     if (p != PRECISION_STORED) return p;
     return run->config.stored_dtype == DT_BF16 ? PRECISION_BF16 : PRECISION_F32;
 }
 
-static enum quant_scheme quant_of(enum precision p)
-{
-    return p == PRECISION_INT8 ? QUANT_INT8 : p == PRECISION_INT4 ? QUANT_INT4 : QUANT_NONE;
-}
-
-static int dtype_of(enum precision p)
-{
-    return p == PRECISION_F32 ? DT_F32 : p == PRECISION_BF16 ? DT_BF16 : -1;
-}
-
 /* --- the plan -------------------------------------------------------------------------------- */
-
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static double bytes_needed(const struct engine_need *need, int64_t n_blocks, int block_size)
-{
-    return need->weights + need->buffers + need->kv_token * (double)n_blocks * block_size;
-}
-
-static enum status too_large(struct runner *r, enum precision p, const struct step_shape *s,
-                             const struct engine_need *need, double bytes)
-{
-    return error_set(r->err, STATUS_NO_MEMORY,
-                     "%s weights take %.1f GiB, and %d x %d tokens %.1f GiB of KV-cache; with "
-                     "buffers that is %.1f GiB, but only %.1f GiB can be used here: give a smaller "
-                     "--batch, --context or --prompt-len, a smaller model, or --quantization int4",
-                     precision_name(p), GIB(need->weights), s->n_seqs, s->kv_len,
-                     GIB(bytes - need->weights - need->buffers), GIB(bytes), GIB(r->memory));
-}
-
-static enum status add_shape(struct runner *r, enum precision p, const struct engine_need *need,
-                             struct step_shape s, bool required)
-{
-    struct plan *plan = &r->plans[p];
-    const int block_size = (int)r->args->block_size;
-    const int64_t n_blocks = 1 + bench_steps_blocks(&s, block_size);
-    const double bytes = bytes_needed(need, n_blocks, block_size);
-    const bool fits = bytes <= r->memory && n_blocks <= INT32_MAX / block_size;
-    if (!fits && required) return too_large(r, p, &s, need, bytes);
-    if (!fits) {
-        note(r,
-             "%s: batch %d at context %d is left out: it needs %.1f GiB of the %.1f GiB that can "
-             "be used here",
-             precision_name(p), s.n_seqs, s.kv_len, GIB(bytes), GIB(r->memory));
-        return STATUS_OK;
-    }
-    plan->shapes[plan->n_shapes++] = s;
-    plan->n_blocks = max_int(plan->n_blocks, (int)n_blocks);
-    plan->max_tokens = max_int(plan->max_tokens, s.n_seqs * s.n_new);
-    plan->max_seqs = max_int(plan->max_seqs, s.n_seqs);
-    plan->max_len = max_int(plan->max_len, s.kv_len);
-    return STATUS_OK;
-}
-
-static enum status make_plan(struct runner *r, enum precision p, const struct int_list *contexts)
-{
-    const struct int_list *batches = &r->args->batches;
-    struct model_config config = r->run->config;
-    int widest = 1;
-    for (int i = 0; i < batches->n; i++) widest = max_int(widest, batches->items[i]);
-    if (dtype_of(p) >= 0) config.stored_dtype = (enum dtype)dtype_of(p);
-    const int prompt = r->run->prompt_len;
-    const struct engine_need need =
-        engine_need(&config, quant_of(p), r->run->kv_dtype, max_int(prompt, widest), widest);
-    r->plans[p] = (struct plan){.max_tokens = (int)r->args->block_size};
-    enum status s = add_shape(r, p, &need, (struct step_shape){1, prompt, prompt}, true);
-    for (int c = 0; c < contexts->n; c++)
-        for (int b = 0; b < batches->n && s == STATUS_OK; b++)
-            s = add_shape(r, p, &need,
-                          (struct step_shape){batches->items[b], 1, contexts->items[c]},
-                          r->args->lists_given);
-    return s;
-}
 
 static void clip_contexts(struct runner *r, struct int_list *out)
 {
@@ -222,6 +139,30 @@ static void clip_contexts(struct runner *r, struct int_list *out)
         for (int k = 0; k < out->n; k++) known = known || out->items[k] == length;
         if (!known) out->items[out->n++] = length;
     }
+}
+
+static enum status make_plan(struct runner *r, enum precision p, const struct int_list *contexts)
+{
+    const struct plan_wish wish = {
+        .config = &r->run->config,
+        .precision = p,
+        .kv_dtype = r->run->kv_dtype,
+        .prompt_len = r->run->prompt_len,
+        .block_size = (int)r->args->block_size,
+        .batches = &r->args->batches,
+        .contexts = contexts,
+        .all = r->args->lists_given,
+        .memory = r->memory,
+    };
+    struct plan *plan = &r->plans[p];
+    const enum status s = plan_make(&wish, plan, r->err);
+    for (int i = 0; i < plan->n_left_out && s == STATUS_OK; i++)
+        note(r,
+             "%s: batch %d at context %d is left out: it needs %.1f GiB of the %.1f GiB that can "
+             "be used here",
+             precision_name(p), plan->left_out[i].shape.n_seqs, plan->left_out[i].shape.kv_len,
+             plan->left_out[i].bytes / (1 << 30), r->memory / (1 << 30));
+    return s;
 }
 
 /* --- measuring ------------------------------------------------------------------------------- */
@@ -346,8 +287,8 @@ static enum status open_engine(struct runner *r, enum precision p)
         .model_dir = r->run->dir,
         .dummy_weights = r->run->random_weights,
         .seed = (uint64_t)a->seed,
-        .quant = quant_of(p),
-        .dtype = dtype_of(p),
+        .quant = precision_quant(p),
+        .dtype = precision_dtype(p),
         .kv_dtype = r->run->kv_dtype,
         .device = "cpu",
         .isa = a->isa,
