@@ -12,8 +12,11 @@
  *
  * A product and its addition are two operations.  The instructions are those of the instruction set
  * that the backend uses; the scalar one is compiled for a CPU with AVX2 and is held against that.
- * Each rate is the best of many short runs, for whatever else the machine does can only lower it;
- * the others of them say how much else it did. */
+ *
+ * Each is measured in many short runs.  Operations are counted against the CPU time that the threads
+ * got, so that what else the machine does hardly changes them; their limit is the median.  Bytes are
+ * counted against the wall clock, for threads that do not run at the same time would not have to
+ * share the memory; their limit is the best run, for nothing makes a memory faster than it is. */
 
 #include "config/base/status.h"
 
@@ -23,7 +26,9 @@
 enum probe_kind { PROBE_MEMORY, PROBE_INT8, PROBE_BF16, PROBE_F32, PROBE_COUNT };
 
 struct probe_rate {
-    double min, median, max; /* per second; max is the limit */
+    double limit;            /* per second: the largest of bytes, the median of operations */
+    double min, median, max; /* of all runs */
+    double cpu_share;        /* of the time that the threads wanted a CPU, how much they had one */
     const char *how;         /* "vpdpbusd zmm" */
 };
 
@@ -35,10 +40,15 @@ struct probe {
     const char *isa;
 };
 
+struct probe_clocks {
+    uint64_t (*wall_ns)(void); /* monotonic */
+    uint64_t (*cpu_ns)(void);  /* CPU time of all threads of the process */
+};
+
 /* Takes about a second.  isa and n_threads as in cpu_backend_open; max_size: the most memory that it
- * may use, at least 1 MiB; now_ns: a monotonic clock.  Any thread; it starts n_threads - 1 more and
- * ends them. */
-enum status cpu_probe(int n_threads, const char *isa, size_t max_size, uint64_t (*now_ns)(void),
-                      struct probe *out, struct error *err);
+ * may use, at least 1 MiB.  Any thread, but no other may use the CPU meanwhile; it starts n_threads - 1
+ * more and ends them. */
+enum status cpu_probe(int n_threads, const char *isa, size_t max_size,
+                      const struct probe_clocks *clocks, struct probe *out, struct error *err);
 
 #endif

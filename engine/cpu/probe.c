@@ -22,33 +22,48 @@
 #define READ_SIZE    ((size_t)256 << 10)
 #define N_READS      4 /* runs until all of the buffer is read: it is long out of the caches then */
 
-struct probe_job {
-    const struct probe_loop *loop;
+struct prober {
+    struct pool *pool;
+    const struct probe_clocks *clocks;
     const struct probe_loops *loops;
+    /* the job */
+    const struct probe_loop *loop;
     int64_t rounds;
-    const char *memory;
+    char *memory;
 };
 
 static void run_loop(void *ctx, int worker, int chunk)
 {
     (void)worker, (void)chunk;
-    const struct probe_job *j = ctx;
-    j->loop->run(j->rounds);
+    const struct prober *p = ctx;
+    p->loop->run(p->rounds);
 }
 
 static void run_read(void *ctx, int worker, int chunk)
 {
     (void)worker;
-    const struct probe_job *j = ctx;
-    j->loops->read(j->memory + (size_t)chunk * READ_SIZE, READ_SIZE);
+    const struct prober *p = ctx;
+    p->loops->read(p->memory + (size_t)chunk * READ_SIZE, READ_SIZE);
 }
 
 /* Not zeros: untouched pages would all be one page of zeros, in the cache. */
 static void run_fill(void *ctx, int worker, int chunk)
 {
     (void)worker;
-    const struct probe_job *j = ctx;
-    memset((char *)(uintptr_t)j->memory + (size_t)chunk * READ_SIZE, 1 + chunk % 100, READ_SIZE);
+    const struct prober *p = ctx;
+    memset(p->memory + (size_t)chunk * READ_SIZE, 1 + chunk % 100, READ_SIZE);
+}
+
+struct probe_time {
+    double wall_s, cpu_s; /* cpu_s: of all threads */
+};
+
+static struct probe_time timed_run(struct prober *p, pool_fn *fn, int n_chunks)
+{
+    const uint64_t wall = p->clocks->wall_ns(), cpu = p->clocks->cpu_ns();
+    pool_run(p->pool, fn, p, n_chunks, 1e12); /* always on all threads */
+    const uint64_t wall_ns = p->clocks->wall_ns() - wall, cpu_ns = p->clocks->cpu_ns() - cpu;
+    return (struct probe_time){(double)(wall_ns + 1) * 1e-9, (double)(cpu_ns + 1) * 1e-9};
 }
 
 static int compare(const void *a, const void *b)
@@ -57,35 +72,37 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* rates[n] is sorted. */
-static struct probe_rate summary(double *rates, int n, const char *how)
+/* Sorts the rates. */
+static struct probe_rate summary(const struct prober *p, double rates[N_RUNS],
+                                 struct probe_time total, const char *how)
 {
-    qsort(rates, (size_t)n, sizeof *rates, compare);
+    qsort(rates, N_RUNS, sizeof *rates, compare);
     return (struct probe_rate){
-        .min = rates[0], .median = rates[n / 2], .max = rates[n - 1], .how = how};
+        .limit = rates[N_RUNS / 2],
+        .min = rates[0],
+        .median = rates[N_RUNS / 2],
+        .max = rates[N_RUNS - 1],
+        .cpu_share = total.cpu_s / total.wall_s / pool_n_threads(p->pool),
+        .how = how,
+    };
 }
 
-static double seconds_of(struct pool *pool, pool_fn *fn, struct probe_job *j, int n_chunks,
-                         uint64_t (*now_ns)(void))
+static struct probe_rate probe_compute(struct prober *p, const struct probe_loop *loop)
 {
-    const uint64_t start = now_ns();
-    pool_run(pool, fn, j, n_chunks, 1e12); /* always on all threads */
-    const uint64_t ns = now_ns() - start;
-    return (double)(ns > 0 ? ns : 1) * 1e-9;
-}
-
-static struct probe_rate probe_compute(struct pool *pool, const struct probe_loop *loop,
-                                       uint64_t (*now_ns)(void))
-{
-    struct probe_job j = {.loop = loop, .rounds = 64};
-    const int n_chunks = PARTS * pool_n_threads(pool);
-    /* Warms up, too: clocks rise, workers wake. */
-    while (seconds_of(pool, run_loop, &j, n_chunks, now_ns) < RUN_NS * 1e-9) j.rounds *= 2;
+    const int n_threads = pool_n_threads(p->pool), n_chunks = PARTS * n_threads;
+    struct probe_time total = {0};
     double rates[N_RUNS];
-    for (int i = 0; i < N_RUNS; i++)
-        rates[i] = loop->ops * (double)j.rounds * n_chunks /
-                   seconds_of(pool, run_loop, &j, n_chunks, now_ns);
-    return summary(rates, N_RUNS, loop->how);
+    p->loop = loop;
+    p->rounds = 64;
+    /* Warms up, too: clocks rise, workers wake. */
+    while (timed_run(p, run_loop, n_chunks).cpu_s < RUN_NS * 1e-9 * n_threads) p->rounds *= 2;
+    for (int i = 0; i < N_RUNS; i++) {
+        const struct probe_time t = timed_run(p, run_loop, n_chunks);
+        rates[i] = loop->ops * (double)p->rounds * n_chunks / (t.cpu_s / n_threads);
+        total.wall_s += t.wall_s;
+        total.cpu_s += t.cpu_s;
+    }
+    return summary(p, rates, total, loop->how);
 }
 
 static size_t choose_size(size_t cache_size, size_t max_size)
@@ -96,49 +113,52 @@ static size_t choose_size(size_t cache_size, size_t max_size)
     return size / (N_READS * READ_SIZE) * (N_READS * READ_SIZE);
 }
 
-static enum status probe_memory(struct pool *pool, const struct probe_loops *loops,
-                                uint64_t (*now_ns)(void), struct probe *out, struct error *err)
+static enum status probe_memory(struct prober *p, struct probe *out, struct error *err)
 {
+    struct probe_time total = {0};
+    double rates[N_RUNS];
     char *memory = cpu_memory_map(out->memory_size);
     if (!memory)
         return error_set(err, STATUS_NO_MEMORY, "cannot map %zu MiB to measure memory with",
                          out->memory_size >> 20);
-    struct probe_job j = {.loops = loops, .memory = memory};
     const size_t part_size = out->memory_size / N_READS;
-    seconds_of(pool, run_fill, &j, (int)(out->memory_size / READ_SIZE), now_ns);
-    double rates[N_RUNS];
+    p->memory = memory;
+    timed_run(p, run_fill, (int)(out->memory_size / READ_SIZE));
     for (int i = 0; i < N_RUNS; i++) {
-        j.memory = memory + (size_t)(i % N_READS) * part_size;
-        rates[i] = (double)part_size /
-                   seconds_of(pool, run_read, &j, (int)(part_size / READ_SIZE), now_ns);
+        p->memory = memory + (size_t)(i % N_READS) * part_size;
+        const struct probe_time t = timed_run(p, run_read, (int)(part_size / READ_SIZE));
+        rates[i] = (double)part_size / t.wall_s;
+        total.wall_s += t.wall_s;
+        total.cpu_s += t.cpu_s;
     }
-    out->rates[PROBE_MEMORY] = summary(rates, N_RUNS, "sequential reads");
+    out->rates[PROBE_MEMORY] = summary(p, rates, total, "sequential reads");
+    out->rates[PROBE_MEMORY].limit = out->rates[PROBE_MEMORY].max;
     cpu_memory_unmap(memory, out->memory_size);
     return STATUS_OK;
 }
 
-enum status cpu_probe(int n_threads, const char *isa, size_t max_size, uint64_t (*now_ns)(void),
-                      struct probe *out, struct error *err)
+enum status cpu_probe(int n_threads, const char *isa, size_t max_size,
+                      const struct probe_clocks *clocks, struct probe *out, struct error *err)
 {
     const struct cpu_kernels *kernels;
-    struct pool *pool;
+    struct prober p = {.clocks = clocks};
     enum status s = cpu_kernels_choose(isa, &kernels, err);
     if (s != STATUS_OK) return s;
-    s = pool_open(&pool, n_threads > 0 ? n_threads : pool_default_threads(), err);
+    s = pool_open(&p.pool, n_threads > 0 ? n_threads : pool_default_threads(), err);
     if (s != STATUS_OK) return s;
     const bool wide = strncmp(kernels->name, "avx512", 6) == 0;
-    const struct probe_loops *loops = wide ? &cpu_probe_avx512 : &cpu_probe_avx2;
-    *out = (struct probe){.isa = kernels->name, .n_threads = pool_n_threads(pool)};
+    p.loops = wide ? &cpu_probe_avx512 : &cpu_probe_avx2;
+    *out = (struct probe){.isa = kernels->name, .n_threads = pool_n_threads(p.pool)};
     out->cache_size = (size_t)machine_cache_size();
     out->memory_size = choose_size(out->cache_size, max_size);
-    s = probe_memory(pool, loops, now_ns, out, err);
+    s = probe_memory(&p, out, err);
     if (s == STATUS_OK) {
-        out->rates[PROBE_INT8] = probe_compute(pool, &loops->i8, now_ns);
-        out->rates[PROBE_F32] = probe_compute(pool, &loops->f32, now_ns);
+        out->rates[PROBE_INT8] = probe_compute(&p, &p.loops->i8);
+        out->rates[PROBE_F32] = probe_compute(&p, &p.loops->f32);
         out->rates[PROBE_BF16] = wide && __builtin_cpu_supports("avx512bf16")
-                                     ? probe_compute(pool, &cpu_probe_avx512_bf16, now_ns)
+                                     ? probe_compute(&p, &cpu_probe_avx512_bf16)
                                      : out->rates[PROBE_F32];
     }
-    pool_close(pool);
+    pool_close(p.pool);
     return s;
 }

@@ -69,7 +69,7 @@ def test_a_report(tmp_path):
     assert set(r["limits"]) == {"memory", "int8", "bfloat16", "float32"}
     for limit in r["limits"].values():
         check_spread(limit)
-        assert limit["how"]
+        assert limit["how"] and limit["min"] <= limit["limit"] <= limit["max"] and 0 < limit["cpu_share"] < 1.1
     steps = [(f["quantization"], f["step"], f["batch"], f["context"], f["tokens_per_step"]) for f in r["figures"]]
     assert steps == [(q, *step) for q in ("bfloat16", "int8", "int4")
                      for step in (("prefill", 1, 48, 48), ("decode", 1, 40, 1), ("decode", 3, 40, 3),

@@ -189,9 +189,9 @@ static void test_limit(void **state)
 {
     (void)state;
     struct probe p = {.cache_size = 1000};
-    p.rates[PROBE_MEMORY].max = 100;
-    p.rates[PROBE_INT8].max = 50;
-    p.rates[PROBE_F32].max = 10;
+    p.rates[PROBE_MEMORY].limit = 100;
+    p.rates[PROBE_INT8].limit = 50;
+    p.rates[PROBE_F32].limit = 10;
     struct op_work w[] = {{.bytes = 900, .ops = 100, .rate = PROBE_INT8},
                           {.bytes = 600, .ops = 80, .rate = PROBE_F32}};
     struct step_limit l = work_limit(w, 2, &p);
@@ -406,18 +406,21 @@ static void test_need(void **state)
 static void test_probe(void **state)
 {
     (void)state;
+    const struct probe_clocks clocks = {clock_now_ns, clock_cpu_ns};
     struct probe p;
     struct error err = {0};
-    assert_int_equal(cpu_probe(1, "auto", (size_t)8 << 20, clock_now_ns, &p, &err), STATUS_OK);
+    assert_int_equal(cpu_probe(1, "auto", (size_t)8 << 20, &clocks, &p, &err), STATUS_OK);
     assert_int_equal(p.n_threads, 1);
     assert_int_equal(p.memory_size, (size_t)8 << 20);
     for (int i = 0; i < PROBE_COUNT; i++) {
         const struct probe_rate *r = &p.rates[i];
         assert_true(r->min > 0 && r->min <= r->median && r->median <= r->max);
-        assert_true(r->max > 1e8 && r->max < 1e15);
+        assert_true(r->limit > 1e8 && r->limit < 1e15);
+        equal(r->limit, i == PROBE_MEMORY ? r->max : r->median);
+        assert_true(r->cpu_share > 0 && r->cpu_share < 1.1);
         assert_non_null(r->how);
     }
-    assert_int_equal(cpu_probe(1, "avx3", (size_t)8 << 20, clock_now_ns, &p, &err), STATUS_INVALID);
+    assert_int_equal(cpu_probe(1, "avx3", (size_t)8 << 20, &clocks, &p, &err), STATUS_INVALID);
 }
 
 static void test_cpu_lists(void **state)

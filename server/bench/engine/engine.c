@@ -40,6 +40,7 @@ int engine_bench_main(int argc, char **argv)
         return fail(&err, 1);
     }
     enum status s = engine_run(&args, &events, run, &err);
+    if (s == STATUS_OK) engine_report_end(run, stdout);
     if (s == STATUS_OK && args.output) s = engine_report_write_json(run, args.output, &err);
     free(run);
     if (s == STATUS_OK) return 0;

@@ -63,9 +63,9 @@ struct step_limit work_limit(const struct op_work *works, int n, const struct pr
     for (int i = 0; i < n; i++) {
         l.bytes += works[i].bytes;
         l.ops += works[i].ops;
-        l.compute_s += works[i].ops / p->rates[works[i].rate].max;
+        l.compute_s += works[i].ops / p->rates[works[i].rate].limit;
     }
-    if (l.bytes > (double)p->cache_size) l.memory_s = l.bytes / p->rates[PROBE_MEMORY].max;
+    if (l.bytes > (double)p->cache_size) l.memory_s = l.bytes / p->rates[PROBE_MEMORY].limit;
     l.seconds = fmax(l.memory_s, l.compute_s);
     return l;
 }

@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Beyond these, other work had too much of the machine. */
+#define BUSY_CPU    0.85
+#define BUSY_SPREAD 1.25
+
 static const struct {
     const char *name, *unit;
 } rates[PROBE_COUNT] = {
@@ -40,13 +44,13 @@ void engine_report_machine(const struct engine_run *r, FILE *f)
     fprintf(f, "model    %s: %s, %.3f G parameters, %s weights, KV-cache %s\n", r->dir,
             r->config.architecture, (double)model_n_params(&r->config) / 1e9,
             r->random_weights ? "random" : "stored", dtype_name(r->kv_dtype));
-    fprintf(f,
-            "machine  %s, %d threads, last-level cache %zu MiB; limits are the best of many runs\n",
-            p->isa, p->n_threads, p->cache_size >> 20);
+    fprintf(f, "machine  %s, %d threads, last-level cache %zu MiB\n", p->isa, p->n_threads,
+            p->cache_size >> 20);
     for (int i = 0; i < PROBE_COUNT; i++) {
         const struct probe_rate *rate = &p->rates[i];
-        fprintf(f, "  %-9s%8.1f %-5s  median %.1f, min %.1f; %s", rates[i].name, rate->max / 1e9,
-                rates[i].unit, rate->median / 1e9, rate->min / 1e9, rate->how);
+        fprintf(f, "  %-9s%8.1f %-5s  min %.1f, median %.1f, max %.1f, CPU %.0f %%; %s",
+                rates[i].name, rate->limit / 1e9, rates[i].unit, rate->min / 1e9,
+                rate->median / 1e9, rate->max / 1e9, 100 * rate->cpu_share, rate->how);
         if (i == PROBE_MEMORY) fprintf(f, " of %zu MiB", p->memory_size >> 20);
         fputc('\n', f);
     }
@@ -89,14 +93,37 @@ void engine_report_figure(const struct engine_run *r, const struct engine_figure
     fflush(f);
 }
 
+void engine_report_end(const struct engine_run *r, FILE *f)
+{
+    double share = 1;
+    int n_wide = 0;
+    for (int i = 0; i < PROBE_COUNT; i++)
+        if (r->probe.rates[i].cpu_share < share) share = r->probe.rates[i].cpu_share;
+    for (int i = 0; i < r->n_figures; i++)
+        n_wide += r->figures[i].step_s.max > BUSY_SPREAD * r->figures[i].step_s.min;
+    if (share < BUSY_CPU)
+        fprintf(f,
+                "\nThe machine was busy: its limits were measured with %.0f %% of the CPU time "
+                "that the "
+                "threads wanted.\nMemory may be faster, and shares are too large or too small.\n",
+                100 * share);
+    if (n_wide > 0)
+        fprintf(f,
+                "\nThe slowest measurement of %d of %d figures took more than %.2f times the "
+                "fastest: take "
+                "these as noise.\n",
+                n_wide, r->n_figures, BUSY_SPREAD);
+}
+
 /* --- JSON ------------------------------------------------------------------------------------ */
 
-static void add_spread(cJSON *o, const char *name, double min, double median, double max)
+static cJSON *add_spread(cJSON *o, const char *name, double min, double median, double max)
 {
     cJSON *s = cJSON_AddObjectToObject(o, name);
     cJSON_AddNumberToObject(s, "min", min);
     cJSON_AddNumberToObject(s, "median", median);
     cJSON_AddNumberToObject(s, "max", max);
+    return s;
 }
 
 static void add_limit(cJSON *o, const struct step_limit *l)
@@ -161,9 +188,10 @@ static cJSON *report(const struct engine_run *r)
     cJSON *limits = cJSON_AddObjectToObject(o, "limits");
     for (int i = 0; i < PROBE_COUNT; i++) {
         const struct probe_rate *rate = &p->rates[i];
-        add_spread(limits, rates[i].name, rate->min, rate->median, rate->max);
-        cJSON_AddStringToObject(cJSON_GetObjectItemCaseSensitive(limits, rates[i].name), "how",
-                                rate->how);
+        cJSON *l = add_spread(limits, rates[i].name, rate->min, rate->median, rate->max);
+        cJSON_AddNumberToObject(l, "limit", rate->limit);
+        cJSON_AddNumberToObject(l, "cpu_share", rate->cpu_share);
+        cJSON_AddStringToObject(l, "how", rate->how);
     }
     cJSON *weights = cJSON_AddObjectToObject(o, "weight_bytes");
     for (int i = 0; i < PRECISION_COUNT; i++)

@@ -7,6 +7,8 @@
 
 void engine_report_machine(const struct engine_run *r, FILE *f);
 void engine_report_figure(const struct engine_run *r, const struct engine_figure *g, FILE *f);
+/* Says whether the machine was busy. */
+void engine_report_end(const struct engine_run *r, FILE *f);
 enum status engine_report_write_json(const struct engine_run *r, const char *path,
                                      struct error *err);
 

@@ -359,8 +359,8 @@ static enum status run_probe(struct runner *r)
              can);
     const double size = PROBE_SHARE * (double)machine_available_memory();
     progress(r, "measuring the machine");
-    return cpu_probe(threads, r->args->isa, size > 1 << 20 ? (size_t)size : 1 << 20, clock_now_ns,
-                     &r->run->probe, r->err);
+    return cpu_probe(threads, r->args->isa, size > 1 << 20 ? (size_t)size : 1 << 20,
+                     &(struct probe_clocks){clock_now_ns, clock_cpu_ns}, &r->run->probe, r->err);
 }
 
 enum status engine_run(const struct engine_args *args, const struct run_events *events,
