@@ -87,7 +87,7 @@ TOOL_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TOOLS))
 DEPS := $(patsubst %.o,%.d,$(WEB_C:.c=.o) $(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
 
 .PHONY: all run test tests deps test-deps lint-deps lint fuzz format format-check tidy cppcheck \
-        layers clean help install demo-train demo-eval FORCE
+        layers clean help install bench-cpu demo-train demo-eval FORCE
 all: $(BUILD_ROOT)/inferd
 
 # The release binary under its short name; other configurations stay in their own folders.
@@ -145,6 +145,14 @@ test: test-deps
 	@$(MAKE) --no-print-directory $(JOBS) all tests fuzz-smoke-bins
 	@BUILD=$(BUILD) VENV=$(VENV) tests/run_tests.sh $(SUITES)
 
+# --- the engine's speed beside the machine's limits ------------------------------------------
+SHAPES ?= llama-1.1b
+bench-cpu: all
+	@mkdir -p $(BUILD_ROOT)/bench
+	@for s in $(SHAPES); do \
+	  $(BUILD_ROOT)/inferd bench engine $(INFERD_SHARED)/models/shapes/$$s --quantization all \
+	    --output $(BUILD_ROOT)/bench/$$s.json $(ARGS) || exit; done
+
 # --- the demo model: training takes PyTorch from PyPI, evaluation only the tests' packages -----
 TRAIN_VENV := $(BUILD_ROOT)/train-venv
 demo-train:
@@ -193,11 +201,12 @@ install: all
 SUITE_NAMES = $(strip $(shell sed -n 's/^suite_\([a-z]*\)() .*/\1/p' tests/run_tests.sh))
 help:
 	@sed -n '3,7s/^# \{0,3\}//p' Makefile
-	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean demo-train demo-eval'
+	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean bench-cpu demo-train demo-eval'
 	@echo 'variables:'
 	@echo '  CONFIG=release|debug|asan|tsan|coverage  BUILD_ROOT=build  V=1 (shows the commands)'
 	@echo '  run: MODEL=DIR|ORG/NAME  HOST=127.0.0.1  PORT=8000  ARGS="options of inferd serve"'
 	@echo '  install: PREFIX=/usr/local  DESTDIR= (put in front, for packages)'
+	@echo '  bench-cpu: SHAPES="llama-1.1b ..."  ARGS="options of inferd bench engine"'
 	@echo '  test: SUITES="$(SUITE_NAMES)"'
 -include $(DEPS)
 -include $(FUZZ_OBJS:.o=.d) $(patsubst %.c,$(FUZZ_DIR)/%.d,$(FUZZERS))

@@ -155,6 +155,8 @@ struct backend_ops {
     /* fn(ctx, i) for i in [0, n) on the threads that the host has; fn allocates nothing.  work_ns:
      * rough time of all on one thread. */
     void (*host_run)(struct backend *be, host_job_fn *fn, void *ctx, int n, double work_ns);
+    /* Bytes of a weight as it is held: what reading it once moves. */
+    size_t (*weight_size)(const struct weight *w);
     /* After all weights: buffers for `limits`, the KV pool, RoPE tables. */
     enum status (*reserve)(struct backend *be, const struct backend_limits *limits,
                            const struct rope_params *rope, struct error *err);

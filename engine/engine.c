@@ -13,6 +13,7 @@ struct engine {
     struct model_config config;
     struct model_weights weights;
     struct model model;
+    struct profiler *profiler; /* NULL: none attached */
     struct engine_info info;
     bool weights_loaded, failed;
 };
@@ -129,6 +130,20 @@ static enum status open_backend(struct engine *e, const struct engine_options *o
     return cpu_backend_open(&e->backend, o->n_threads, o->isa, err);
 }
 
+static void measure_linears(struct engine *e)
+{
+    const struct backend_ops *ops = e->backend->ops;
+    size_t *sizes = e->info.linear_bytes;
+    for (int i = 0; i < e->config.n_layers; i++) {
+        const struct layer_weights *l = &e->weights.layers[i];
+        sizes[OP_QKV] += ops->weight_size(l->wqkv);
+        sizes[OP_O] += ops->weight_size(l->wo);
+        sizes[OP_GATE_UP] += ops->weight_size(l->w_gate_up);
+        sizes[OP_DOWN] += ops->weight_size(l->w_down);
+    }
+    sizes[OP_HEAD] = ops->weight_size(e->weights.lm_head);
+}
+
 enum status engine_open(struct engine **out, const struct engine_options *o, struct error *err)
 {
     struct engine *e = calloc(1, sizeof *e);
@@ -161,6 +176,7 @@ enum status engine_open(struct engine **out, const struct engine_options *o, str
     e->info.isa = e->backend->isa;
     e->info.n_threads = e->backend->n_threads;
     e->info.weight_bytes = e->backend->weight_size;
+    measure_linears(e);
 out:
     if (s != STATUS_OK) {
         engine_close(e);
@@ -173,6 +189,7 @@ out:
 void engine_close(struct engine *e)
 {
     if (!e) return;
+    profiler_detach(e->profiler);
     if (e->weights_loaded) model_weights_free(e->backend, &e->config, &e->weights);
     if (e->backend) e->backend->ops->close(e->backend);
     free(e);
@@ -209,6 +226,19 @@ enum status engine_execute(struct engine *e, const struct step *step, struct ste
     if (s == STATUS_OK) s = e->backend->ops->step_download(e->backend, out, err);
     e->failed = s != STATUS_OK;
     return s;
+}
+
+enum status engine_profile(struct engine *e, struct op_profile *p, struct error *err)
+{
+    profiler_detach(e->profiler);
+    e->profiler = NULL;
+    if (!p) return STATUS_OK;
+    if (strcmp(e->backend->ops->name, "cpu") != 0)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "operators of the device %s run after their calls: they cannot be timed "
+                         "one by one",
+                         e->backend->ops->name);
+    return profiler_attach(&e->profiler, e->backend, &e->config, &e->weights, p, err);
 }
 
 const struct engine_info *engine_info(const struct engine *e)

@@ -9,6 +9,7 @@
 #include "config/base/status.h"
 #include "engine/load/load.h"
 #include "engine/load/model_config.h"
+#include "engine/profile.h"
 #include "engine/step.h"
 
 #include <stddef.h>
@@ -47,11 +48,16 @@ int engine_default_threads(void);
 enum status engine_execute(struct engine *e, const struct step *step, struct step_result *out,
                            struct error *err);
 
+/* From the next step on each operator's time is added to *p, until NULL is given; two clock readings
+ * an operator.  UNSUPPORTED on a device that returns before an operator's work is done. */
+enum status engine_profile(struct engine *e, struct op_profile *p, struct error *err);
+
 struct engine_info {
     const struct model_config *config;
     int n_blocks, block_size; /* block 0 is the null block and never handed out */
     int max_model_len, max_num_seqs, max_num_batched_tokens, max_logit_rows;
     size_t weight_bytes, kv_cache_bytes;
+    size_t linear_bytes[OP_LINEARS]; /* of all layers, as the device holds them */
     int n_threads;
     const char *device, *isa;
     enum dtype kv_dtype;

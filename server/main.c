@@ -28,7 +28,7 @@ static const struct command {
     {"render", NULL, "print the prompt of a chat request; see inferd render --help", render_main},
     {"tokenize", NULL, "turn text into token ids, or back; see inferd tokenize --help",
      tokenize_main},
-    {"bench", NULL, "load a running server and measure; see inferd bench --help", bench_main},
+    {"bench", NULL, "measure a running server, or the engine; see inferd bench --help", bench_main},
     {"version", "--version", "print version and revision", version_main},
     {"help", "--help", "print this, or the help of a COMMAND", help_main},
 };

@@ -274,6 +274,7 @@ static const struct backend_ops cpu_ops = {
     .weight_arrays = cpu_weight_arrays,
     .weight_adopt = cpu_weight_adopt,
     .host_run = cpu_host_run,
+    .weight_size = cpu_weight_size,
     .reserve = cpu_reserve,
     .kv_layer = cpu_kv_layer,
     .tensor_alloc = cpu_tensor_alloc,

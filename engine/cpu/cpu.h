@@ -11,6 +11,7 @@
  *   attention.c  attention over pages
  *   pool.c       worker threads; cpu_count.c how many
  *   isa.c, kernels_*.c, body_*.h   what the instruction sets differ in
+ *   probe*.c     what the machine can do at most
  *
  * The CPU runs each operator when it is called.  One thread owns all of it; workers see what
  * pool_run gives them. */
@@ -121,6 +122,7 @@ void cpu_weight_arrays(struct backend *be, const struct weight *w, struct weight
 enum status cpu_weight_adopt(struct backend *be, const struct weight_source *shape,
                              const struct weight_arrays *arrays, struct weight **out,
                              struct error *err);
+size_t cpu_weight_size(const struct weight *w);
 enum dtype cpu_activation_dtype(struct backend *be, const struct weight *w);
 
 /* --- step.c --- */

@@ -360,13 +360,18 @@ enum status cpu_weight_prepare(struct backend *be, const struct weight_source *s
         else
             s = pack(cpu_of(be), w, src, err);
     }
-    be->weight_size += w->size;
+    be->weight_size += cpu_weight_size(w);
     if (s != STATUS_OK) {
         cpu_weight_free(be, w);
         return s;
     }
     *out = w;
     return STATUS_OK;
+}
+
+size_t cpu_weight_size(const struct weight *w)
+{
+    return w->size + ((w->scale ? 1 : 0) + (w->bias ? 1 : 0)) * (size_t)w->n * sizeof(float);
 }
 
 const char *cpu_weight_layout(struct backend *be)
@@ -422,14 +427,14 @@ enum status cpu_weight_adopt(struct backend *be, const struct weight_source *sha
     *out = malloc(sizeof **out);
     if (!*out) return error_set(err, STATUS_NO_MEMORY, "out of memory");
     **out = w;
-    be->weight_size += w.size;
+    be->weight_size += cpu_weight_size(&w);
     return STATUS_OK;
 }
 
 void cpu_weight_free(struct backend *be, struct weight *w)
 {
     if (!w) return;
-    be->weight_size -= w->size;
+    be->weight_size -= cpu_weight_size(w);
     if (!w->borrowed) {
         cpu_memory_unmap(w->data, w->size);
         cpu_memory_unmap(w->scale, (size_t)w->n * sizeof(float));

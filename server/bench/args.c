@@ -1,22 +1,13 @@
 #include "server/bench/args.h"
 
 #include "config/base/check.h"
-#include "config/base/str.h"
+#include "server/bench/arg_table.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum arg_kind { ARG_TEXT, ARG_INT, ARG_REAL, ARG_FLAG };
-
-static const struct arg_def {
-    const char *name, *section, *value_name;
-    enum arg_kind kind;
-    size_t offset;
-    const char *preset; /* NULL = none */
-    double min, max;
-    const char *help;
-} arg_table[] = {
+static const struct arg_def arg_defs[] = {
 #define ROW(name_, section_, value_, kind_, field, preset_, min_, max_, help_) \
     {.name = (name_),                                                          \
      .section = (section_),                                                    \
@@ -125,104 +116,11 @@ static const struct arg_def {
                                                                                     "terminal.")
 #undef ROW
 };
+static const struct arg_table arg_table = {"bench serve", arg_defs, ARRAY_LEN(arg_defs)};
 
 bool bench_args_open_loop(const struct bench_args *a)
 {
     return a->trace || a->request_rate > 0;
-}
-
-static bool name_eq(const char *table_name, const char *name, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (table_name[i] != (name[i] == '_' ? '-' : name[i])) return false;
-    return table_name[len] == '\0';
-}
-
-static const struct arg_def *find_arg(const char *name, size_t len)
-{
-    for (size_t i = 0; i < ARRAY_LEN(arg_table); i++)
-        if (name_eq(arg_table[i].name, name, len)) return &arg_table[i];
-    return NULL;
-}
-
-static enum status unknown_arg(const char *name, size_t len, struct error *err)
-{
-    char copy[64];
-    snprintf(copy, sizeof(copy), "%.*s", (int)(len < 60 ? len : 60), name);
-    const char *near = NULL;
-    int best = 4;
-    for (size_t i = 0; i < ARRAY_LEN(arg_table); i++) {
-        int d = str_distance(copy, arg_table[i].name, best);
-        bool part = strlen(copy) >= 4 && strstr(arg_table[i].name, copy);
-        if (d >= best && !(part && !near)) continue;
-        if (d < best) best = d;
-        near = arg_table[i].name;
-    }
-    if (near)
-        return error_set(err, STATUS_INVALID, "unknown option --%s; did you mean --%s?", copy,
-                         near);
-    return error_set(err, STATUS_INVALID, "unknown option --%s; see inferd bench serve --help",
-                     copy);
-}
-
-static enum status set_arg(struct bench_args *a, const struct arg_def *d, const char *text,
-                           struct error *err)
-{
-    char *at = (char *)a + d->offset;
-    double real = 0;
-    int64_t whole = 0;
-    bool ok = true;
-    switch (d->kind) {
-    case ARG_TEXT:
-        memcpy(at, &text, sizeof(text));
-        ok = *text != '\0';
-        break;
-    case ARG_INT:
-        ok = parse_i64(text, &whole) && (double)whole >= d->min && (double)whole <= d->max;
-        if (ok) memcpy(at, &whole, sizeof(whole));
-        break;
-    case ARG_REAL:
-        ok = parse_f64(text, &real) && real >= d->min && real <= d->max;
-        if (ok) memcpy(at, &real, sizeof(real));
-        break;
-    case ARG_FLAG: {
-        bool on = strcmp(text, "true") == 0;
-        ok = on || strcmp(text, "false") == 0;
-        memcpy(at, &on, sizeof(on));
-        break;
-    }
-    }
-    if (ok) return STATUS_OK;
-    if (d->kind == ARG_INT || d->kind == ARG_REAL)
-        return error_set_param(err, STATUS_INVALID, d->name,
-                               "--%s must be a%s number from %.15g to %.15g, not \"%.80s\"",
-                               d->name, d->kind == ARG_INT ? " whole" : "", d->min, d->max, text);
-    return error_set_param(err, STATUS_INVALID, d->name, "--%s: \"%.80s\" is not accepted", d->name,
-                           text);
-}
-
-static enum status take_arg(struct bench_args *a, int argc, char **argv, int *at, struct error *err)
-{
-    const char *arg = argv[(*at)++];
-    if (strncmp(arg, "--", 2) != 0)
-        return error_set(err, STATUS_INVALID,
-                         "\"%.80s\" is no option; see inferd bench serve --help", arg);
-    const char *name = arg + 2;
-    size_t len = strcspn(name, "=");
-    const char *value = name[len] == '=' ? name + len + 1 : NULL;
-    const struct arg_def *d = find_arg(name, len);
-    if (d && d->kind == ARG_FLAG) return set_arg(a, d, value ? value : "true", err);
-    if (!d && len > 3 && !value && (strncmp(name, "no-", 3) == 0 || strncmp(name, "no_", 3) == 0)) {
-        d = find_arg(name + 3, len - 3);
-        if (d && d->kind == ARG_FLAG) return set_arg(a, d, "false", err);
-        d = NULL;
-    }
-    if (!d) return unknown_arg(name, len, err);
-    if (!value && *at < argc) value = argv[(*at)++];
-    if (!value)
-        return error_set_param(err, STATUS_INVALID, d->name, "--%s needs a value: %s", d->name,
-                               d->value_name);
-    return set_arg(a, d, value, err);
 }
 
 static int64_t clamp_len(int64_t len, int64_t most)
@@ -270,11 +168,8 @@ enum status bench_args_parse(int argc, char **argv, struct bench_args *out, bool
 {
     memset(out, 0, sizeof(*out));
     *help = false;
-    for (size_t i = 0; i < ARRAY_LEN(arg_table); i++) {
-        if (!arg_table[i].preset) continue;
-        enum status st = set_arg(out, &arg_table[i], arg_table[i].preset, err);
-        if (st != STATUS_OK) return st;
-    }
+    enum status st = arg_table_presets(&arg_table, out, err);
+    if (st != STATUS_OK) return st;
     const char *key = getenv("INFERD_API_KEY"); /* the server's variable may hold several */
     if (key && *key && strcspn(key, ",") < sizeof(out->env_api_key)) {
         memcpy(out->env_api_key, key, strcspn(key, ","));
@@ -287,7 +182,7 @@ enum status bench_args_parse(int argc, char **argv, struct bench_args *out, bool
             *help = true;
             return STATUS_OK;
         }
-        enum status st = take_arg(out, argc, argv, &at, err);
+        st = arg_table_take(&arg_table, out, argc, argv, &at, err);
         if (st != STATUS_OK) return st;
     }
     out->input_len_given = out->input_len > 0;
@@ -297,32 +192,6 @@ enum status bench_args_parse(int argc, char **argv, struct bench_args *out, bool
     return check_args(out, err);
 }
 
-static void print_arg(FILE *f, const struct arg_def *d)
-{
-    if (d->kind == ARG_FLAG) {
-        fprintf(f, "  --%s, --no-%s\n        ", d->name, d->name);
-    } else {
-        fprintf(f, "  --%s %s\n        ", d->name, d->value_name);
-    }
-    size_t column = 8;
-    for (const char *word = d->help; *word;) {
-        size_t n = strcspn(word, " ");
-        bool first = column == 8;
-        if (!first && column + 1 + n > 96) {
-            fputs("\n        ", f);
-            column = 8;
-        } else if (!first) {
-            fputc(' ', f);
-            column++;
-        }
-        fprintf(f, "%.*s", (int)n, word);
-        column += n;
-        word += n + (word[n] == ' ');
-    }
-    if (d->preset) fprintf(f, " [default: %s]", d->preset);
-    fputc('\n', f);
-}
-
 void bench_args_print_help(FILE *f)
 {
     fputs("usage: inferd bench serve --url URL [options]\n\n"
@@ -330,12 +199,7 @@ void bench_args_print_help(FILE *f)
           "time between tokens (ITL), time per output token after the first (TPOT), end-to-end\n"
           "time (E2E) and throughput.\n",
           f);
-    const char *section = "";
-    for (size_t i = 0; i < ARRAY_LEN(arg_table); i++) {
-        if (strcmp(section, arg_table[i].section) != 0) fprintf(f, "\n%s:\n", arg_table[i].section);
-        section = arg_table[i].section;
-        print_arg(f, &arg_table[i]);
-    }
+    arg_table_print(&arg_table, f);
     fputs("\nexamples:\n"
           "  inferd bench serve --url http://127.0.0.1:8000 --concurrency 16 --duration 10\n"
           "  inferd bench serve --url http://gpu1:8000 --request-rate 20 --num-requests 2000\n"

@@ -1,6 +1,7 @@
 #include "server/bench/bench.h"
 
 #include "server/bench/args.h"
+#include "server/bench/engine/engine.h"
 #include "server/bench/report.h"
 #include "server/bench/run.h"
 
@@ -46,15 +47,17 @@ static int serve_bench_main(int argc, char **argv)
 
 static void print_help(FILE *f)
 {
-    fputs(
-        "usage: inferd bench serve --url URL [options]\n\n"
-        "  serve   send requests to a running server and measure; see inferd bench serve --help\n",
-        f);
+    fputs("usage: inferd bench COMMAND [options]\n\n"
+          "  serve   send requests to a running server and measure; see inferd bench serve --help\n"
+          "  engine  measure the engine without HTTP, beside the limits of this machine; see\n"
+          "          inferd bench engine --help\n",
+          f);
 }
 
 int bench_main(int argc, char **argv)
 {
     if (argc > 0 && strcmp(argv[0], "serve") == 0) return serve_bench_main(argc - 1, argv + 1);
+    if (argc > 0 && strcmp(argv[0], "engine") == 0) return engine_bench_main(argc - 1, argv + 1);
     if (argc > 0 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
         print_help(stdout);
         return 0;

@@ -1,0 +1,77 @@
+#include "server/bench/engine/plan.h"
+
+#include "server/bench/engine/steps.h"
+
+#define GIB(size) ((size) / (double)(1u << 30))
+
+enum quant_scheme precision_quant(enum precision p)
+{
+    return p == PRECISION_INT8 ? QUANT_INT8 : p == PRECISION_INT4 ? QUANT_INT4 : QUANT_NONE;
+}
+
+int precision_dtype(enum precision p)
+{
+    return p == PRECISION_F32 ? DT_F32 : p == PRECISION_BF16 ? DT_BF16 : -1;
+}
+
+static int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static enum status too_large(const struct plan_wish *w, const struct step_shape *s,
+                             const struct engine_need *need, double bytes, struct error *err)
+{
+    return error_set(err, STATUS_NO_MEMORY,
+                     "%s weights take %.1f GiB, and %d x %d tokens %.1f GiB of KV-cache; with "
+                     "buffers that is %.1f GiB, but only %.1f GiB can be used here: give a smaller "
+                     "--batch, --context or --prompt-len, a smaller model, or --quantization int4",
+                     precision_name(w->precision), GIB(need->weights), s->n_seqs, s->kv_len,
+                     GIB(bytes - need->weights - need->buffers), GIB(bytes), GIB(w->memory));
+}
+
+static enum status add_shape(const struct plan_wish *w, const struct engine_need *need,
+                             struct step_shape s, bool required, struct plan *plan,
+                             struct error *err)
+{
+    const int64_t n_blocks = 1 + bench_steps_blocks(&s, w->block_size);
+    const double bytes =
+        need->weights + need->buffers + need->kv_token * (double)n_blocks * (double)w->block_size;
+    /* A slot's number is an int32. */
+    const bool fits = bytes <= w->memory && n_blocks <= INT32_MAX / w->block_size;
+    if (!fits && required) return too_large(w, &s, need, bytes, err);
+    if (!fits) {
+        plan->left_out[plan->n_left_out].shape = s;
+        plan->left_out[plan->n_left_out++].bytes = bytes;
+        return STATUS_OK;
+    }
+    plan->shapes[plan->n_shapes++] = s;
+    plan->n_blocks = max_int(plan->n_blocks, (int)n_blocks);
+    plan->max_tokens = max_int(plan->max_tokens, s.n_seqs * s.n_new);
+    plan->max_seqs = max_int(plan->max_seqs, s.n_seqs);
+    plan->max_len = max_int(plan->max_len, s.kv_len);
+    return STATUS_OK;
+}
+
+enum status plan_make(const struct plan_wish *w, struct plan *out, struct error *err)
+{
+    struct model_config config = *w->config;
+    const int dtype = precision_dtype(w->precision);
+    if (dtype >= 0) config.stored_dtype = (enum dtype)dtype;
+    int widest = 1;
+    for (int i = 0; i < w->batches->n; i++) widest = max_int(widest, w->batches->items[i]);
+    const struct engine_need need =
+        engine_need(&config, precision_quant(w->precision), w->kv_dtype,
+                    max_int(w->prompt_len, max_int(widest, w->block_size)), widest);
+    /* A block is computed at once to fill the cache with. */
+    *out = (struct plan){.max_tokens = w->block_size};
+    struct step_shape shape = {1, w->prompt_len, w->prompt_len};
+    enum status s = add_shape(w, &need, shape, true, out, err);
+    for (int c = 0; c < w->contexts->n; c++) {
+        for (int b = 0; b < w->batches->n && s == STATUS_OK; b++) {
+            shape = (struct step_shape){w->batches->items[b], 1, w->contexts->items[c]};
+            s = add_shape(w, &need, shape, w->all, out, err);
+        }
+    }
+    return s;
+}
