@@ -107,7 +107,7 @@ static void test_refused(void **state)
         "--context",
         "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33",
         "more than 32 values");
-    refuses("--kv-cache-dtype", "int8", "auto, float32 or bfloat16");
+    refuses("--kv-cache-dtype", "int4", "auto, float32, bfloat16 or int8");
     refuses("--block-size", "48", "16, 32, 64 or 128");
     refuses("--repeat", "0", "from 1 to 1000");
     refuses("--repeats", "3", "did you mean --repeat?");

@@ -28,8 +28,8 @@ static const struct arg_def arg_defs[] = {
         "How the linears hold their weights, one after the other: none (as stored), float32, "
         "bfloat16 (or bf16), int8, int4; all: bfloat16,int8,int4."),
     ROW("kv-cache-dtype", MODEL, "TYPE", TEXT, kv_cache_dtype, "auto", 0, 0,
-        "auto, float32 or bfloat16; auto follows the stored weights, whatever --quantization "
-        "says."),
+        "auto, float32, bfloat16 or int8; auto follows the stored weights, whatever "
+        "--quantization says."),
     ROW("cpu-isa", MODEL, "ISA", TEXT, isa, "auto", 0, 0,
         "Instruction set, as for inferd serve; the limits are those of the same instructions."),
     ROW("threads", MODEL, "N", INT, threads, "0", 0, 1024,
@@ -139,9 +139,10 @@ static enum status read_ints(const char *name, const char *list, int max, struct
 static enum status check_args(struct engine_args *a, struct error *err)
 {
     if (strcmp(a->kv_cache_dtype, "auto") != 0 && strcmp(a->kv_cache_dtype, "float32") != 0 &&
-        strcmp(a->kv_cache_dtype, "bfloat16") != 0)
+        strcmp(a->kv_cache_dtype, "bfloat16") != 0 && strcmp(a->kv_cache_dtype, "int8") != 0)
         return error_set_param(err, STATUS_INVALID, "kv-cache-dtype",
-                               "--kv-cache-dtype must be auto, float32 or bfloat16, not \"%.40s\"",
+                               "--kv-cache-dtype must be auto, float32, bfloat16 or int8, not "
+                               "\"%.40s\"",
                                a->kv_cache_dtype);
     if ((a->block_size & (a->block_size - 1)) != 0)
         return error_set_param(err, STATUS_INVALID, "block-size",

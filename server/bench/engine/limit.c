@@ -50,8 +50,7 @@ void step_work(const struct model_config *c, const struct step_format *f,
         moved += layer_keys + s->n_new;
     }
     out[OP_ATTENTION] = (struct op_work){
-        .bytes =
-            s->n_seqs * moved * 2 * c->n_kv_heads * c->head_dim * (double)dtype_size(f->kv_dtype),
+        .bytes = s->n_seqs * moved * (double)model_kv_block_size(c, 1, f->kv_dtype) / c->n_layers,
         .ops = 4 * s->n_seqs * pairs * c->n_heads * c->head_dim,
         .rate = f->kv_rate,
     };

@@ -113,8 +113,9 @@ static enum status find_model(struct runner *r)
     run->random_weights =
         !has_file(run->dir, SAFETENSORS_SINGLE) && !has_file(run->dir, SAFETENSORS_INDEX);
     run->kv_dtype = run->config.stored_dtype == DT_F32 ? DT_F32 : DT_BF16;
-    if (strcmp(r->args->kv_cache_dtype, "auto") != 0)
-        run->kv_dtype = strcmp(r->args->kv_cache_dtype, "float32") == 0 ? DT_F32 : DT_BF16;
+    if (strcmp(r->args->kv_cache_dtype, "float32") == 0) run->kv_dtype = DT_F32;
+    if (strcmp(r->args->kv_cache_dtype, "bfloat16") == 0) run->kv_dtype = DT_BF16;
+    if (strcmp(r->args->kv_cache_dtype, "int8") == 0) run->kv_dtype = DT_I8;
     run->prompt_len = (int)r->args->prompt_len;
     clip(r, "the prompt's length", &run->prompt_len);
     return STATUS_OK;
