@@ -184,7 +184,7 @@ def test_help():
     for command in ("tokenize", "render"):
         for word in ("--help", "-h"):
             text = output(command, word).decode()
-            assert text.startswith(f"usage: inferd {command} MODEL") and "Exit status" in text
+            assert text.startswith(f"usage: inferd {command} [MODEL]") and "Exit status" in text
 
 
 # --- render ------------------------------------------------------------------------------------------
@@ -238,10 +238,10 @@ def test_render_refuses_in_the_server_s_words(stories, tmp_path):
 
 def test_render_wrong_usage(monkeypatch):
     monkeypatch.setenv("INFERD_DEMO_MODEL", "/nowhere")  # else the demo model's template is used
-    assert "no model given" in failure(2, "render")
+    assert "no model given" in failure(1, "render")
     assert "max-model-len" in failure(2, "render", STORIES, "--max-model-lem", "5")
     assert "no such directory" in failure(1, "render", "/nope", data="{}")
-    assert "inferd render DIR" in failure(2, "render")
+    assert "inferd render DIR" in failure(1, "render")
     assert "inferd render --help" in failure(2, "render", STORIES, "--qqqqqq")
     assert "inferd render takes one" in failure(2, "render", STORIES, "/other")
     message = failure(1, "render", STORIES / "config.json")
