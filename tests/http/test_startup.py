@@ -54,7 +54,7 @@ def test_options_that_do_not_exist():
 def test_no_model(monkeypatch):
     with monkeypatch.context() as m:
         m.setenv("INFERD_DEMO_MODEL", "/nowhere")  # else the demo model is served
-        assert "no model given" in refused(model=None, status=2)
+        assert "no model given" in refused(model=None)
     line = refused(model="/nowhere/at/all")
     assert "/nowhere/at/all: no such directory" in line and "download" not in line, line
     line = refused(model="some-org/Some-Model-7B")
