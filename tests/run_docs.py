@@ -1,5 +1,4 @@
-"""Runs every ```console block of the README and of docs/ against a real server: the demo model's for the README, the
-test data's for docs/.
+"""Runs every ```console block of the README and of docs/ against a real server, the demo model's.
 
 A line that begins with "$ " is a command (a trailing backslash continues it); the lines below it
 are what it must print, where "..." stands for anything.  White space counts as one blank.  Port
@@ -19,7 +18,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/http"))
 from hub_server import Hub  # noqa: E402
 
-SHARED = pathlib.Path(os.environ.get("INFERD_SHARED", "../shared"))
 BINARY = os.environ.get("INFERD_BIN", str(ROOT / "build/release/inferd"))
 HUB_MODELS = ["Qwen/Qwen3-0.6B"]
 
@@ -86,24 +84,16 @@ def run_page(path, port, home):
 
 
 def run_all(home):
-    """The README's commands against the demo model, those of docs/ against the test data's."""
-    stories = [str(SHARED / "models/stories260K"), "--chat-template", str(ROOT / "tests/http/chatml.jinja")]
-    sets = [([], [ROOT / "README.md"]), (stories, sorted((ROOT / "docs").rglob("*.md")))]
-    passed = failed = skipped = 0
-    for words, pages in sets:
-        if words and not SHARED.is_dir():
-            print("docs/: the shared data folder is absent")
-            skipped += len(pages)
-            continue
-        process, port = start_server(*words)
-        try:
-            for page in pages:
-                ok, bad = run_page(page, port, home)
-                passed, failed = passed + ok, failed + bad
-        finally:
-            process.terminate()
-            process.wait(20)
-    print(f"docs: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    passed = failed = 0
+    process, port = start_server()
+    try:
+        for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+            ok, bad = run_page(page, port, home)
+            passed, failed = passed + ok, failed + bad
+    finally:
+        process.terminate()
+        process.wait(20)
+    print(f"docs: {passed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -4,12 +4,12 @@
 #include "config/base/clock.h"
 #include "config/base/file.h"
 #include "config/base/machine.h"
-#include "config/demo_model.h"
 #include "engine/engine.h"
 #include "engine/load/progress.h"
 #include "engine/load/safetensors_file.h"
 #include "server/bench/engine/plan.h"
 #include "server/bench/engine/steps.h"
+#include "server/demo_model.h"
 #include "server/model_dir.h"
 
 #include <stdarg.h>
