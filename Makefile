@@ -159,6 +159,7 @@ demo-train:
 	@tests/install_packages.sh g++ python3 python3-venv
 	@tests/install_venv.sh $(PYTHON) $(TRAIN_VENV) models/train/requirements.txt
 	$(TRAIN_VENV)/bin/python models/train/train.py --work $(BUILD_ROOT)/demo-train $(ARGS)
+	$(TRAIN_VENV)/bin/python models/train/overlap.py
 demo-eval: test-deps
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@$(VENV)/bin/python models/train/evaluate.py --binary $(BUILD_ROOT)/inferd $(ARGS)

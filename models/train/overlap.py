@@ -86,18 +86,20 @@ def main():
     p.add_argument("--out", default="models/demo")
     p.add_argument("--steps", type=int, default=train.STEPS)
     p.add_argument("--long-steps", type=int, default=train.LONG_STEPS)
+    p.add_argument("--stretch", type=int, default=train.STRETCH)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("-n", type=int, default=400, help="questions of each kind, as evaluate.py has it (%(default)s)")
     a = p.parse_args()
     pairs, sums, documents = set(), set(), 0
-    parts = [range(i, min(i + 10 * train.CHUNK, a.steps)) for i in range(0, a.steps, 10 * train.CHUNK)]
+    total, part = a.steps + a.stretch, 10 * train.CHUNK
+    parts = [range(i, min(i + part, total)) for i in range(0, total, part)]
     with concurrent.futures.ProcessPoolExecutor(a.processes) as pool:
         for part, (more, more_sums, n) in zip(parts, pool.map(seen_in, parts, [a] * len(parts))):
             pairs |= more
             sums |= more_sums
             documents += n
-            print(f"step {part.stop}/{a.steps}: {documents} documents", flush=True)
+            print(f"step {part.stop}/{total}: {documents} documents", flush=True)
     out = {}
     for name, make, _ in evaluate.KINDS:
         asked = evaluate.questions(name, make, a.n)

@@ -1,7 +1,7 @@
 """Trains the demo model: `make demo-train`.
 
-Two phases: most steps on short sequences, where attention is cheap, the last ones on sequences of the whole context.  A cut
-run goes on from its last checkpoint; the data of a step depend on the seed and the step alone.
+Most steps on short sequences, where attention is cheap; the last ones, and a stretch of more at a rate that rises once again, on
+sequences of the whole context, for a model knows nothing of positions that it has not met.  A cut run goes on from its last checkpoint; the data of a step depend on the seed and the step alone.
 """
 import argparse
 import json
@@ -23,10 +23,11 @@ from export import export
 from model import Demo
 
 SHORT, LONG = 256, 1024
-STEPS, LONG_STEPS = 6000, 400
+STEPS, LONG_STEPS, STRETCH = 6000, 400, 500
 TOKENS_PER_STEP = 8192
 CHUNK = 50  # steps that share one stream of documents
 WARMUP, DECAY = 100, 19 / 30  # steps; share of all steps in which the rate falls to zero and the late mix is trained on
+STRETCH_RATE = 0.25
 RATE, RATE_MUON, RATE_EMBED = 2e-3, 6e-3, 2e-2  # of the output layer and gains, the matrices, the embeddings
 WATCHED = {"addition": arithmetic.addition, "subtraction": arithmetic.subtraction, "sorting": arithmetic.sorting, "json": structured.json_answer,
            "tool": structured.tool_call, "opaque": structured.opaque_call, "spelling": language.spelling, "unknown": language.unknown,
@@ -39,6 +40,8 @@ def arguments():
     p.add_argument("--work", default="build/demo-train", help="where checkpoints and the log are kept (%(default)s)")
     p.add_argument("--steps", type=int, default=STEPS, help="all steps (%(default)s)")
     p.add_argument("--long-steps", type=int, default=LONG_STEPS, help="of these, the last ones on whole contexts (%(default)s)")
+    p.add_argument("--stretch", type=int, default=STRETCH,
+                   help="more steps on whole contexts, at a rate that begins at a quarter and falls again (%(default)s)")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=min(8, len(os.sched_getaffinity(0))))
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -48,10 +51,12 @@ def arguments():
 
 def run_of(a):
     """What decides the data and the rate of each step."""
-    return {"seed": a.seed, "steps": a.steps, "long_steps": a.long_steps}
+    return {"seed": a.seed, "steps": a.steps, "long_steps": a.long_steps, "stretch": a.stretch}
 
 
-def rate_at(step, steps):
+def rate_at(step, steps, stretch):
+    if step >= steps:
+        return STRETCH_RATE * min(1.0, (step - steps + 1) / 20, (steps + stretch - step) / stretch)
     decay = int(steps * DECAY)
     return min(1.0, (step + 1) / WARMUP, (steps - step) / decay)
 
@@ -129,7 +134,7 @@ def train_step(run, model, opts, batch, a, step):
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for opt, rate in opts:
         for group in opt.param_groups:
-            group["lr"] = rate * rate_at(step, a.steps)
+            group["lr"] = rate * rate_at(step, a.steps, a.stretch)
         opt.step()
         opt.zero_grad(set_to_none=True)
     return loss.item()
@@ -164,21 +169,22 @@ def main():
     sets, batches = held_out_sets(tok), Batches(tok, a)
     log = open(work / "log.jsonl", "a")
     begun, shown, losses = time.time(), time.time(), []
-    for step in range(first, a.steps):
+    total = a.steps + a.stretch
+    for step in range(first, total):
         losses.append(train_step(run, model, opts, batches.at(step), a, step))
         assert math.isfinite(losses[-1]), "the loss is not finite"
         if (step + 1) % 50 == 0:
             speed = TOKENS_PER_STEP * len(losses) / (time.time() - shown)
-            left = (a.steps - step - 1) * TOKENS_PER_STEP / speed / 60
-            print(f"step {step + 1}/{a.steps}  loss {sum(losses) / len(losses):.4f}  {speed:.0f} tokens/s  {left:.0f} min left", flush=True)
+            left = (total - step - 1) * TOKENS_PER_STEP / speed / 60
+            print(f"step {step + 1}/{total}  loss {sum(losses) / len(losses):.4f}  {speed:.0f} tokens/s  {left:.0f} min left", flush=True)
             line = {"step": step + 1, "loss": sum(losses) / len(losses), "seconds": seconds + time.time() - begun}
-            if (step + 1) % 250 == 0 or step + 1 == a.steps:
+            if (step + 1) % 250 == 0 or step + 1 == total:
                 line["exact"] = exact(model, sets, a.device)
                 print("  right of 128 held out:", line["exact"], flush=True)
             log.write(json.dumps(line) + "\n")
             log.flush()
             shown, losses = time.time(), []
-        if (step + 1) % 100 == 0 or step + 1 == a.steps:
+        if (step + 1) % 100 == 0 or step + 1 == total:
             save(checkpoint, {"model": model.state_dict(), "optimizers": [o.state_dict() for o, _ in opts], "step": step + 1,
                               "of": run_of(a), "seconds": seconds + time.time() - begun})
     export(model, out)
