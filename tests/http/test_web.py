@@ -200,10 +200,11 @@ def test_key_dialog(driver):
     with Server("--chat-template", CHATML, "--api-key", "sesame") as server:
         front = Front(server)
         front.say("hello", hello())
-        page = Page(driver, front, allowed=("401",))
+        page = Page(driver, front, allowed=("401",), shows="#state-text")
         page.until(lambda: page.one("#key-dialog").is_displayed())
         page.keys("sesame", Keys.ENTER)
         page.until(lambda: not page.one("#key-dialog").is_displayed())
+        page.until(lambda: page.text("#state-text") == "ready" and page.text("#model"))
         page.set("p-max_tokens", "8")
         page.one("#composer-text").send_keys("Once", Keys.ENTER)
         page.done()
