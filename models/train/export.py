@@ -10,7 +10,8 @@ from model import CONFIG
 
 def export(model, out):
     out = pathlib.Path(out)
-    tensors = {"model." + n: p.detach().to("cpu", torch.bfloat16).contiguous() for n, p in model.named_parameters()}
+    named = lambda n: n if n.startswith("lm_head") else "model." + n
+    tensors = {named(n): p.detach().to("cpu", torch.bfloat16).contiguous() for n, p in model.named_parameters()}
     save_file(tensors, str(out / "model.safetensors"), metadata={"format": "pt"})
     (out / "model.safetensors").chmod(0o644)  # safetensors makes it the writer's alone
     (out / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
