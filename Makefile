@@ -135,7 +135,7 @@ run: deps
 	exec $(BUILD_ROOT)/inferd serve $(MODEL) --host $(HOST) --port $(PORT) $(ARGS)
 
 deps:
-	@tests/install_packages.sh $(RUN_PACKAGES)
+	@tests/install_packages.sh --try $(RUN_PACKAGES)
 test-deps:
 	@tests/install_packages.sh $(RUN_PACKAGES) $(TEST_PACKAGES)
 	@tests/install_venv.sh $(PYTHON) $(VENV) tests/requirements.txt
