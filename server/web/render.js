@@ -6,6 +6,7 @@ import { copyButton, el } from "./dom.js";
 import { appendText, parseInline } from "./inline.js";
 
 const HELD_LINE_MAX = 64; // a line's beginning that could still become a marker is held back no longer than this
+const PIECE = 400; // characters of a line that are read in one go
 const PARAGRAPH_MAX = 8000; // longer ones are cut at a blank: one box this long would be laid out again for each token
 const LIST_DEPTH_MAX = 8;
 
@@ -230,7 +231,7 @@ export class Markdown {
   /** In pieces, as if it had streamed in: from each mark the line is searched for its end, and a line may be long. */
   inlineText(text, final) {
     for (let at = 0; at < text.length;) {
-      let end = at + HELD_INLINE_MAX;
+      let end = at + PIECE;
       if (/[\ud800-\udbff]/.test(text[end - 1])) end++; // the halves of a character stay together
       this.inlinePiece(text.slice(at, end), false);
       at = end;
