@@ -41,7 +41,7 @@ struct options {
 
     /* engine and scheduler */
     const char *device; /* auto | cpu */
-    const char *isa;    /* --cpu-isa auto | scalar | avx2 | avx512 */
+    const char *isa;    /* --cpu-isa */
     int64_t threads;    /* 0 = all that the process may use */
     int64_t block_size, max_num_seqs, max_num_batched_tokens;
     int64_t kv_cache_memory_bytes; /* 0 = automatic; accepts 4G, 512M */

@@ -23,7 +23,7 @@ struct engine_options {
     int dtype;               /* enum dtype for f32/bf16 compute of weights, or -1 = as stored */
     int kv_dtype;            /* DT_F32, DT_BF16, DT_I8, or -1 = auto (bf16; f32 for f32 models) */
     const char *device;      /* "cpu" ("auto" = cpu here) */
-    const char *isa;         /* "auto" | "scalar" | "avx2" | "avx512" */
+    const char *isa;         /* one of engine/backend.h: "auto", "scalar", ... */
     int n_threads;           /* <= 0 = all the process may use */
     int block_size;          /* tokens; 16, 32, 64 or 128 */
     uint64_t kv_cache_bytes; /* 0 = enough for max_num_seqs full contexts, at most 40 % of the

@@ -162,6 +162,8 @@ static enum status reserve_scratch(struct cpu_backend *cb, struct error *err)
     s->ld = (l->max_cols + LANES - 1) / LANES * LANES;
     cb->row_scratch_len = (size_t)s->ld;
     cb->x_sum_len = max_rows * (((size_t)l->max_cols + GROUP4 - 1) / GROUP4);
+    if (cb->kernels->round_bf16)
+        cb->x_bf16_len = max_rows * ((size_t)cpu_bf16_pitch(l->max_cols) + 32);
     /* A line apart, so that workers do not share one. */
     cb->sample_scratch_size = (cpu_sample_scratch_size(l->vocab_size) + 127) / 64 * 64;
 
@@ -172,6 +174,7 @@ static enum status reserve_scratch(struct cpu_backend *cb, struct error *err)
         {&s->data, (size_t)l->max_tokens, (size_t)s->ld * sizeof(float)},
         {(void **)&cb->row_scratch, n_workers, cb->row_scratch_len * sizeof(float)},
         {(void **)&cb->x_sum, cb->x_sum_len, sizeof *cb->x_sum},
+        {(void **)&cb->x_bf16, cb->x_bf16_len, sizeof *cb->x_bf16},
         {(void **)&cb->sample_scratch, n_workers, cb->sample_scratch_size},
     };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {

@@ -92,18 +92,27 @@ struct cpu_backend {
     struct sample_out *samples; /* [max_samples] */
 
     /* scratch */
-    int32_t *x_sum;         /* [max rows][groups of the widest row] of the integer linears */
-    float *row_scratch;     /* [workers][max_cols] */
+    int32_t *x_sum;     /* [max rows][groups of the widest row] of the integer linears */
+    uint16_t *x_bf16;   /* [max rows][cpu_bf16_pitch] inputs of a bf16 linear that rounds them */
+    float *row_scratch; /* [workers][max_cols] */
     size_t row_scratch_len; /* floats per worker */
     char *sample_scratch;   /* [workers] */
     size_t sample_scratch_size;
     struct attn_scratch *attn; /* attention.c */
-    size_t x_sum_len;
+    size_t x_sum_len, x_bf16_len;
 };
 
 static inline struct cpu_backend *cpu_of(struct backend *be)
 {
     return (struct cpu_backend *)be;
+}
+
+/* Elements between rows of bf16 inputs: whole lines, and not a multiple of a page, where all rows
+ * would share their cache sets. */
+static inline int cpu_bf16_pitch(int cols)
+{
+    const int ld = (cols + 31) / 32 * 32;
+    return ld % 2048 == 0 ? ld + 32 : ld;
 }
 
 /* --- backend.c: zeroed, 64-byte aligned memory; huge pages when large --- */

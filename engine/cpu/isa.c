@@ -22,11 +22,17 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512vnni");
 }
 
+static bool has_avx512_bf16(void)
+{
+    return has_avx512() && __builtin_cpu_supports("avx512bf16");
+}
+
 static const struct {
     const struct cpu_kernels *kernels;
     bool (*supported)(void);
     const char *needs;
 } tables[] = {
+    {&cpu_kernels_avx512_bf16, has_avx512_bf16, "AVX-512 F, BW, VL, DQ, VNNI and BF16"},
     {&cpu_kernels_avx512, has_avx512, "AVX-512 F, BW, VL, DQ and VNNI"},
     {&cpu_kernels_avx2, has_avx2, "AVX2 and FMA"},
     {&cpu_kernels_scalar, has_scalar, "nothing"},
@@ -46,6 +52,7 @@ enum status cpu_kernels_choose(const char *isa, const struct cpu_kernels **out, 
                                    "this CPU cannot run %s, which needs %s: use auto", isa,
                                    tables[i].needs);
     }
-    return error_set_param(err, STATUS_INVALID, "isa",
-                           "unknown instruction set %.32s: use auto, scalar, avx2 or avx512", isa);
+    return error_set_param(
+        err, STATUS_INVALID, "isa",
+        "unknown instruction set %.32s: use auto, scalar, avx2, avx512 or avx512_bf16", isa);
 }

@@ -9,8 +9,10 @@
  *
  * Every output is one chain of operations in a fixed order, whatever tile it is computed in, so
  * that a row's bits do not depend on its neighbours.  The f32 and bf16 linears keep the same
- * order (k ascending, fused multiply-add) and the int8 linear the same integers in every table:
- * their results are equal bit for bit across instruction sets. */
+ * order (k ascending, fused multiply-add) and the integer linears the same integers in every table:
+ * their results are equal bit for bit across instruction sets.  One linear is another number scheme:
+ * the bf16 one of avx512_bf16, which rounds its inputs to bf16 and sums them by vdpbf16ps, for one
+ * row as for many. */
 
 #include "engine/backend.h"
 
@@ -31,7 +33,7 @@ enum weight_format { WF_F32, WF_BF16, WF_I8, WF_I4, WF_COUNT };
 
 struct linear_args {
     float *out;
-    const void *x;        /* [rows, k] f32, or int8 when the weight has integers */
+    const void *x;        /* [rows, k] f32; int8 when the weight has integers; bf16 of round_bf16 */
     const float *x_scale; /* int8, int4: [rows] */
     const int32_t
         *x_sum; /* int8: [rows] sum of the row's integers, or NULL; int4: [rows, groups] */
@@ -101,12 +103,20 @@ struct cpu_kernels {
     /* Rotates (x[i], x[i + half]) of each head by the angles of cos[half], sin[half]. */
     void (*rope)(float *x, const float *cos, const float *sin, int half, int n_heads);
     void (*widen_bf16)(float *out, const uint16_t *x, int n);
+    /* Rounds the inputs of the bf16 linear (to nearest even; below 2^-126: 0), and writes a zero
+     * behind an odd n.  NULL where that linear reads f32. */
+    void (*round_bf16)(uint16_t *out, const float *x, int n);
 
     /* Takes one tile into the rows' running m, l and o. */
     void (*attention[KV_COUNT])(const struct attn_tile *t, struct attn_rows *r);
 };
 
-extern const struct cpu_kernels cpu_kernels_scalar, cpu_kernels_avx2, cpu_kernels_avx512;
+extern const struct cpu_kernels cpu_kernels_scalar, cpu_kernels_avx2, cpu_kernels_avx512,
+    cpu_kernels_avx512_bf16;
+
+/* kernels_avx512bf16.c */
+linear_panel_fn cpu_avx512_panel_dot16;
+void cpu_avx512_round_bf16(uint16_t *out, const float *x, int n);
 
 /* The table called `isa` ("auto" = the best that this CPU runs), or an error that says why not. */
 enum status cpu_kernels_choose(const char *isa, const struct cpu_kernels **out, struct error *err);

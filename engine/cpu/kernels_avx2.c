@@ -8,7 +8,11 @@
 #include "engine/cpu/vec_avx2.h"
 
 /* The bodies use the vectors, in this order. */
+#include "engine/cpu/body_tiles.h"
+
 #include "engine/cpu/body_linear.h"
+
+#include "engine/cpu/body_linear8.h"
 
 #include "engine/cpu/body_linear4.h"
 

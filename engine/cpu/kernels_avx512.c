@@ -8,7 +8,11 @@
 #include "engine/cpu/vec_avx512.h"
 
 /* The bodies use the vectors, in this order. */
+#include "engine/cpu/body_tiles.h"
+
 #include "engine/cpu/body_linear.h"
+
+#include "engine/cpu/body_linear8.h"
 
 #include "engine/cpu/body_linear4.h"
 
@@ -29,18 +33,25 @@ static int32_t sum_i8(const int8_t *x, int n)
     return _mm512_reduce_add_epi32(sum);
 }
 
+/* All but the bf16 linear. */
+#define AVX512_COMMON                                                                     \
+    .w8_flip = W8_FLIP, .panel = PANEL, .sum_i8 = sum_i8, .rmsnorm = rmsnorm, .add = add, \
+    .quantize = quantize, .silu_mul = silu_mul, .rope = rope, .widen_bf16 = widen_bf16,   \
+    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8}
+
 const struct cpu_kernels cpu_kernels_avx512 = {
     .name = "avx512",
-    .w8_flip = W8_FLIP,
-    .panel = PANEL,
     .linear =
         {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8, [WF_I4] = panel_i4},
-    .sum_i8 = sum_i8,
-    .rmsnorm = rmsnorm,
-    .add = add,
-    .quantize = quantize,
-    .silu_mul = silu_mul,
-    .rope = rope,
-    .widen_bf16 = widen_bf16,
-    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8},
+    AVX512_COMMON,
+};
+
+const struct cpu_kernels cpu_kernels_avx512_bf16 = {
+    .name = "avx512_bf16",
+    .linear = {[WF_F32] = panel_f32,
+               [WF_BF16] = cpu_avx512_panel_dot16,
+               [WF_I8] = panel_i8,
+               [WF_I4] = panel_i4},
+    .round_bf16 = cpu_avx512_round_bf16,
+    AVX512_COMMON,
 };

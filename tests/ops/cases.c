@@ -328,3 +328,13 @@ bool case_same_on_every_isa(const struct op_case *c)
     return c->op == CASE_LINEAR || c->op == CASE_ADD || c->op == CASE_QUANTIZE ||
            c->op == CASE_EMBED || c->op == CASE_ROPE;
 }
+
+bool case_may_round_inputs(const struct op_case *c)
+{
+    return c->op == CASE_LINEAR && c->dtype == DT_BF16 && !c->quant;
+}
+
+bool isa_rounds_inputs(const char *isa)
+{
+    return strcmp(isa, "avx512_bf16") == 0;
+}

@@ -53,6 +53,9 @@ int case_rows(const struct op_case *c);
 int case_cols(const struct op_case *c);
 /* Whether every instruction set must give the same bits. */
 bool case_same_on_every_isa(const struct op_case *c);
+/* Linears with bf16 weights take their inputs rounded to bf16 on some instruction sets. */
+bool case_may_round_inputs(const struct op_case *c);
+bool isa_rounds_inputs(const char *isa);
 
 /* Numbers of one case; all f32 and exactly representable in the case's dtype. */
 struct inputs {

@@ -7,7 +7,8 @@
  * the inputs are integers); nothing outside the output was written; two threads give the bits of
  * one; a row alone gives the bits it has in the batch (attention: a sequence alone, and in chunks
  * of any size); fused forms give the bits of their parts; and integer-exact operators give the
- * same bits on all instruction sets. */
+ * same bits on all instruction sets.  avx512_bf16 rounds the inputs of bf16 linears, and is compared
+ * with float64 on inputs that were rounded alike. */
 #include "config/base/check.h"
 #include "tests/ops/run.h"
 
@@ -19,7 +20,7 @@
 #define REL_TOLERANCE 2e-5
 #define SIMILARITY    1e-5 /* 1 - 2 x.y / (x.x + y.y) */
 
-static const char *const all_isas[] = {"scalar", "avx2", "avx512"};
+static const char *const all_isas[] = {"scalar", "avx2", "avx512", "avx512_bf16"};
 
 struct options {
     const char *isa, *filter;
@@ -187,6 +188,33 @@ static bool run_isa(const struct op_case *c, const struct inputs *in, const char
     return ok;
 }
 
+/* The answers: of the inputs as they are, and where they are rounded to bf16 first, of those. */
+struct answers {
+    double *want, *rounded;
+};
+
+static double *reference_of(const struct op_case *c, const struct inputs *in)
+{
+    const size_t n = (size_t)case_rows(c) * (size_t)case_cols(c);
+    double *want = calloc(n ? n : 1, sizeof *want);
+    CHECK(want);
+    reference_run(c, in, want);
+    return want;
+}
+
+static struct answers answers_make(const struct op_case *c, const struct inputs *in)
+{
+    struct answers a = {.want = reference_of(c, in)};
+    if (!case_may_round_inputs(c)) return a;
+    const size_t n = (size_t)c->T * (size_t)c->K;
+    struct inputs rounded = *in;
+    rounded.x = alloc_floats(n);
+    for (size_t i = 0; i < n; i++) rounded.x[i] = reference_round_bf16(in->x[i]);
+    a.rounded = reference_of(c, &rounded);
+    free(rounded.x);
+    return a;
+}
+
 static void run_case(const struct op_case *c, void *arg)
 {
     struct tally *t = arg;
@@ -196,14 +224,13 @@ static void run_case(const struct op_case *c, void *arg)
     const size_t n = (size_t)case_rows(c) * (size_t)case_cols(c);
     struct inputs in;
     inputs_make(c, &in);
-    double *want = calloc(n ? n : 1, sizeof *want);
-    CHECK(want);
-    reference_run(c, &in, want);
+    const struct answers answers = answers_make(c, &in);
     float *first = alloc_floats(n), *out = alloc_floats(n);
     bool ok = true;
     for (int i = 0; i < t->n_isas && ok; i++) {
-        ok = run_isa(c, &in, t->isas[i], want, i ? out : first);
-        if (ok && i > 0 && case_same_on_every_isa(c))
+        const bool rounds = case_may_round_inputs(c) && isa_rounds_inputs(t->isas[i]);
+        ok = run_isa(c, &in, t->isas[i], rounds ? answers.rounded : answers.want, i ? out : first);
+        if (ok && i > 0 && case_same_on_every_isa(c) && !rounds)
             ok = same_bits(c, t->isas[i], t->isas[0], out, first, n);
     }
     if (t->options->verbose) printf("%s %s\n", ok ? "ok  " : "FAIL", name);
@@ -211,7 +238,8 @@ static void run_case(const struct op_case *c, void *arg)
     t->failed += !ok;
     free(out);
     free(first);
-    free(want);
+    free(answers.want);
+    free(answers.rounded);
     inputs_free(&in);
 }
 
@@ -256,8 +284,7 @@ int main(int argc, char **argv)
 {
     struct options o = {0};
     if (!parse_options(argc, argv, &o)) {
-        fprintf(stderr, "usage: optest [--bench] [--isa scalar|avx2|avx512] [--filter TEXT] "
-                        "[--verbose]\n");
+        fprintf(stderr, "usage: optest [--bench] [--isa NAME] [--filter TEXT] [--verbose]\n");
         return 2;
     }
     struct tally t = {.options = &o};

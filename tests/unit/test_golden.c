@@ -20,7 +20,7 @@
 #define TOLERANCE 1e-4
 enum { MAX_MODELS = 64, N_SLOTS = 3, BLOCK = 16 };
 
-static const char *const isas[] = {"scalar", "avx2", "avx512"};
+static const char *const isas[] = {"scalar", "avx2", "avx512", "avx512_bf16"};
 
 struct golden {
     char name[64], dir[128];
@@ -123,7 +123,8 @@ static double compare(const float *got, const float *want, int rows, int vocab, 
     return worst;
 }
 
-static void check_model(const struct golden *g, const char *isa)
+/* bfloat16: weights are rounded to it, and the reference does not apply. */
+static void check_model(const struct golden *g, const char *isa, enum dtype dtype)
 {
     static const struct {
         int chunk;
@@ -131,7 +132,7 @@ static void check_model(const struct golden *g, const char *isa)
     } ways[] = {{1 << 20, false}, {1, false}, {5, false}, {16, false}, {17, true}, {1, true}};
     const struct direct_options o = {.dir = g->dir,
                                      .isa = isa,
-                                     .dtype = DT_F32,
+                                     .dtype = dtype,
                                      .kv_dtype = DT_F32,
                                      .n_slots = N_SLOTS,
                                      .block_size = BLOCK,
@@ -151,10 +152,10 @@ static void check_model(const struct golden *g, const char *isa)
         feed(&d, g, chunk, ways[i].beside, logits);
         const double diff = compare(logits, g->logits, g->n, g->vocab, &row);
         if (i == 0) {
-            print_message("%-20s %-7s off by %.1e\n", g->name, isa, diff);
+            print_message("%-20s %-11s %s off by %.1e\n", g->name, isa, dtype_name(dtype), diff);
             memcpy(whole, logits, n * sizeof *whole);
         }
-        if (!(diff <= TOLERANCE))
+        if (dtype == DT_F32 && !(diff <= TOLERANCE))
             fail_msg("%s, %s, chunks of %d%s: position %d is off by %.2e", g->name, isa, chunk,
                      ways[i].beside ? " beside another" : "", row, diff);
         /* However the prompt is cut, and whatever runs beside it: the same bits. */
@@ -171,7 +172,16 @@ static void test_logits(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-        for (int m = 0; m < n_models; m++) check_model(&models[m], isas[i]);
+        for (int m = 0; m < n_models; m++) check_model(&models[m], isas[i], DT_F32);
+    }
+}
+
+/* The cuts alone, with linears of bf16 weights. */
+static void test_bfloat16(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+        for (int m = 0; m < n_models; m++) check_model(&models[m], isas[i], DT_BF16);
     }
 }
 
@@ -255,6 +265,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_bfloat16),
         cmocka_unit_test(test_logprobs),
     };
     return cmocka_run_group_tests(tests, read_all, free_all);
