@@ -22,7 +22,8 @@ from corpus.sample import ALWAYS_TRAINED
 from corpus.tables import GROUPS
 
 OVERLAP = pathlib.Path(__file__).parent / "overlap.json"  # what the training says in some form: overlap.py
-PRECISIONS = {"bf16": [], "int8": ["--quantization", "int8"], "int4": ["--quantization", "int4"]}
+PRECISIONS = {"bf16": [], "int8": ["--quantization", "int8"], "int8, int8 KV": ["--quantization", "int8", "--kv-cache-dtype", "int8"],
+              "int4": ["--quantization", "int4"]}
 
 
 def digits(n, make):
