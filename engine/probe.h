@@ -42,13 +42,15 @@ struct probe {
 
 struct probe_clocks {
     uint64_t (*wall_ns)(void); /* monotonic */
-    uint64_t (*cpu_ns)(void);  /* CPU time of all threads of the process */
+    uint64_t (*cpu_ns)(void);  /* CPU time of the calling thread */
 };
 
 /* Takes about a second.  isa and n_threads as in cpu_backend_open; max_size: the most memory that it
- * may use, at least 1 MiB.  Any thread, but no other may use the CPU meanwhile; it starts n_threads - 1
- * more and ends them. */
+ * may use, at least 1 MiB.  Any thread; it starts n_threads - 1 more and ends them. */
 enum status cpu_probe(int n_threads, const char *isa, size_t max_size,
                       const struct probe_clocks *clocks, struct probe *out, struct error *err);
+/* Measures the memory once more, a quarter of a second with as much memory as before, and keeps the
+ * best: where the machine is one of several on a host, what there is of it changes by the minute. */
+enum status cpu_probe_memory(struct probe *p, const struct probe_clocks *clocks, struct error *err);
 
 #endif

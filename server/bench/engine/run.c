@@ -28,6 +28,8 @@
 
 enum { MAX_REPEAT = 1000 };
 
+static const struct probe_clocks clocks = {clock_now_ns, clock_cpu_ns};
+
 struct runner {
     const struct engine_args *args;
     const struct run_events *events;
@@ -231,6 +233,18 @@ static enum status profile(struct runner *r, const struct step *step, int n,
     return s;
 }
 
+/* What there is of the memory changes, so it is measured again where it counts. */
+static enum status find_limits(struct runner *r, struct engine_figure *f)
+{
+    struct probe *p = &r->run->probe;
+    enum status s = STATUS_OK;
+    step_work(&r->run->config, &r->format, &f->shape, f->op_work);
+    if (work_limit(f->op_work, LIMIT_OPS, p).memory_s > 0) s = cpu_probe_memory(p, &clocks, r->err);
+    f->limit = work_limit(f->op_work, LIMIT_OPS, p);
+    for (int i = 0; i < LIMIT_OPS; i++) f->op_limit[i] = work_limit(&f->op_work[i], 1, p);
+    return s;
+}
+
 static enum status measure(struct runner *r, enum precision p, const struct step_shape *shape,
                            bool prefill)
 {
@@ -239,13 +253,11 @@ static enum status measure(struct runner *r, enum precision p, const struct step
     const int repeat = (int)r->args->repeat;
     *f = (struct engine_figure){.precision = p, .shape = *shape, .prefill = prefill};
     f->n_tokens = shape->n_seqs * shape->n_new;
-    step_work(&run->config, &r->format, shape, f->op_work);
-    f->limit = work_limit(f->op_work, LIMIT_OPS, &run->probe);
-    for (int i = 0; i < LIMIT_OPS; i++) f->op_limit[i] = work_limit(&f->op_work[i], 1, &run->probe);
-
+    enum status s = find_limits(r, f);
+    if (s != STATUS_OK) return s;
     const struct step *step = bench_steps_make(&r->steps, shape);
     int n = 1;
-    enum status s = count_steps(r, step, &n);
+    s = count_steps(r, step, &n);
     for (int i = 0; i < repeat && s == STATUS_OK; i++) {
         s = execute(r, step, n, &r->samples_s[i]);
         r->samples_s[i] /= n;
@@ -360,8 +372,8 @@ static enum status run_probe(struct runner *r)
              can);
     const double size = PROBE_SHARE * (double)machine_available_memory();
     progress(r, "measuring the machine");
-    return cpu_probe(threads, r->args->isa, size > 1 << 20 ? (size_t)size : 1 << 20,
-                     &(struct probe_clocks){clock_now_ns, clock_cpu_ns}, &r->run->probe, r->err);
+    return cpu_probe(threads, r->args->isa, size > 1 << 20 ? (size_t)size : 1 << 20, &clocks,
+                     &r->run->probe, r->err);
 }
 
 enum status engine_run(const struct engine_args *args, const struct run_events *events,
@@ -384,10 +396,10 @@ enum status engine_run(const struct engine_args *args, const struct run_events *
         if (!known) precisions[n++] = p;
     }
     clip_contexts(r, &contexts);
-    r->memory = MEMORY_SHARE * (double)machine_available_memory();
-    for (int i = 0; i < n && s == STATUS_OK; i++) /* refuse before anything takes long */
+    s = run_probe(r);
+    r->memory = MEMORY_SHARE * (double)machine_available_memory() - (double)run->probe.memory_size;
+    for (int i = 0; i < n && s == STATUS_OK; i++) /* all, before one of them takes long */
         s = make_plan(r, precisions[i], &contexts);
-    if (s == STATUS_OK) s = run_probe(r);
     if (s != STATUS_OK) goto out;
     clear_progress(r);
     events->probed(run, events->arg);
