@@ -26,7 +26,8 @@ class Direct:
 
 @pytest.fixture(scope="module")
 def served():
-    with Server("--threads", "1", "--max-num-seqs", "64", model=None) as s:
+    # On a machine that stands still for a while a step may seem to hang: that is told truly, and is not what is tested here.
+    with Server("--threads", "1", "--max-num-seqs", "64", "--watchdog-timeout", "600", model=None) as s:
         yield s
         s.wait_idle()
 
