@@ -67,7 +67,7 @@ def viewers(seconds, rounds=3):
                     p.kill()
                     p.wait()
                 if r:
-                    out.setdefault(n, []).append({"tokens_per_s": report["output_throughput"], "host_us_per_step": us, "cpu_us_per_step": cpu})
+                    out.setdefault(n, []).append({"tokens_per_s": report["output_tokens_per_s"], "host_us_per_step": us, "cpu_us_per_step": cpu})
     for n, runs in out.items():
         middle = {k: sorted(x[k] for x in runs)[len(runs) // 2] for k in runs[0]}
         print(f"{n:2} readers of /live: {middle['tokens_per_s']:.0f} tokens/s, {middle['host_us_per_step']:.1f} us of host time and "
