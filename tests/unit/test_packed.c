@@ -708,7 +708,7 @@ static void test_layout_is_the_numbered_one(void **state)
     assert_int_equal(n_wrong, 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define MODEL_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_valid),
@@ -735,5 +735,6 @@ int main(void)
                                        MODEL_TEST(test_large_file),
                                        MODEL_TEST(test_processes_at_once),
                                        cmocka_unit_test(test_layout_is_the_numbered_one)};
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("packed", tests, NULL, NULL);
 }
