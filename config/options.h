@@ -64,6 +64,7 @@ struct options {
     int64_t max_prompt_batch, max_n, max_stop_strings;
     const char *root_path;              /* prefix a proxy leaves in front of paths; "" */
     struct option_list allowed_origins; /* CORS; empty = no CORS headers */
+    struct option_list allowed_hosts;   /* names that a loopback address may be called by */
     bool disable_metrics, web;
 
     /* logging */

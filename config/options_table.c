@@ -145,6 +145,9 @@ const struct option_def option_table[] = {
         HELP("Prefix that a proxy leaves in front of the paths, such as /llm.")),
     ROW("allowed-origins", LIST, allowed_origins, SECTION(SERVER), ARG("ORIGIN..."),
         HELP("Web origins that browsers may call from, or *. None: no CORS headers.")),
+    ROW("allowed-hosts", LIST, allowed_hosts, SECTION(SERVER), ARG("NAME..."),
+        HELP("Other names than localhost that this server is called by, where it listens on this "
+             "machine alone and without keys: a page could point a name of its own here. *: any.")),
     ROW("disable-metrics", BOOL, disable_metrics, SECTION(SERVER), PRESET("false"),
         HELP("Do not serve /metrics.")),
     ROW("web", BOOL, web, SECTION(SERVER), PRESET("true"),

@@ -40,6 +40,9 @@ struct app {
     bool failed;             /* the device failed */
 };
 
+/* Whether what listens on `host` can be reached from this machine alone. */
+bool app_is_loopback(const char *host);
+
 /* Who is asking: index of the API key that matched, or -1 when no key is configured. */
 int app_tenant(const struct app *a, const struct http_exchange *x);
 

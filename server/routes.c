@@ -6,6 +6,7 @@
 #include "server/version.h"
 #include "server/web.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -225,6 +226,48 @@ static enum status check_site(const struct app *a, struct http_exchange *x, stru
                      origin ? origin : "another site");
 }
 
+static bool is_ip_literal(const char *name, size_t len)
+{
+    return (len > 0 && name[0] == '[') || strspn(name, "0123456789.") == len;
+}
+
+static bool is_localhost(const char *name, size_t len)
+{
+    static const char suffix[] = ".localhost";
+    const size_t n = sizeof suffix - 1;
+    return (len == n - 1 && strncasecmp(name, suffix + 1, len) == 0) ||
+           (len > n && strncasecmp(name + len - n, suffix, n) == 0);
+}
+
+static bool is_allowed_host(const struct app *a, const char *name, size_t len)
+{
+    const struct option_list *allowed = &a->opts->allowed_hosts;
+    for (int i = 0; i < allowed->n; i++) {
+        const char *item = allowed->items[i];
+        if (strcmp(item, "*") == 0) return true;
+        if (strlen(item) == len && strncasecmp(item, name, len) == 0) return true;
+    }
+    return false;
+}
+
+/* A page of evil.example can make that name mean 127.0.0.1 once it is loaded (DNS rebinding); to the
+ * browser a server on that address and port is then the page's own, and it may read every answer.
+ * What gives it away is the name in Host.  With keys there is nothing to be had, from other machines
+ * the server can be reached anyway, and behind a proxy Host has the proxy's port. */
+static enum status check_host(const struct app *a, struct http_exchange *x, struct error *err)
+{
+    const char *host = http_header(x, "Host");
+    if (!host || a->auth || !app_is_loopback(a->opts->host)) return STATUS_OK;
+    const char *colon = strrchr(host, ':');
+    const size_t len = colon ? (size_t)(colon - host) : strlen(host);
+    if ((colon ? strtol(colon + 1, NULL, 10) : 80) != http_port(a->http)) return STATUS_OK;
+    if (is_ip_literal(host, len) || is_localhost(host, len) || is_allowed_host(a, host, len))
+        return STATUS_OK;
+    return error_set(err, STATUS_FORBIDDEN,
+                     "This server is not called %.*s; --allowed-hosts %.*s makes that its name.",
+                     (int)(len < 100 ? len : 100), host, (int)(len < 100 ? len : 100), host);
+}
+
 /* OPTIONS never needs a key: browsers send none with it, and it tells nothing but methods. */
 static void handle_options(const struct app *a, struct http_exchange *x)
 {
@@ -239,6 +282,12 @@ static void handle_options(const struct app *a, struct http_exchange *x)
 }
 
 /* --- the hooks --------------------------------------------------------------------------------------- */
+
+bool app_is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ||
+           strcmp(host, "::1") == 0;
+}
 
 int app_tenant(const struct app *a, const struct http_exchange *x)
 {
@@ -282,6 +331,7 @@ static enum status check_request(const struct app *a, struct http_exchange *x, s
     const struct route *known;
     const struct route *r = find_route(a, http_method(x), http_path(x), &known);
     bool is_public = known && (known->flags & ROUTE_PUBLIC);
+    if (check_host(a, x, err) != STATUS_OK) return err->code;
     if (a->auth && !is_public && app_tenant(a, x) < 0)
         return error_set(err, STATUS_UNAUTHENTICATED,
                          http_header(x, "Authorization")

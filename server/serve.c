@@ -414,9 +414,7 @@ static void raise_descriptors(struct serve *s)
 static void warn_if_open_to_all(const struct serve *s)
 {
     const char *h = s->opts.host;
-    bool loopback =
-        strncmp(h, "127.", 4) == 0 || strcmp(h, "localhost") == 0 || strcmp(h, "::1") == 0;
-    if (!s->auth && !loopback)
+    if (!s->auth && !app_is_loopback(h))
         log_event(LOG_WARN, "no_api_key", "host=%s hint=%s", h,
                   "anyone who reaches this address may use the model; set --api-key-file");
 }

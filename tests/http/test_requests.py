@@ -126,6 +126,27 @@ def test_pages_of_other_sites_get_no_work_done(stories):
         assert s.request("POST", "/v1/completions", SHORT, {**sent, "Origin": "https://b.example"})[0] == 403
 
 
+def test_a_page_cannot_give_the_server_a_name_of_its_own(stories):
+    """DNS rebinding: the browser thinks that evil.example is this server, and says so in Host."""
+    port = stories.url.rsplit(":", 1)[1]
+    for method, path, body in (("POST", "/v1/completions", SHORT), ("GET", "/v1/models", None), ("GET", "/", None)):
+        status, _, answer = stories.request(method, path, body, {"Host": f"evil.example:{port}"})
+        assert status == 403 and "--allowed-hosts evil.example" in json.loads(answer)["error"]["message"]
+        for name in ("localhost", "LocalHost", "127.0.0.1", "[::1]", "a.localhost", "10.1.2.3"):
+            assert stories.request(method, path, body, {"Host": f"{name}:{port}"})[0] == 200, name
+        for name in ("api.example", "api.example:443", f"api.example:{int(port) + 1}"):  # what proxies send
+            assert stories.request(method, path, body, {"Host": name})[0] == 200, name
+    with Server("--allowed-hosts", "box.lan") as s:
+        port = s.url.rsplit(":", 1)[1]
+        assert s.request("GET", "/v1/models", None, {"Host": f"Box.lan:{port}"})[0] == 200
+        assert s.request("GET", "/v1/models", None, {"Host": f"notbox.lan:{port}"})[0] == 403
+        assert s.request("GET", "/v1/models", None, {"Host": f"localhost.evil.example:{port}"})[0] == 403
+    for args in (("--allowed-hosts", "*"), ("--host", "0.0.0.0"), ("--api-key", "k")):
+        with Server(*args) as s:
+            sent = {"Host": "any.example:" + s.url.rsplit(":", 1)[1], "Authorization": "Bearer k"}
+            assert s.request("GET", "/v1/models", None, sent)[0] == 200
+
+
 def test_root_path_of_a_proxy():
     with Server("--root-path", "/llm") as s:
         assert s.post("/llm/v1/completions", SHORT)[0] == 200
