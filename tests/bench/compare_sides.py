@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import statistics
@@ -54,8 +55,8 @@ def stop(process):
     raise Failure(f"process {process.pid} does not end, not even by SIGKILL")
 
 
-def run(command, timeout, cwd=None):
-    """(stdout, stderr) of a command that must succeed within `timeout` seconds."""
+def run(command, timeout, cwd=None, statuses=(0,)):
+    """(stdout, stderr) of a command that must end within `timeout` seconds with one of the statuses."""
     command = [str(c) for c in command]
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -71,9 +72,31 @@ def run(command, timeout, cwd=None):
     except BaseException:
         stop(process)
         raise
-    if process.returncode:
+    if process.returncode not in statuses:
         raise Failure(f"exit status {process.returncode} of: {' '.join(command)}\n{tail(out + err)}")
     return out, err
+
+
+class Bystanders:
+    """`with Bystanders() as b:`; then b.share is the part of the machine's time that went to others than our own children, which
+    must have ended within."""
+
+    def __enter__(self):
+        self.busy, self.own, self.start = self.busy_s(), self.own_s(), time.monotonic()
+        return self
+
+    def __exit__(self, *_):
+        others = self.busy_s() - self.busy - (self.own_s() - self.own)
+        self.share = max(0.0, others) / (time.monotonic() - self.start) / os.cpu_count()
+
+    @staticmethod
+    def busy_s():
+        user, nice, system, _, _, irq, softirq, steal = map(int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+        return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+    @staticmethod
+    def own_s():
+        return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)))
 
 
 # --- inferd --------------------------------------------------------------------------------------
@@ -130,19 +153,22 @@ def find_programs(folder):
     raise Failure(f"{folder} has no {', '.join(PROGRAMS)} (nor its bin/): give the folder where the peer's build or package put them")
 
 
+def usage(program):
+    return "".join(run([program, "--help"], 30, statuses=(0, 1)))  # ik_llama.cpp's says 1
+
+
 class Peer:
     """`models`: {precision: GGUF file}.  `repack`: ik_llama.cpp repacks the weights at load."""
 
     def __init__(self, folder, models, repack=False):
         self.programs, self.models, self.repack = find_programs(folder), models, repack
-        usage = "".join(run([self.programs["llama-bench"], "--help"], 30))
-        self.ik = "-rtr" in usage
+        self.ik = "-rtr" in usage(self.programs["llama-bench"])
         if repack and not self.ik:
             raise Failure(f"{folder} is llama.cpp, which has no -rtr: its repacking is always on")
         self.kind = "ik_llama.cpp" if self.ik else "llama.cpp"
         self.name = self.kind + (" -rtr" if repack else "")
         self.version = None
-        self.server_help = "".join(run([self.programs["llama-server"], "--help"], 30))
+        self.server_usage = usage(self.programs["llama-server"])
 
     def holds(self, precision):
         return self.models[precision].stem
@@ -169,7 +195,7 @@ class Peer:
 
     def server(self, precision, port, o):
         # No prompt comes twice, so keeping them could only cost time.
-        no_cache = ["-cram", 0] if "-cram" in self.server_help else []
+        no_cache = ["-cram", 0] if "-cram" in self.server_usage else []
         return [self.programs["llama-server"], "-m", self.models[precision], "--host", "127.0.0.1", "--port", port,
                 "-t", o.threads, "-tb", o.threads, "-np", o.streams, "-c", o.streams * o.slot_len, *no_cache,
                 *(["-rtr"] if self.repack else [])]
