@@ -152,6 +152,7 @@ bench-cpu: all
 	@for s in $(SHAPES); do \
 	  $(BUILD_ROOT)/inferd bench engine $(INFERD_SHARED)/models/shapes/$$s --quantization all \
 	    --output $(BUILD_ROOT)/bench/$$s.json $(ARGS) || exit; done
+	@echo 'beside llama.cpp or ik_llama.cpp: tests/bench/compare --help'
 
 # --- the demo model: training takes PyTorch from PyPI, evaluation only the tests' packages -----
 TRAIN_VENV := $(BUILD_ROOT)/train-venv
