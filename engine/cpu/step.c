@@ -133,6 +133,7 @@ void cpu_step_upload(struct backend *be, const struct step *step)
     struct cpu_backend *cb = cpu_of(be);
     DCHECK(step->n_tokens <= cb->limits.max_tokens && step->n_seqs <= cb->limits.max_seqs);
     DCHECK(step->n_samples <= cb->limits.max_samples);
+    pool_place_caller(cb->pool);
     cb->step = *step; /* the arrays stay the scheduler's, which leaves them alone */
     upload_ids(cb);
     upload_samples(cb);
