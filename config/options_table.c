@@ -81,6 +81,10 @@ const struct option_def option_table[] = {
         HELP("Instruction set; auto takes the best here.")),
     ROW("threads", INT, threads, SECTION(ENGINE), ARG("N"), PRESET("0"), RANGE(0, 1024),
         HELP("CPU threads of the engine. 0: one for each core that the process may use.")),
+    ROW("cpu-pinning", CHOICE, cpu_pinning, SECTION(ENGINE), PRESET("auto"), CHOICES("auto|on|off"),
+        HELP("Give each thread of the engine a CPU, one of each core first. auto: when the process "
+             "may use a part of the machine only, has no quota there, and its threads fill it; two "
+             "servers that share their CPUs should say off.")),
     ROW("block-size", INT, block_size, SECTION(ENGINE), ARG("N"), PRESET("16"), RANGE(16, 128),
         HELP("Tokens in a KV-cache block: 16, 32, 64 or 128.")),
     ROW("max-num-seqs", INT, max_num_seqs, SECTION(ENGINE), ARG("N"), PRESET("256"), RANGE(1, 8192),

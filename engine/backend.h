@@ -214,15 +214,26 @@ struct backend {
     struct tensor scratch; /* f32 [max_tokens, max_cols], for ops.c's compositions */
     const char *isa;       /* "avx512"; for people */
     int n_threads;
+    bool pinned;        /* each thread has a CPU of its own */
     size_t weight_size; /* bytes held by prepared weights */
     /* the implementation's state follows */
 };
 
+/* What n_threads <= 0 gives: the CPUs that affinity and the cgroup quota allow. */
+int cpu_backend_default_threads(void);
+
+/* Where the threads run.  AUTO: each has a CPU when the CPUs seem to be the process's own
+ * (engine/cpu/topology.h); ON: always, and more threads than CPUs are refused. */
+enum cpu_pinning { CPU_PINNING_AUTO, CPU_PINNING_ON, CPU_PINNING_OFF };
+/* "auto", "on" or "off"; false for any other word. */
+bool cpu_pinning_parse(const char *word, enum cpu_pinning *out);
+
 /* The CPU backend (engine/cpu).  n_threads <= 0: as many as the process may use (affinity and
  * cgroup quota).  isa: "auto", "scalar", "avx2", "avx512" or "avx512_bf16", whose linears with bf16
  * weights round their inputs to bf16; one the CPU lacks is refused. */
-/* What n_threads <= 0 gives: the CPUs that affinity and the cgroup quota allow. */
-int cpu_backend_default_threads(void);
+enum status cpu_backend_open_pinned(struct backend **out, int n_threads, const char *isa,
+                                    enum cpu_pinning pinning, struct error *err);
+/* Not pinned. */
 enum status cpu_backend_open(struct backend **out, int n_threads, const char *isa,
                              struct error *err);
 

@@ -127,7 +127,7 @@ static enum status open_backend(struct engine *e, const struct engine_options *o
         return error_set_param(err, STATUS_UNSUPPORTED, "device",
                                "device %s is not supported by this build: use cpu", o->device);
     e->info.device = "cpu";
-    return cpu_backend_open(&e->backend, o->n_threads, o->isa, err);
+    return cpu_backend_open_pinned(&e->backend, o->n_threads, o->isa, o->pinning, err);
 }
 
 static void measure_linears(struct engine *e)
@@ -175,6 +175,7 @@ enum status engine_open(struct engine **out, const struct engine_options *o, str
         s = model_init(&e->model, e->backend, &e->config, &e->weights, &limits, err);
     e->info.isa = e->backend->isa;
     e->info.n_threads = e->backend->n_threads;
+    e->info.pinned = e->backend->pinned;
     e->info.weight_bytes = e->backend->weight_size;
     measure_linears(e);
 out:

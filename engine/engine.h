@@ -20,11 +20,12 @@ struct engine_options {
     bool dummy_weights;
     uint64_t seed;
     enum quant_scheme quant;
-    int dtype;               /* enum dtype for f32/bf16 compute of weights, or -1 = as stored */
-    int kv_dtype;            /* DT_F32, DT_BF16, DT_I8, or -1 = auto (bf16; f32 for f32 models) */
-    const char *device;      /* "cpu" ("auto" = cpu here) */
-    const char *isa;         /* one of engine/backend.h: "auto", "scalar", ... */
-    int n_threads;           /* <= 0 = all the process may use */
+    int dtype;          /* enum dtype for f32/bf16 compute of weights, or -1 = as stored */
+    int kv_dtype;       /* DT_F32, DT_BF16, DT_I8, or -1 = auto (bf16; f32 for f32 models) */
+    const char *device; /* "cpu" ("auto" = cpu here) */
+    const char *isa;    /* one of engine/backend.h: "auto", "scalar", ... */
+    int n_threads;      /* <= 0 = all the process may use */
+    enum cpu_pinning pinning;
     int block_size;          /* tokens; 16, 32, 64 or 128 */
     uint64_t kv_cache_bytes; /* 0 = enough for max_num_seqs full contexts, at most 40 % of the
                               * memory that the machine or its control group has */
@@ -59,6 +60,7 @@ struct engine_info {
     size_t weight_bytes, kv_cache_bytes;
     size_t linear_bytes[OP_LINEARS]; /* of all layers, as the device holds them */
     int n_threads;
+    bool pinned; /* each thread has a CPU of its own */
     const char *device, *isa;
     enum dtype kv_dtype;
 };

@@ -4,10 +4,14 @@
 /* sampling.h - what a request asks of the next token, and what a step gives back.
  *
  * A sample is a pure function of (logits row, params, seed, position, history): never of the
- * batch, the thread or the time.  Order of operations (as vLLM V1 has it): logprobs are taken from
- * the raw logits; then min_tokens ban, logit_bias, penalties, temperature, min_p, top_k, top_p;
- * then a Gumbel-max draw with Philox keyed by (seed, choice index) at counter (output index,
- * vocabulary index).  temperature 0 is argmax, lowest id first on a tie. */
+ * batch, the thread, the instruction set or the time.  Order of operations (as vLLM V1 has it):
+ * logprobs are taken from the raw logits; then min_tokens ban, logit_bias, penalties, temperature,
+ * min_p, top_k, top_p; then a Gumbel-max draw with Philox keyed by (seed, choice index) at counter
+ * (output index, vocabulary index).  temperature 0 is argmax, lowest id first on a tie.
+ *
+ * Ties are equal logits after bias and penalties: top_k keeps all that tie with the k-th, top_p
+ * takes the lowest ids first.  top_p adds up weights 2^((x - max) log2(e) / temperature) as whole
+ * units of 2^-40 of the best token's, so that the sum has no order. */
 
 #include "config/limits.h"
 

@@ -1,5 +1,6 @@
 #include "server/load_model.h"
 
+#include "config/base/check.h"
 #include "config/base/clock.h"
 #include "config/base/file.h"
 #include "config/base/hash.h"
@@ -35,6 +36,13 @@ static void packed_label(const struct options *o, char out[PATH_MAX])
         snprintf(out, PATH_MAX, "%s", named ? o->model_said : o->model);
 }
 
+static enum cpu_pinning parse_pinning(const char *s)
+{
+    enum cpu_pinning p = CPU_PINNING_AUTO;
+    CHECK(cpu_pinning_parse(s, &p)); /* the option table let no other word in */
+    return p;
+}
+
 static enum status load_weights(const struct options *o, struct loaded_model *out,
                                 struct error *err)
 {
@@ -51,6 +59,7 @@ static enum status load_weights(const struct options *o, struct loaded_model *ou
         .device = o->device,
         .isa = o->isa,
         .n_threads = (int)o->threads,
+        .pinning = parse_pinning(o->cpu_pinning),
         .block_size = (int)o->block_size,
         .kv_cache_bytes = (uint64_t)o->kv_cache_memory_bytes,
         .max_num_seqs = (int)o->max_num_seqs,
@@ -105,14 +114,16 @@ static void warn_of_vocabulary(int n_ids, int n_rows)
 
 static void log_model(const struct options *o, const struct engine_info *i)
 {
-    log_event(LOG_INFO, "model",
-              "architecture=%s device=%s isa=%s threads=%d weight_bytes=%zu dtype=%s "
-              "quantization=%s kv_cache_dtype=%s kv_cache_bytes=%zu kv_blocks=%d block_size=%d "
-              "max_model_len=%d max_num_seqs=%d",
-              i->config->architecture, i->device, i->isa, i->n_threads, i->weight_bytes,
-              dtype_name(i->config->stored_dtype), o->quantization, dtype_name(i->kv_dtype),
-              i->kv_cache_bytes, i->n_blocks - 1 /* without the null block, as everywhere */,
-              i->block_size, i->max_model_len, i->max_num_seqs);
+    log_event(
+        LOG_INFO, "model",
+        "architecture=%s device=%s isa=%s threads=%d cpu_pinning=%s weight_bytes=%zu dtype=%s "
+        "quantization=%s kv_cache_dtype=%s kv_cache_bytes=%zu kv_blocks=%d block_size=%d "
+        "max_model_len=%d max_num_seqs=%d",
+        i->config->architecture, i->device, i->isa, i->n_threads, i->pinned ? "on" : "off",
+        i->weight_bytes, dtype_name(i->config->stored_dtype), o->quantization,
+        dtype_name(i->kv_dtype), i->kv_cache_bytes,
+        i->n_blocks - 1 /* without the null block, as everywhere */, i->block_size,
+        i->max_model_len, i->max_num_seqs);
 }
 
 static enum status load_engine(const struct options *o, struct loaded_model *out, struct error *err)

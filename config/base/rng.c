@@ -2,13 +2,6 @@
 
 #include <math.h>
 
-/* Constants and round function: Salmon et al., SC'11, section 4.3 (Philox-4x32). */
-#define PHILOX_M0     0xD2511F53u
-#define PHILOX_M1     0xCD9E8D57u
-#define PHILOX_W0     0x9E3779B9u /* golden ratio */
-#define PHILOX_W1     0xBB67AE85u /* sqrt(3) - 1 */
-#define PHILOX_ROUNDS 10
-
 void rng_philox(uint64_t key, uint64_t counter_hi, uint64_t counter_lo, uint32_t out[4])
 {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);

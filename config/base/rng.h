@@ -8,6 +8,12 @@
 
 #include <stdint.h>
 
+/* The constants of its rounds (the paper's section 4.3), for those who compute many at a time. */
+#define PHILOX_M0     0xD2511F53u
+#define PHILOX_M1     0xCD9E8D57u
+#define PHILOX_W0     0x9E3779B9u /* golden ratio */
+#define PHILOX_W1     0xBB67AE85u /* sqrt(3) - 1 */
+#define PHILOX_ROUNDS 10
 void rng_philox(uint64_t key, uint64_t counter_hi, uint64_t counter_lo, uint32_t out[4]);
 /* Uniform in (0, 1), never 0 and never 1: 23 bits, since 24 bits and a half round up to 1. */
 static inline float rng_open01(uint32_t x)

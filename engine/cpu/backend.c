@@ -1,9 +1,11 @@
 #include "engine/backend.h"
 
+#include "config/base/cgroup.h"
 #include "config/base/check.h"
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/quant4.h"
 #include "engine/cpu/sample.h"
+#include "engine/cpu/topology.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +35,7 @@ void *cpu_memory_map(size_t size)
     if (skip) munmap(p, skip);
     if (extra - skip) munmap(p + skip + len, extra - skip);
     madvise(p + skip, len, MADV_HUGEPAGE);
+    cpu_numa_interleave(p + skip, len);
     return p + skip;
 }
 
@@ -312,8 +315,56 @@ int cpu_backend_default_threads(void)
     return pool_default_threads();
 }
 
+bool cpu_pinning_parse(const char *word, enum cpu_pinning *out)
+{
+    static const char *const words[] = {"auto", "on", "off"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (strcmp(word, words[i]) != 0) continue;
+        *out = (enum cpu_pinning)i;
+        return true;
+    }
+    return false;
+}
+
+/* The CPU of each thread, in memory that the caller frees; *cpus stays NULL when they go anywhere. */
+static enum status choose_cpus(enum cpu_pinning pinning, int n_threads, int **cpus,
+                               struct error *err)
+{
+    if (pinning == CPU_PINNING_OFF) return STATUS_OK;
+    struct topology *t = malloc(sizeof *t);
+    int *chosen = malloc((size_t)n_threads * sizeof *chosen);
+    enum status s = STATUS_OK;
+    if (!t || !chosen) {
+        s = error_set(err, STATUS_NO_MEMORY, "out of memory");
+        goto out;
+    }
+    topology_of_process(t);
+    const int quota = cgroup_limit_cpus(t->n_cpus);
+    if (pinning == CPU_PINNING_AUTO && !topology_suggests_pinning(t, quota, n_threads)) goto out;
+    if (n_threads > t->n_cpus) {
+        s = error_set_param(err, STATUS_INVALID, "cpu_pinning",
+                            "pinning gives each thread a CPU of its own, and %d threads have %d: "
+                            "use fewer --threads, or --cpu-pinning auto",
+                            n_threads, t->n_cpus);
+        goto out;
+    }
+    memcpy(chosen, t->cpus, (size_t)n_threads * sizeof *chosen);
+    *cpus = chosen;
+    chosen = NULL;
+out:
+    free(chosen);
+    free(t);
+    return s;
+}
+
 enum status cpu_backend_open(struct backend **out, int n_threads, const char *isa,
                              struct error *err)
+{
+    return cpu_backend_open_pinned(out, n_threads, isa, CPU_PINNING_OFF, err);
+}
+
+enum status cpu_backend_open_pinned(struct backend **out, int n_threads, const char *isa,
+                                    enum cpu_pinning pinning, struct error *err)
 {
     const struct cpu_kernels *kernels;
     enum status s = cpu_kernels_choose(isa, &kernels, err);
@@ -324,7 +375,11 @@ enum status cpu_backend_open(struct backend **out, int n_threads, const char *is
                                "%d threads are too many: at most %d", n_threads, LIMIT_THREADS);
     struct cpu_backend *cb = calloc(1, sizeof *cb);
     if (!cb) return error_set(err, STATUS_NO_MEMORY, "out of memory");
-    s = pool_open(&cb->pool, n_threads, err);
+    int *cpus = NULL;
+    s = choose_cpus(pinning, n_threads, &cpus, err);
+    if (s == STATUS_OK) s = pool_open(&cb->pool, n_threads, cpus, err);
+    cb->base.pinned = cpus != NULL;
+    free(cpus);
     if (s != STATUS_OK) {
         free(cb);
         return s;

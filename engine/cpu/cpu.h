@@ -9,7 +9,8 @@
  *   rows.c       operators that work row by row
  *   linear.c     matrix products
  *   attention.c  attention over pages
- *   pool.c       worker threads; cpu_count.c how many
+ *   pool.c       worker threads; cpu_count.c how many; topology.c where
+ *   numa.c       memory of machines with several nodes
  *   isa.c, kernels_*.c, body_*.h   what the instruction sets differ in
  *   probe*.c     what the machine can do at most
  *
@@ -121,6 +122,11 @@ void cpu_memory_unmap(void *p, size_t size);
 /* The same, freed at close; counts and sizes are multiplied with overflow checks. */
 enum status cpu_memory_alloc(struct cpu_backend *cb, void **out, size_t n, size_t item_size,
                              const char *what, struct error *err);
+
+/* --- numa.c --- */
+/* Spreads pages that nobody has touched yet over the nodes of this process's CPUs, when there are
+ * several, so that all their memory controllers serve every thread. */
+void cpu_numa_interleave(void *p, size_t size);
 
 /* --- weight.c --- */
 enum status cpu_weight_prepare(struct backend *be, const struct weight_source *src,

@@ -109,6 +109,8 @@ struct cpu_kernels {
 
     /* Takes one tile into the rows' running m, l and o. */
     void (*attention[KV_COUNT])(const struct attn_tile *t, struct attn_rows *r);
+
+    const struct sample_kernels *sample; /* sample_kernels.h: the same bits in every table */
 };
 
 extern const struct cpu_kernels cpu_kernels_scalar, cpu_kernels_avx2, cpu_kernels_avx512,

@@ -1,6 +1,7 @@
 /* The kernels for AVX2: vectors from vec_avx2.h, bodies shared with AVX-512. */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/quant4.h"
+#include "engine/cpu/sample_kernels.h"
 
 #include <math.h>
 #include <string.h>
@@ -50,4 +51,5 @@ const struct cpu_kernels cpu_kernels_avx2 = {
     .rope = rope,
     .widen_bf16 = widen_bf16,
     .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8},
+    .sample = &cpu_sample_avx2,
 };

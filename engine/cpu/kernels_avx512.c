@@ -1,6 +1,7 @@
 /* The kernels for AVX-512: vectors from vec_avx512.h, bodies shared with AVX2. */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/quant4.h"
+#include "engine/cpu/sample_kernels.h"
 
 #include <math.h>
 #include <string.h>
@@ -37,6 +38,7 @@ static int32_t sum_i8(const int8_t *x, int n)
 #define AVX512_COMMON                                                                     \
     .w8_flip = W8_FLIP, .panel = PANEL, .sum_i8 = sum_i8, .rmsnorm = rmsnorm, .add = add, \
     .quantize = quantize, .silu_mul = silu_mul, .rope = rope, .widen_bf16 = widen_bf16,   \
+    .sample = &cpu_sample_avx512,                                                         \
     .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8}
 
 const struct cpu_kernels cpu_kernels_avx512 = {

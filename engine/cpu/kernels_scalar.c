@@ -2,6 +2,7 @@
  * of operations in the linears is that of the vector kernels, so results are equal bit for bit. */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/quant4.h"
+#include "engine/cpu/sample_kernels.h"
 
 #include <math.h>
 #include <string.h>
@@ -251,4 +252,5 @@ const struct cpu_kernels cpu_kernels_scalar = {
     .rope = rope,
     .widen_bf16 = widen_bf16,
     .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8},
+    .sample = &cpu_sample_scalar,
 };

@@ -1,10 +1,12 @@
 #include "engine/cpu/pool.h"
 
 #include "config/base/check.h"
+#include "engine/cpu/topology.h"
 
 #include <immintrin.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,6 +30,10 @@
 struct pool {
     int n_threads;
     int n_started;
+    int caller_cpu; /* -1: anywhere */
+    bool caller_placed;
+    pthread_t caller; /* the thread that was placed, and where it could run before */
+    cpu_set_t caller_set[TOPOLOGY_CPUS / CPU_SETSIZE];
     /* The job: written while the gate is shut and every worker that joined has left. */
     pool_fn *fn;
     void *ctx;
@@ -55,6 +61,25 @@ static void futex_wait(atomic_uint *word, unsigned seen)
 static void futex_wake(atomic_uint *word, int n)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+/* A thread that cannot be placed runs anywhere, as it would without a wish: its CPU went away. */
+static void place(pthread_t thread, int cpu)
+{
+    cpu_set_t set[TOPOLOGY_CPUS / CPU_SETSIZE];
+    CPU_ZERO_S(sizeof set, set);
+    CPU_SET_S(cpu, sizeof set, set);
+    pthread_setaffinity_np(thread, sizeof set, set);
+}
+
+void pool_place_caller(struct pool *p)
+{
+    const pthread_t self = pthread_self();
+    if (p->caller_cpu < 0 || (p->caller_placed && pthread_equal(p->caller, self))) return;
+    p->caller_placed = pthread_getaffinity_np(self, sizeof p->caller_set, p->caller_set) == 0;
+    if (!p->caller_placed) return;
+    p->caller = self;
+    place(self, p->caller_cpu);
 }
 
 static void take_chunks(struct pool *p, int worker)
@@ -156,6 +181,8 @@ int pool_n_threads(const struct pool *p)
 void pool_close(struct pool *p)
 {
     if (!p) return;
+    if (p->caller_placed && pthread_equal(p->caller, pthread_self()))
+        pthread_setaffinity_np(p->caller, sizeof p->caller_set, p->caller_set);
     atomic_store(&p->quit, true);
     atomic_fetch_add(&p->seq, 1);
     futex_wake(&p->seq, p->n_threads);
@@ -163,7 +190,7 @@ void pool_close(struct pool *p)
     free(p);
 }
 
-enum status pool_open(struct pool **out, int n_threads, struct error *err)
+enum status pool_open(struct pool **out, int n_threads, const int *cpus, struct error *err)
 {
     DCHECK(n_threads >= 1);
     const size_t size = sizeof(struct pool) + (size_t)n_threads * sizeof(struct pool_thread);
@@ -171,6 +198,7 @@ enum status pool_open(struct pool **out, int n_threads, struct error *err)
     if (!p) return error_set(err, STATUS_NO_MEMORY, "out of memory for %d threads", n_threads);
     memset(p, 0, size);
     p->n_threads = n_threads;
+    p->caller_cpu = cpus ? cpus[0] : -1;
     for (int i = 0; i + 1 < n_threads; i++) {
         struct pool_thread *t = &p->threads[i];
         t->pool = p;
@@ -183,6 +211,7 @@ enum status pool_open(struct pool **out, int n_threads, struct error *err)
                              n_threads, strerror(rc));
         }
         pthread_setname_np(t->thread, "inferd-cpu");
+        if (cpus) place(t->thread, cpus[i + 1]);
         p->n_started++;
     }
     *out = p;

@@ -151,7 +151,7 @@ static enum status open_prober(struct prober *p, int n_threads, const char *isa,
     *name = kernels->name;
     *p = (struct prober){.clocks = clocks, .loops = &cpu_probe_avx2};
     if (strncmp(kernels->name, "avx512", 6) == 0) p->loops = &cpu_probe_avx512;
-    return pool_open(&p->pool, n_threads > 0 ? n_threads : pool_default_threads(), err);
+    return pool_open(&p->pool, n_threads > 0 ? n_threads : pool_default_threads(), NULL, err);
 }
 
 enum status cpu_probe(int n_threads, const char *isa, size_t max_size,

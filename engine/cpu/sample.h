@@ -8,9 +8,14 @@
 
 #include <stddef.h>
 
+struct cpu_kernels;
+
 /* Bytes of scratch that one call needs, 64-byte aligned. */
 size_t cpu_sample_scratch_size(int vocab_size);
-/* logits[vocab_size] is not changed. */
+/* logits[vocab_size] is not changed.  The answer is the same with every table of kernels;
+ * cpu_sample_row takes the best that this CPU has. */
+void cpu_sample_row_by(const struct cpu_kernels *kernels, const float *logits, int vocab_size,
+                       const struct step_sample *s, void *scratch, struct sample_out *out);
 void cpu_sample_row(const float *logits, int vocab_size, const struct step_sample *s, void *scratch,
                     struct sample_out *out);
 

@@ -133,6 +133,7 @@ void cpu_step_upload(struct backend *be, const struct step *step)
     struct cpu_backend *cb = cpu_of(be);
     DCHECK(step->n_tokens <= cb->limits.max_tokens && step->n_seqs <= cb->limits.max_seqs);
     DCHECK(step->n_samples <= cb->limits.max_samples);
+    pool_place_caller(cb->pool);
     cb->step = *step; /* the arrays stay the scheduler's, which leaves them alone */
     upload_ids(cb);
     upload_samples(cb);
@@ -150,9 +151,10 @@ static void sample_one(void *ctx, int worker, int i)
     const struct sample_job *j = ctx;
     const struct cpu_backend *cb = j->cb;
     const size_t row = (size_t)cb->sample_rows[i];
-    cpu_sample_row((const float *)j->logits.data + row * (size_t)j->logits.ld, j->logits.cols,
-                   &cb->step.samples[i],
-                   cb->sample_scratch + (size_t)worker * cb->sample_scratch_size, &cb->samples[i]);
+    cpu_sample_row_by(cb->kernels, (const float *)j->logits.data + row * (size_t)j->logits.ld,
+                      j->logits.cols, &cb->step.samples[i],
+                      cb->sample_scratch + (size_t)worker * cb->sample_scratch_size,
+                      &cb->samples[i]);
 }
 
 void cpu_sample(struct backend *be, struct tensor logits)

@@ -34,6 +34,8 @@ static const struct arg_def arg_defs[] = {
         "Instruction set, as for inferd serve; the limits are those of the same instructions."),
     ROW("threads", MODEL, "N", INT, threads, "0", 0, 1024,
         "CPU threads. 0: one for each core that the process may use."),
+    ROW("cpu-pinning", MODEL, "WHEN", TEXT, cpu_pinning, "auto", 0, 0,
+        "auto, on or off, as for inferd serve."),
     ROW("block-size", MODEL, "N", INT, block_size, "16", 16, 128,
         "Tokens in a KV-cache block: 16, 32, 64 or 128."),
     ROW("prompt-len", WORK, "N", INT, prompt_len, "512", 1, 1 << 20,
@@ -144,6 +146,10 @@ static enum status check_args(struct engine_args *a, struct error *err)
                                "--kv-cache-dtype must be auto, float32, bfloat16 or int8, not "
                                "\"%.40s\"",
                                a->kv_cache_dtype);
+    if (!cpu_pinning_parse(a->cpu_pinning, &a->pinning))
+        return error_set_param(err, STATUS_INVALID, "cpu-pinning",
+                               "--cpu-pinning must be auto, on or off, not \"%.40s\"",
+                               a->cpu_pinning);
     if ((a->block_size & (a->block_size - 1)) != 0)
         return error_set_param(err, STATUS_INVALID, "block-size",
                                "--block-size must be 16, 32, 64 or 128, not %lld",

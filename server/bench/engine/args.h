@@ -4,6 +4,7 @@
 /* args.h - the options of `inferd bench engine`. */
 
 #include "config/base/status.h"
+#include "engine/backend.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,10 +29,11 @@ struct int_list {
 
 struct engine_args {
     const char *model; /* NULL: the demo model */
-    const char *quantization, *batch, *context, *kv_cache_dtype, *isa, *output;
+    const char *quantization, *batch, *context, *kv_cache_dtype, *isa, *output, *cpu_pinning;
     int64_t threads, prompt_len, repeat, block_size, seed;
     bool profile, progress;
 
+    enum cpu_pinning pinning;
     /* from the lists, each value once */
     int n_precisions;
     enum precision precisions[PRECISION_COUNT];

@@ -306,6 +306,7 @@ static enum status open_engine(struct runner *r, enum precision p)
         .device = "cpu",
         .isa = a->isa,
         .n_threads = (int)a->threads,
+        .pinning = a->pinning,
         .block_size = (int)a->block_size,
         .kv_cache_bytes =
             (uint64_t)plan->n_blocks *
