@@ -13,18 +13,22 @@
 
 ALWAYS_INLINE void tile_f32(const struct tile_args *t, const int R, const int NV)
 {
-    const float *w = t->w, *x = t->x;
+    const float *x = t->x;
+    const char *w = t->w;
+    float *sums = t->sums;
     const size_t ldx = t->ldx, pitch = t->pitch;
+    DECLARE_FETCH
     FOR_ROWS(DECLARE)
     if (t->resume) {
         FOR_ROWS(RESUME)
     }
     for (int k = 0; k < t->k; k++, w += pitch, x++) {
-        const vec w0 = v_load(w);
-        const vec w1 = NV > 1 ? v_load(w + VW) : w0;
-        const vec w2 = NV > 2 ? v_load(w + 2 * VW) : w0;
-        const vec w3 = NV > 3 ? v_load(w + 3 * VW) : w0;
+        const vec w0 = v_load_at(w, 0);
+        const vec w1 = NV > 1 ? v_load_at(w, 1) : w0;
+        const vec w2 = NV > 2 ? v_load_at(w, 2) : w0;
+        const vec w3 = NV > 3 ? v_load_at(w, 3) : w0;
         FOR_ROWS(MULTIPLY)
+        FETCH
     }
     FOR_ROWS(STORE)
 }
@@ -33,48 +37,51 @@ ALWAYS_INLINE void tile_f32(const struct tile_args *t, const int R, const int NV
  * held over, they would not fit the registers. */
 ALWAYS_INLINE void tile_bf16(const struct tile_args *t, const int R, const int NV)
 {
-    const uint16_t *w = t->w;
+    const char *w = t->w;
     const float *x = t->x;
+    float *sums = t->sums;
     const size_t ldx = t->ldx, pitch = t->pitch;
+    DECLARE_FETCH
     FOR_ROWS(DECLARE)
     if (t->resume) {
         FOR_ROWS(RESUME)
     }
     for (int k = 0; k < t->k; k += 2, w += pitch) {
         {
-            const vec w0 = v_bf16_low(vi_load(w));
-            const vec w1 = NV > 1 ? v_bf16_low(vi_load(w + 2 * VW)) : w0;
-            const vec w2 = NV > 2 ? v_bf16_low(vi_load(w + 4 * VW)) : w0;
-            const vec w3 = NV > 3 ? v_bf16_low(vi_load(w + 6 * VW)) : w0;
+            const vec w0 = v_bf16_low(vi_load_at(w, 0));
+            const vec w1 = NV > 1 ? v_bf16_low(vi_load_at(w, 1)) : w0;
+            const vec w2 = NV > 2 ? v_bf16_low(vi_load_at(w, 2)) : w0;
+            const vec w3 = NV > 3 ? v_bf16_low(vi_load_at(w, 3)) : w0;
             FOR_ROWS(MULTIPLY)
         }
         if (++x == (const float *)t->x + t->k) break; /* odd k */
         __asm__("" : "+r"(w));                        /* forget what was loaded */
         {
-            const vec w0 = v_bf16_high(vi_load(w));
-            const vec w1 = NV > 1 ? v_bf16_high(vi_load(w + 2 * VW)) : w0;
-            const vec w2 = NV > 2 ? v_bf16_high(vi_load(w + 4 * VW)) : w0;
-            const vec w3 = NV > 3 ? v_bf16_high(vi_load(w + 6 * VW)) : w0;
+            const vec w0 = v_bf16_high(vi_load_at(w, 0));
+            const vec w1 = NV > 1 ? v_bf16_high(vi_load_at(w, 1)) : w0;
+            const vec w2 = NV > 2 ? v_bf16_high(vi_load_at(w, 2)) : w0;
+            const vec w3 = NV > 3 ? v_bf16_high(vi_load_at(w, 3)) : w0;
             FOR_ROWS(MULTIPLY)
         }
         x++;
+        FETCH
     }
     FOR_ROWS(STORE)
 }
 
-TILE_TABLE(tile_f32, FOR_TILES);
-TILE_TABLE(tile_bf16, FOR_TILES);
+TILE_TABLE(tile_f32, FOR_TILES_LINEAR);
+TILE_TABLE(tile_bf16, FOR_TILES_LINEAR);
 
-static void panel_f32(const struct linear_args *a, int p, int row0, int row1)
+static void panel_f32(const struct linear_args *a, int p, int row0, int row1, const void *next)
 {
-    static const struct panel_format f = {tile_f32_tiles, 1, K_BLOCK_F32, 4, MAX_TILE};
-    run_panel(&f, a, p, row0, row1);
+    static const struct panel_format f = {tile_f32_tiles, 1, 1, LINE, 4, MAX_TILE, finish_f32};
+    run_panel(&f, a, p, row0, row1, next);
 }
 
-static void panel_bf16(const struct linear_args *a, int p, int row0, int row1)
+static void panel_bf16(const struct linear_args *a, int p, int row0, int row1, const void *next)
 {
-    static const struct panel_format f = {tile_bf16_tiles, 2, K_BLOCK_BF16, 4, MAX_TILE};
-    run_panel(&f, a, p, row0, row1);
+    static const struct panel_format f = {tile_bf16_tiles, 2, 1, LINE, 4, MAX_TILE, finish_f32};
+    run_panel(&f, a, p, row0, row1, next);
 }
 
 #endif

@@ -1,7 +1,13 @@
 /* body_tiles.h - register tiles of the linears, for the vectors that the including file defines
- * (vec_avx2.h, vec_avx512.h).  A tile is R rows by NV vectors of outputs; R and NV are constants
- * after inlining.  The accumulators are named variables: gcc 12 keeps arrays of them in memory,
- * at half the speed. */
+ * (vec_avx2.h, vec_avx512.h).  A tile is R rows by NV vectors of outputs, all of a panel's; R and NV
+ * are constants after inlining.  The accumulators are named variables: gcc 12 keeps arrays of them
+ * in memory, at half the speed.
+ *
+ * A panel is taken in blocks of k (block_size).  All tiles of rows run against one block, which is in
+ * the caches after the first of them, and leave their sums in memory for the next block.  Meanwhile
+ * they fetch the block that comes next, a few lines in each step: from four to thirty rows
+ * computing takes about as long as reading, and the window of instructions in flight is too short to
+ * do both at once. */
 #ifndef ENGINE_CPU_BODY_TILES_H
 #define ENGINE_CPU_BODY_TILES_H
 
@@ -10,31 +16,36 @@
 #define FOR_ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5)
 
 /* name_R_NV for each tile that fits the registers (FOR_TILES), and a table of them. */
-#define TILE_FN(name, R, NV)                                   \
-    static void name##_##R##_##NV(const struct name##_args *t) \
-    {                                                          \
-        name(t, R, NV);                                        \
+#define TILE_FN(name, R, NV)                                                             \
+    static __attribute__((noinline)) void name##_##R##_##NV(const struct name##_args *t) \
+    {                                                                                    \
+        name(t, R, NV);                                                                  \
     }
 #define TILE_ENTRY(name, R, NV) [(R)-1][(NV)-1] = name##_##R##_##NV,
 #define TILE_TABLE(name, tiles)                                          \
     tiles(TILE_FN, name) static void (*const name##_tiles[MAX_TILE][4])( \
         const struct name##_args *) = {tiles(TILE_ENTRY, name)}
 
-/* What one tile needs.  `n`: outputs left from its first one. */
+#define SUM_PITCH (4 * VW) /* sums of a row: of as many vectors as a tile has at most */
+
+/* What one tile needs for one block. */
 struct tile_args {
     const void *w, *x;
-    float *out;
-    const float *bias, *scale;
-    const float *x_scale;
-    const int32_t *x_sum;
-    size_t pitch; /* elements between k steps */
-    size_t ldx, ldo;
-    int k, n;
-    bool resume; /* go on from the sums in out */
+    void *sums;           /* [rows][SUM_PITCH] f32, or i32 of int8 weights */
+    const int32_t *x_sum; /* int4: [rows][x_sum_ld] */
+    size_t pitch;         /* bytes between k steps */
+    size_t ldx, x_sum_ld;
+    int k;
+    bool resume; /* go on from the sums; else from zero */
+    /* What to fetch meanwhile: in each step so many lines, and on by so many bytes. */
+    const char *fetch;
+    int fetch_lines, fetch_step;
 };
 #define tile_f32_args  tile_args
 #define tile_bf16_args tile_args
 #define tile_i8_args   tile_args
+#define tile_i4_args   tile_args
+#define group_i4_args  tile_args
 
 ALWAYS_INLINE vec load_outputs(const float *p, int n)
 {
@@ -57,105 +68,146 @@ ALWAYS_INLINE int tile_vectors(int max_nv, int left)
     return left < max_nv ? left : max_nv;
 }
 
-/* --- f32 sums --- */
+/* --- parts of a tile --- */
 
 #define DECLARE(r) vec c##r##0 = v_zero(), c##r##1 = c##r##0, c##r##2 = c##r##0, c##r##3 = c##r##0;
-#define RESUME(r)                                                      \
-    if (R > r) {                                                       \
-        const float *o = t->out + r * t->ldo;                          \
-        c##r##0 = load_outputs(o, t->n);                               \
-        if (NV > 1) c##r##1 = load_outputs(o + VW, t->n - VW);         \
-        if (NV > 2) c##r##2 = load_outputs(o + 2 * VW, t->n - 2 * VW); \
-        if (NV > 3) c##r##3 = load_outputs(o + 3 * VW, t->n - 3 * VW); \
+#define RESUME(r)                                 \
+    if (R > r) {                                  \
+        const float *s = sums + r * SUM_PITCH;    \
+        c##r##0 = v_load(s);                      \
+        if (NV > 1) c##r##1 = v_load(s + VW);     \
+        if (NV > 2) c##r##2 = v_load(s + 2 * VW); \
+        if (NV > 3) c##r##3 = v_load(s + 3 * VW); \
     }
-#define STORE(r)                                                                            \
-    if (R > r) {                                                                            \
-        float *o = t->out + r * t->ldo;                                                     \
-        const float *bias = t->bias;                                                        \
-        store_outputs(o, c##r##0, bias, t->n);                                              \
-        if (NV > 1) store_outputs(o + VW, c##r##1, bias ? bias + VW : NULL, t->n - VW);     \
-        if (NV > 2)                                                                         \
-            store_outputs(o + 2 * VW, c##r##2, bias ? bias + 2 * VW : NULL, t->n - 2 * VW); \
-        if (NV > 3)                                                                         \
-            store_outputs(o + 3 * VW, c##r##3, bias ? bias + 3 * VW : NULL, t->n - 3 * VW); \
+#define STORE(r)                                  \
+    if (R > r) {                                  \
+        float *s = sums + r * SUM_PITCH;          \
+        v_store(s, c##r##0);                      \
+        if (NV > 1) v_store(s + VW, c##r##1);     \
+        if (NV > 2) v_store(s + 2 * VW, c##r##2); \
+        if (NV > 3) v_store(s + 3 * VW, c##r##3); \
     }
+
+#define DECLARE_FETCH                       \
+    const char *fetch = t->fetch;           \
+    const int fetch_lines = t->fetch_lines; \
+    const ptrdiff_t fetch_step = t->fetch_step;
+#define FETCH                                 \
+    if (fetch_lines > 0) {                    \
+        fetch_line(fetch);                    \
+        if (fetch_lines > 1) {                \
+            fetch_line(fetch + LINE);         \
+            if (fetch_lines > 2) {            \
+                fetch_line(fetch + 2 * LINE); \
+                fetch_line(fetch + 3 * LINE); \
+            }                                 \
+        }                                     \
+        fetch += fetch_step;                  \
+    }
+
+ALWAYS_INLINE void fetch_line(const char *p)
+{
+    _mm_prefetch(p, _MM_HINT_T0);
+}
 
 /* --- panels --- */
 
-/* k of one pass over a panel when there are several tiles of rows: the panel's part (256 KiB)
- * stays in the L2 cache, and a tile's inputs (24 KiB) in the L1. */
-#define K_BLOCK_F32  1024
-#define K_BLOCK_BF16 2048
-
-struct panel_format {
-    void (*const (*tiles)[4])(const struct tile_args *);
-    int items_per_step, k_block; /* 0: all of k */
-    size_t x_size;
-    int max_rows;
-};
-
-/* One tile of rows; the panel has more vectors than fit one register tile. */
-static void run_columns(const struct panel_format *f, struct tile_args t, int rows, int n_vectors,
-                        int max_nv)
+static void finish_f32(const struct linear_args *a, int p, int row0, int row1, void *sums)
 {
-    for (int v = 0, nv; v < n_vectors; v += nv) {
-        nv = tile_vectors(max_nv, n_vectors - v);
-        f->tiles[rows - 1][nv - 1](&t);
-        t.w = (const char *)t.w + (size_t)nv * VW * 4;
-        t.out += nv * VW;
-        t.n -= nv * VW;
-        if (t.bias) t.bias += nv * VW;
-        if (t.scale) t.scale += nv * VW;
+    const int n0 = p * a->panel, n = panel_outputs(a, p);
+    const float *s = sums;
+    for (int row = row0; row < row1; row++, s += SUM_PITCH) {
+        float *out = a->out + (size_t)row * (size_t)a->ldo + n0;
+        for (int i = 0; i < n; i += VW)
+            store_outputs(out + i, v_load(s + i), a->bias ? a->bias + n0 + i : NULL, n - i);
     }
 }
 
-/* All tiles of rows against the part of the panel that t describes. */
+/* Bytes of a block, by the number of tiles that run against it.  Two tiles: it and the next one stay in
+ * the L1 cache, for what misses that waits behind the lines on their way from memory.  More tiles
+ * compute longer for each line fetched, and want fewer ends of blocks. */
+ALWAYS_INLINE int block_size(int n_tiles)
+{
+    return n_tiles <= 2 ? 16 << 10 : n_tiles <= 4 ? 32 << 10 : 64 << 10;
+}
+
+/* How a format's weights lie: `unit` inputs take unit_size bytes of each line, in `steps` steps. */
+struct panel_format {
+    void (*const (*tiles)[4])(const struct tile_args *);
+    int unit, steps;
+    size_t unit_size, x_size;
+    int max_rows;
+    /* From the sums to the outputs. */
+    void (*finish)(const struct linear_args *a, int panel, int row0, int row1, void *sums);
+};
+
+/* Inputs of a block: of equal blocks, so that each has the time to fetch the next. */
+ALWAYS_INLINE int block_inputs(const struct panel_format *f, int k, int n_lines, int n_tiles)
+{
+    const int n_units = (k + f->unit - 1) / f->unit;
+    const int size = n_units * (int)f->unit_size * n_lines;
+    const int n_blocks = (size + block_size(n_tiles) - 1) / block_size(n_tiles);
+    return (n_units + n_blocks - 1) / n_blocks * f->unit;
+}
+
+/* Spreads the fetching of `size` bytes over the steps of all tiles. */
+ALWAYS_INLINE void plan_fetch(const struct panel_format *f, struct tile_args *t, const char *from,
+                              int size, int n_tiles)
+{
+    const int n_units = (t->k + f->unit - 1) / f->unit, n = n_units * f->steps * n_tiles;
+    t->fetch = from;
+    t->fetch_step = from ? (size + n - 1) / n : 0;
+    t->fetch_lines = (t->fetch_step + LINE - 1) / LINE;
+}
+
+/* All tiles of rows against one block. */
 ALWAYS_INLINE void run_tiles(const struct panel_format *f, struct tile_args t, int n_rows,
                              int n_vectors)
 {
+    const int n_steps = (t.k + f->unit - 1) / f->unit * f->steps;
     for (int left = n_rows, n; left > 0; left -= n) {
         const int tiles = (left + f->max_rows - 1) / f->max_rows;
         n = (left + tiles - 1) / tiles; /* 7 rows are 4 and 3, not 6 and 1 */
-        const int max_nv = f->x_size == 1 ? MAX_NV_I8(n) : MAX_NV(n);
-        if (n_vectors <= max_nv)
-            f->tiles[n - 1][n_vectors - 1](&t);
-        else
-            run_columns(f, t, n, n_vectors, max_nv);
+        f->tiles[n - 1][n_vectors - 1](&t);
         t.x = (const char *)t.x + (size_t)n * t.ldx * f->x_size;
-        t.out += (size_t)n * t.ldo;
-        if (t.x_scale) t.x_scale += n;
-        if (t.x_sum) t.x_sum += n;
+        t.sums = (float *)t.sums + n * SUM_PITCH;
+        if (t.x_sum) t.x_sum += (size_t)n * t.x_sum_ld;
+        if (t.fetch) t.fetch += (ptrdiff_t)n_steps * t.fetch_step;
     }
 }
 
+/* next: the panel that this thread will probably take after this one, or NULL. */
 ALWAYS_INLINE void run_panel(const struct panel_format *f, const struct linear_args *a, int p,
-                             int row0, int row1)
+                             int row0, int row1, const void *next)
 {
-    const int n_lines = (panel_outputs(a, p) + LANES - 1) / LANES, n0 = p * a->panel;
-    const size_t line_pitch = (size_t)n_lines * LINE;
-    const bool blocks = f->k_block && row1 - row0 > f->max_rows;
-    const int k_block = blocks ? f->k_block : a->k;
+    _Alignas(64) float sums[MAX_CHUNK_ROWS * SUM_PITCH];
+    const int n_lines = (panel_outputs(a, p) + LANES - 1) / LANES, n_rows = row1 - row0;
+    const int n_tiles = (n_rows + f->max_rows - 1) / f->max_rows;
+    const int k_block = block_inputs(f, a->k, n_lines, n_tiles);
+    const int size = k_block / f->unit * (int)f->unit_size * n_lines;
     struct tile_args t = {
         .w = panel_data(a, p),
         .x = (const char *)a->x + (size_t)row0 * (size_t)a->ldx * f->x_size,
-        .out = a->out + (size_t)row0 * (size_t)a->ldo + n0,
-        .scale = a->scale ? a->scale + n0 : NULL,
-        .x_scale = a->x_scale ? a->x_scale + row0 : NULL,
-        .x_sum = a->x_sum ? a->x_sum + row0 : NULL,
-        .pitch = line_pitch * (size_t)f->items_per_step / 4,
+        .sums = sums,
+        .pitch = (size_t)n_lines * LINE,
         .ldx = (size_t)a->ldx,
-        .ldo = (size_t)a->ldo,
-        .n = a->n - n0,
     };
+    if (f->unit == GROUP4) {
+        t.x_sum_ld = groups4(a->k);
+        t.x_sum = a->x_sum + (size_t)row0 * t.x_sum_ld;
+    }
     for (int k0 = 0; k0 < a->k; k0 += k_block) {
         const bool last = k0 + k_block >= a->k;
+        const char *after = (const char *)t.w + size;
         t.k = last ? a->k - k0 : k_block;
-        t.bias = last && a->bias ? a->bias + n0 : NULL;
         t.resume = k0 > 0;
-        run_tiles(f, t, row1 - row0, n_lines * LANES / VW);
-        t.w = (const char *)t.w + (size_t)(k_block / f->items_per_step) * line_pitch;
+        plan_fetch(f, &t, last ? next : after, size, n_tiles);
+        run_tiles(f, t, n_rows, n_lines * LANES / VW);
+        t.w = after;
         t.x = (const char *)t.x + (size_t)k_block * f->x_size;
+        if (t.x_sum) t.x_sum += k_block / GROUP4;
     }
+    f->finish(a, p, row0, row1, sums);
 }
 
 #endif

@@ -26,10 +26,11 @@
  * group stand its f16 scales, 32 bytes for each line of outputs. */
 enum weight_format { WF_F32, WF_BF16, WF_I8, WF_I4, WF_COUNT };
 
-#define PANEL    64 /* outputs of the widest panel */
-#define LANES    16 /* outputs in a line */
-#define LINE     64 /* bytes */
-#define MAX_TILE 6  /* rows of a register tile: 6 x 64 f32 are 24 of 32 zmm registers */
+#define PANEL          64 /* outputs of the widest panel */
+#define LANES          16 /* outputs in a line */
+#define LINE           64 /* bytes */
+#define MAX_TILE       6  /* rows of a register tile: 6 x 64 f32 are 24 of 32 zmm registers */
+#define MAX_CHUNK_ROWS (16 * MAX_TILE)
 
 struct linear_args {
     float *out;
@@ -45,8 +46,10 @@ struct linear_args {
     const float *scale; /* int8: [n] */
     const float *bias;  /* [n] or NULL */
 };
-/* Rows [row0, row1) of one panel's outputs. */
-typedef void linear_panel_fn(const struct linear_args *a, int panel, int row0, int row1);
+/* Rows [row0, row1) of one panel's outputs, at most MAX_CHUNK_ROWS.  next: the panel's data that this
+ * thread will probably want afterwards, fetched meanwhile, or NULL. */
+typedef void linear_panel_fn(const struct linear_args *a, int panel, int row0, int row1,
+                             const void *next);
 
 /* Outputs of panel `p` that exist, and the lines of 16 they take. */
 static inline int panel_outputs(const struct linear_args *a, int p)

@@ -1,6 +1,7 @@
 /* The bf16 linear of the table avx512_bf16: bf16 inputs, sums by vdpbf16ps.  The rest of that table
  * is AVX-512's own, so that this file alone needs the instructions. */
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/quant4.h"
 
 #include <string.h>
 
@@ -30,28 +31,33 @@ VEC_INLINE vec v_dot_bf16(vec sum, veci w, veci x)
 /* An odd last input stands before a zero (round_bf16), and so does its weight. */
 ALWAYS_INLINE void tile_dot16(const struct tile_args *t, const int R, const int NV)
 {
-    const uint16_t *w = t->w, *x = t->x;
+    const uint16_t *x = t->x;
+    const char *w = t->w;
+    float *sums = t->sums;
     const size_t ldx = t->ldx, pitch = t->pitch;
+    DECLARE_FETCH
     FOR_ROWS(DECLARE)
     if (t->resume) {
         FOR_ROWS(RESUME)
     }
     for (int k = 0; k < t->k; k += 2, w += pitch, x += 2) {
-        const veci w0 = vi_load(w);
-        const veci w1 = NV > 1 ? vi_load(w + 2 * VW) : w0;
-        const veci w2 = NV > 2 ? vi_load(w + 4 * VW) : w0;
-        const veci w3 = NV > 3 ? vi_load(w + 6 * VW) : w0;
+        const veci w0 = vi_load_at(w, 0);
+        const veci w1 = NV > 1 ? vi_load_at(w, 1) : w0;
+        const veci w2 = NV > 2 ? vi_load_at(w, 2) : w0;
+        const veci w3 = NV > 3 ? vi_load_at(w, 3) : w0;
         FOR_ROWS(DOT_16)
+        FETCH
     }
     FOR_ROWS(STORE)
 }
 
-TILE_TABLE(tile_dot16, FOR_TILES);
+TILE_TABLE(tile_dot16, FOR_TILES_LINEAR);
 
-void cpu_avx512_panel_dot16(const struct linear_args *a, int p, int row0, int row1)
+void cpu_avx512_panel_dot16(const struct linear_args *a, int p, int row0, int row1,
+                            const void *next)
 {
-    static const struct panel_format f = {tile_dot16_tiles, 2, K_BLOCK_BF16, 2, MAX_TILE};
-    run_panel(&f, a, p, row0, row1);
+    static const struct panel_format f = {tile_dot16_tiles, 2, 1, LINE, 2, MAX_TILE, finish_f32};
+    run_panel(&f, a, p, row0, row1, next);
 }
 
 void cpu_avx512_round_bf16(uint16_t *out, const float *x, int n)

@@ -76,8 +76,9 @@ static void group_i4(const struct linear_args *a, int row, int g, const char *w,
     }
 }
 
-static void panel_i4(const struct linear_args *a, int p, int row0, int row1)
+static void panel_i4(const struct linear_args *a, int p, int row0, int row1, const void *next)
 {
+    (void)next;
     const int n_lines = (panel_outputs(a, p) + LANES - 1) / LANES;
     const size_t pitch = (size_t)n_lines * LINE;
     for (int row = row0; row < row1; row++) {
@@ -111,18 +112,21 @@ static inline void panel(const struct linear_args *a, int p, int row0, int row1,
     }
 }
 
-static void panel_f32(const struct linear_args *a, int p, int row0, int row1)
+static void panel_f32(const struct linear_args *a, int p, int row0, int row1, const void *next)
 {
+    (void)next;
     panel(a, p, row0, row1, WF_F32);
 }
 
-static void panel_bf16(const struct linear_args *a, int p, int row0, int row1)
+static void panel_bf16(const struct linear_args *a, int p, int row0, int row1, const void *next)
 {
+    (void)next;
     panel(a, p, row0, row1, WF_BF16);
 }
 
-static void panel_i8(const struct linear_args *a, int p, int row0, int row1)
+static void panel_i8(const struct linear_args *a, int p, int row0, int row1, const void *next)
 {
+    (void)next;
     panel(a, p, row0, row1, WF_I8);
 }
 

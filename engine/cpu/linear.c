@@ -4,25 +4,33 @@
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/quant4.h"
 
-/* Rows of one chunk: their inputs and one panel stay in the L2 cache together. */
-#define CHUNK_ROWS (16 * MAX_TILE)
-
 struct linear_job {
     struct linear_args args;
     linear_panel_fn *kernel;
-    int rows, rows_per_chunk, row_chunks;
+    int rows, row_chunks, n_chunks;
+    int width; /* threads that work on it */
 };
+
+/* What the thread that computes `chunk` will probably compute next: chunks are taken in turn. */
+static const void *next_weights(const struct linear_job *j, int chunk)
+{
+    chunk += j->width;
+    if (chunk >= j->n_chunks) return NULL;
+    return panel_data(&j->args, chunk / j->row_chunks * (PANEL / j->args.panel));
+}
 
 static void linear_chunk(void *ctx, int worker, int chunk)
 {
     (void)worker;
     const struct linear_job *j = ctx;
-    const int r0 = chunk % j->row_chunks * j->rows_per_chunk;
-    const int r1 = r0 + j->rows_per_chunk < j->rows ? r0 + j->rows_per_chunk : j->rows;
+    const int r0 = chunk % j->row_chunks * MAX_CHUNK_ROWS;
+    const int r1 = r0 + MAX_CHUNK_ROWS < j->rows ? r0 + MAX_CHUNK_ROWS : j->rows;
     /* PANEL outputs, in one panel or in several. */
-    const int n0 = chunk / j->row_chunks * PANEL;
-    const int n1 = n0 + PANEL < j->args.n ? n0 + PANEL : j->args.n;
-    for (int n = n0; n < n1; n += j->args.panel) j->kernel(&j->args, n / j->args.panel, r0, r1);
+    const int p0 = chunk / j->row_chunks * (PANEL / j->args.panel);
+    for (int p = p0; (p - p0) * j->args.panel < PANEL && p * j->args.panel < j->args.n; p++) {
+        const bool last = (p + 1 - p0) * j->args.panel >= PANEL;
+        j->kernel(&j->args, p, r0, r1, last ? next_weights(j, chunk) : panel_data(&j->args, p + 1));
+    }
 }
 
 struct sum_job {
@@ -100,7 +108,6 @@ void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const st
                  .bias = w->bias},
         .kernel = cb->kernels->linear[w->format],
         .rows = x.rows,
-        .rows_per_chunk = CHUNK_ROWS,
     };
     const bool integers = w->format == WF_I8 || w->format == WF_I4;
     if (w->format == WF_I4 || (w->format == WF_I8 && cb->kernels->w8_flip != 0))
@@ -112,8 +119,8 @@ void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const st
     const double flops = (double)x.rows * w->n * w->k * (integers ? 0.25 : rounds ? 0.5 : 1.0);
     const double compute_ns = flops / 50.0, memory_ns = (double)w->size / 20.0;
     const double work_ns = compute_ns > memory_ns ? compute_ns : memory_ns;
-    if (pool_width(cb->pool, work_ns) == 1) j.rows_per_chunk = x.rows > 0 ? x.rows : 1;
-    j.row_chunks = (x.rows + j.rows_per_chunk - 1) / j.rows_per_chunk;
-    const int column_chunks = (w->n + PANEL - 1) / PANEL;
-    pool_run(cb->pool, linear_chunk, &j, column_chunks * j.row_chunks, work_ns);
+    j.width = pool_width(cb->pool, work_ns);
+    j.row_chunks = (x.rows + MAX_CHUNK_ROWS - 1) / MAX_CHUNK_ROWS;
+    j.n_chunks = (w->n + PANEL - 1) / PANEL * j.row_chunks;
+    pool_run(cb->pool, linear_chunk, &j, j.n_chunks, work_ns);
 }

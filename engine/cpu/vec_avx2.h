@@ -10,12 +10,9 @@
 
 /* Register tiles: 6 x 2 sums, 2 weights and a broadcast are 15 of 16 registers.  The int8 tile
  * keeps weights, their absolute values and ones beside its sums. */
-#define MAX_NV(rows)    ((rows) <= 2 ? 4 : 2)
-#define MAX_NV_I8(rows) ((rows) <= 1 ? 4 : 2)
-#define MAX_ROWS_I8     4
-/* Each 4-bit sum stands beside an f32 one, which only the end of a group needs. */
-#define MAX_NV_I4(rows) 2
-#define MAX_ROWS_I4     4
+#define MAX_NV(rows) ((rows) <= 2 ? 4 : 2)
+#define MAX_ROWS_I8  4
+#define MAX_ROWS_I4  4
 /* clang-format off */
 #define FOR_TILES(X, name)                                     \
     X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \
@@ -24,9 +21,10 @@
     X(name, 4, 1) X(name, 4, 2)                             \
     X(name, 5, 1) X(name, 5, 2)                             \
     X(name, 6, 1) X(name, 6, 2)
-#define FOR_TILES_I8(X, name) \
-    X(name, 1, 2) X(name, 1, 4) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2)
-#define FOR_TILES_I4(X, name) X(name, 1, 2) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2)
+#define FOR_TILES_LINEAR(X, name) \
+    X(name, 1, 2) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2) X(name, 5, 2) X(name, 6, 2)
+#define FOR_TILES_I8(X, name) X(name, 1, 2) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2)
+#define FOR_TILES_I4 FOR_TILES_I8
 /* clang-format on */
 
 #define VEC_INLINE static inline __attribute__((always_inline))
@@ -186,6 +184,15 @@ VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
 VEC_INLINE vec v_load_f16(const uint16_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+/* Vector i of the bytes at p. */
+VEC_INLINE vec v_load_at(const char *p, int i)
+{
+    return v_load((const float *)(const void *)p + i * VW);
+}
+VEC_INLINE veci vi_load_at(const char *p, int i)
+{
+    return vi_load(p + i * VW * 4);
 }
 /* Rounds to nearest even; |lanes| <= 127. */
 VEC_INLINE void v_store_i8(int8_t *p, vec v)

@@ -9,12 +9,9 @@
 #define W8_FLIP 128 /* int8 weights are stored as q + 128: vpdpbusd wants one unsigned side */
 
 /* Register tiles: 6 x 4 sums, 4 weights and a broadcast are 29 of 32 registers. */
-#define MAX_NV(rows)    4
-#define MAX_NV_I8(rows) 4
-#define MAX_ROWS_I8     6
-/* Each 4-bit sum stands beside an f32 one, which only the end of a group needs. */
-#define MAX_NV_I4(rows) ((rows) <= 2 ? 4 : 2)
-#define MAX_ROWS_I4     6
+#define MAX_NV(rows) 4
+#define MAX_ROWS_I8  6
+#define MAX_ROWS_I4  6
 /* clang-format off */
 #define FOR_TILES(X, name)                                    \
     X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \
@@ -23,12 +20,9 @@
     X(name, 4, 1) X(name, 4, 2) X(name, 4, 3) X(name, 4, 4) \
     X(name, 5, 1) X(name, 5, 2) X(name, 5, 3) X(name, 5, 4) \
     X(name, 6, 1) X(name, 6, 2) X(name, 6, 3) X(name, 6, 4)
+#define FOR_TILES_LINEAR FOR_TILES
 #define FOR_TILES_I8 FOR_TILES
-#define FOR_TILES_I4(X, name)                                 \
-    X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \
-    X(name, 2, 1) X(name, 2, 2) X(name, 2, 3) X(name, 2, 4) \
-    X(name, 3, 1) X(name, 3, 2) X(name, 4, 1) X(name, 4, 2) \
-    X(name, 5, 1) X(name, 5, 2) X(name, 6, 1) X(name, 6, 2)
+#define FOR_TILES_I4 FOR_TILES
 /* clang-format on */
 
 #define VEC_INLINE static inline __attribute__((always_inline))
@@ -174,6 +168,15 @@ VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
 VEC_INLINE vec v_load_f16(const uint16_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+/* Vector i of the bytes at p. */
+VEC_INLINE vec v_load_at(const char *p, int i)
+{
+    return v_load((const float *)(const void *)p + i * VW);
+}
+VEC_INLINE veci vi_load_at(const char *p, int i)
+{
+    return vi_load(p + i * VW * 4);
 }
 /* Rounds to nearest even; |lanes| <= 127. */
 VEC_INLINE void v_store_i8(int8_t *p, vec v)
