@@ -38,6 +38,13 @@
     } while (0)
 #endif
 
+/* In front of a loop whose body indexes registers. */
+#ifdef INFERD_HOST_SHIM
+#define UNROLL
+#else
+#define UNROLL _Pragma("unroll")
+#endif
+
 using bf16 = __nv_bfloat16;
 using f16 = __half;
 

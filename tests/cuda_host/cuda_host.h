@@ -168,6 +168,11 @@ template <class T> T __ldg(const T* p) { return *p; }
 inline float __expf(float x) { return expf(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 inline int __float2int_rn(float x) { return (int)lrintf(x); }
 inline float __int2float_rn(int x) { return (float)x; }
 inline int __float_as_int(float x) { int i; memcpy(&i, &x, 4); return i; }
