@@ -6,18 +6,20 @@
  *   plugin.c      the one exported function
  *   backend.c     life: open, close, reserve, KV pool, buffers, graphs
  *   weight.c      parameters on the device
- *   step.c        upload and download of a step
+ *   step.c        upload of a step; graphs.c: running it, captured or as it is
  *   device.h      memory, stream and graphs (device_cuda.c); blas.h: cuBLASLt (blas_cuda.c)
  *   rows.h        norms, sums, quantisation, embedding, rotation, cache writes (rows.cu, kv.cu)
  *   linear.h      matrix products (linear.c chooses; linear_*.cu)
  *   attention.h   paged attention (attention.c plans; attention_*.cu)
  *   sample.h      sampling (sample.c, sample.cu)
  *
- * Activations are f32, or int8 rows with a scale.  Every buffer keeps its address, so that a
+ * The host reads the step's shapes only; what differs between steps of one shape lies in device
+ * memory.  Activations are f32, or int8 rows with a scale.  Every buffer keeps its address, so that a
  * captured step can be replayed. */
 
 #include "cuda/device.h"
 #include "engine/backend.h"
+#include "engine/plugin.h"
 
 /* A parameter on the device.  LINEAR: data[n][ld] row-major, ld elements apart (a multiple of 16
  * bytes, zeros behind k). */
@@ -30,6 +32,7 @@ struct weight {
     float *scale; /* [n] f32, int8 only */
     float *bias;  /* [n] f32, or NULL */
     size_t size;
+    bool counted; /* in the backend's weight_size */
 };
 
 /* One layer's cache, block-major: k and v are [n_blocks][G][block_size][E] of the cache's type
@@ -55,6 +58,8 @@ struct step_arrays {
     int32_t *tables;  /* [S][table_ld] */
     int table_ld;     /* max_blocks_per_seq */
 
+    int32_t *drawn; /* [R] the tokens of the last step's samples; sample.cu writes them */
+
     int32_t *logit_rows; /* [R] distinct token rows that samples name, ascending */
     int32_t *copies;     /* [n_blocks][2] src, dst */
     int32_t *n_copies;   /* [1] */
@@ -64,7 +69,10 @@ struct cuda_backend {
     struct backend base; /* first */
     struct device *device;
     struct backend_limits limits;
-    struct kv_layer *layers;
+    bool host_addressable;          /* tensors lie where the host may read and write them */
+    struct kv_layer *layers;        /* [n_layers] */
+    struct kv_layer *device_layers; /* the same on the device, for copies of blocks */
+    size_t kv_block_size, kv_scale_size; /* bytes of one block's keys, of its scales */
     struct rope_params rope;
     bool has_rope;
     float *rope_table; /* [rope_rows][E] on the device */
@@ -76,8 +84,12 @@ struct cuda_backend {
     struct attention_state *attention;
     struct sample_state *sample;
     struct upload_state *upload;
+    struct upload *weight_upload;
     struct graph_state *graphs;
 };
+
+enum status cuda_backend_open(struct backend **out, const struct plugin_options *o,
+                              struct error *err);
 
 static inline struct cuda_backend *cuda_of(struct backend *be)
 {

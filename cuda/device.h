@@ -18,7 +18,7 @@ struct device;
 struct device_graph;
 
 struct device_info {
-    char name[64];
+    char name[256];
     int major, minor; /* compute capability */
     int n_sms;
     size_t total, free; /* bytes of memory; free: at open */
@@ -41,6 +41,7 @@ enum status device_alloc_shared(struct device *d, void **out, size_t size, const
 /* Host memory that copies to and from the device read and write without a detour. */
 enum status device_alloc_pinned(struct device *d, void **out, size_t size, const char *what,
                                 struct error *err);
+size_t device_memory_left(struct device *d); /* bytes that the device could still give */
 void device_free(struct device *d, void *p); /* of any of the three; waits */
 
 /* Either side may be host memory; pinned memory must stay unchanged until the copy ran. */

@@ -101,6 +101,11 @@ enum status device_alloc_pinned(struct device *d, void **out, size_t size, const
     return take(d, out, size, what, err);
 }
 
+size_t device_memory_left(struct device *d)
+{
+    return d->info.free;
+}
+
 void device_free(struct device *d, void *p)
 {
     for (size_t i = 0; i < d->blocks.size(); i++) {
