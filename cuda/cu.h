@@ -25,8 +25,8 @@
 
 /* T name[n] in shared memory; the dynamic part of it. */
 #define SHARED(T, name, n) __shared__ T name[n]
-#define SHARED_DYN(T, name)                                              \
-    extern __shared__ __align__(1024) unsigned char dynamic_shared_[];   \
+#define SHARED_DYN(T, name)                                            \
+    extern __shared__ __align__(1024) unsigned char dynamic_shared_[]; \
     T *name = reinterpret_cast<T *>(dynamic_shared_)
 /* kernel: an expression without commas (give an instance of a template a name first). */
 #define LAUNCH(kernel, grid, block, shared_size, stream, ...)                                      \
