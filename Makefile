@@ -57,7 +57,7 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
         -Wno-unknown-pragmas $(if $(WERROR),-Werror)
 BASE_ISA := -march=x86-64-v3
 COPT := -std=c11 -g -fPIC -fno-omit-frame-pointer -fno-common -fstack-protector-strong $(WARN)
-LIBS := -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -lcrypto -ledit -lpthread -lm
+LIBS := -ldl -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -lcrypto -ledit -lpthread -lm
 WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=posix_memalign,--wrap=aligned_alloc
 
 ifeq ($(CONFIG),release)

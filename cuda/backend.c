@@ -142,9 +142,11 @@ static enum status cuda_reserve(struct backend *be, const struct backend_limits 
     return s;
 }
 
-static size_t cuda_memory_left(struct backend *be)
+static void memory(struct backend *be, size_t *left, size_t *total)
 {
-    return device_memory_left(cuda_of(be)->device);
+    struct device *d = cuda_of(be)->device;
+    *left = device_memory_left(d);
+    *total = device_info(d)->total;
 }
 
 /* --- the step bracket --- */
@@ -340,7 +342,7 @@ static const struct backend_ops cuda_ops = {
     .weight_free = cuda_weight_free,
     .weight_size = cuda_weight_size,
     .reserve = cuda_reserve,
-    .memory_left = cuda_memory_left,
+    .memory = memory,
     .warm = cuda_warm,
     .wait = cuda_wait,
     .kv_layer = cuda_kv_layer,

@@ -49,6 +49,8 @@ static enum status load_weights(const struct options *o, struct loaded_model *ou
         .dtype = parse_dtype(o->dtype),
         .kv_dtype = parse_dtype(o->kv_cache_dtype),
         .device = o->device,
+        .cuda_plugin = o->cuda_plugin,
+        .gpu_memory_utilization = o->gpu_memory_utilization,
         .isa = o->isa,
         .n_threads = (int)o->threads,
         .block_size = (int)o->block_size,
