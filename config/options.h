@@ -42,6 +42,7 @@ struct options {
     /* engine and scheduler */
     const char *device; /* auto | cpu | cuda */
     const char *cuda_plugin;       /* NULL: beside the binary */
+    bool enforce_eager;            /* no captured graphs */
     double gpu_memory_utilization; /* share of the GPU's memory */
     const char *isa;    /* --cpu-isa */
     int64_t threads;    /* 0 = all that the process may use */

@@ -80,6 +80,9 @@ const struct option_def option_table[] = {
     ROW("cuda-plugin", STRING, cuda_plugin, SECTION(ENGINE), ARG("FILE"),
         HELP("The plug-in for NVIDIA GPUs. Without it: libinferd-cuda.so beside the binary or in "
              "../lib/inferd.")),
+    ROW("enforce-eager", BOOL, enforce_eager, SECTION(ENGINE), PRESET("false"),
+        HELP("On a GPU: launch every step operator by operator instead of as a graph captured at "
+             "the start. Slower; for finding faults.")),
     ROW("gpu-memory-utilization", SHARE, gpu_memory_utilization, SECTION(ENGINE), ARG("SHARE"),
         PRESET("0.9"), RANGE(5, 100),
         HELP("Share of the GPU's memory that weights, buffers and KV-cache may take, where "

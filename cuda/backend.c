@@ -41,7 +41,7 @@ static enum status reserve_kv(struct cuda_backend *cb, struct error *err)
 {
     const struct backend_limits *l = &cb->limits;
     const size_t n = (size_t)l->n_blocks, table = (size_t)l->n_layers * sizeof *cb->layers;
-    size_t layer, total;
+    size_t layer = 0, total = 0;
     char *p = NULL;
     enum status s = kv_sizes(cb, &layer, &total, err);
     if (s == STATUS_OK) s = device_alloc(cb->device, (void **)&p, total, "the KV cache", err);

@@ -24,6 +24,7 @@ struct engine_options {
     int kv_dtype;            /* DT_F32, DT_BF16, DT_I8, or -1 = auto (bf16; f32 for f32 models) */
     const char *device;      /* "cpu", "cuda", or "auto": cuda where it can be opened */
     const char *cuda_plugin; /* NULL: beside the binary */
+    bool enforce_eager;      /* steps are never captured */
     double gpu_memory_utilization; /* of the GPU's memory; (0, 1] */
     const char *isa;         /* one of engine/backend.h: "auto", "scalar", ... */
     int n_threads;           /* <= 0 = all the process may use */

@@ -50,6 +50,7 @@ static enum status load_weights(const struct options *o, struct loaded_model *ou
         .kv_dtype = parse_dtype(o->kv_cache_dtype),
         .device = o->device,
         .cuda_plugin = o->cuda_plugin,
+        .enforce_eager = o->enforce_eager,
         .gpu_memory_utilization = o->gpu_memory_utilization,
         .isa = o->isa,
         .n_threads = (int)o->threads,
