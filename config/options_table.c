@@ -227,7 +227,6 @@ const struct option_foreign option_foreign_table[] = {
     {"skip-tokenizer-init", "false", "is not implemented: the server needs the tokenizer"},
     {"runner", "generate", "is not implemented yet: models generate text and nothing else"},
     {"task", "generate", "is not implemented yet: models generate text and nothing else"},
-    {"enforce-eager", NULL, "has no meaning here: nothing is compiled at start; leave it out"},
     {"compilation-config", NULL, "has no meaning here: nothing is compiled at start; leave it out"},
     {"async-scheduling", NULL, NOT_YET},
     {"num-scheduler-steps", "1", NOT_YET},
