@@ -433,3 +433,41 @@ inline __half __float2half(float f)
 {
     return {(_Float16)f};
 }
+
+/* Byte i of the result is byte (selector >> 4 i & 7) of high:low. */
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector)
+{
+    const uint64_t all = (uint64_t)high << 32 | low;
+    unsigned r = 0;
+    for (int i = 0; i < 4; i++)
+        r |= (unsigned)(all >> 8 * (selector >> 4 * i & 7) & 0xff) << 8 * i;
+    return r;
+}
+namespace ih
+{
+/* mma.m16n8k16 in f16: registers as of mma_bf16. */
+inline void mma_f16(void **arg, unsigned)
+{
+    float a[16][16], b[16][8], c[16][8];
+    const auto half = [](uint32_t r, int i) {
+        const uint16_t u = (uint16_t)(r >> 16 * i);
+        __half h;
+        memcpy(&h, &u, 2);
+        return __half2float(h);
+    };
+    for (int lane = 0; lane < 32; lane++) {
+        const Mma *m = (const Mma *)arg[lane];
+        const int g = lane / 4, t = lane % 4;
+        for (int r = 0; r < 8; r++) /* register r / 2, half r % 2 */
+            a[g + 8 * (r / 2 % 2)][2 * t + r % 2 + 8 * (r / 4)] = half(m->a[r / 2], r % 2);
+        for (int r = 0; r < 4; r++) b[2 * t + r % 2 + 8 * (r / 2)][g] = half(m->b[r / 2], r % 2);
+        for (int r = 0; r < 4; r++) c[g + 8 * (r / 2)][2 * t + r % 2] = ((const float *)m->d)[r];
+    }
+    for (int i = 0; i < 16; i++)
+        for (int k = 0; k < 16; k++)
+            for (int j = 0; j < 8; j++) c[i][j] += a[i][k] * b[k][j];
+    for (int lane = 0; lane < 32; lane++)
+        for (int r = 0; r < 4; r++)
+            ((float *)((Mma *)arg[lane])->d)[r] = c[lane / 4 + 8 * (r / 2)][2 * (lane % 4) + r % 2];
+}
+} // namespace ih
