@@ -55,6 +55,8 @@ struct step_arrays {
     int32_t *tables;  /* [S][table_ld] */
     int table_ld;     /* max_blocks_per_seq */
 
+    int32_t *drawn; /* [R] the tokens of the last step's samples; sample.cu writes them */
+
     int32_t *logit_rows; /* [R] distinct token rows that samples name, ascending */
     int32_t *copies;     /* [n_blocks][2] src, dst */
     int32_t *n_copies;   /* [1] */
