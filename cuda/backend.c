@@ -162,8 +162,10 @@ static void upload(struct backend *be, const struct step *step)
 static enum status download(struct backend *be, struct step_result *out, struct error *err)
 {
     struct cuda_backend *cb = cuda_of(be);
-    cuda_sample_download(cb, out);
-    return device_wait(cb->device, err);
+    out->id = cb->step.id;
+    out->n_samples = cb->step.n_samples;
+    const enum status s = cuda_linear_check(cb, err);
+    return s == STATUS_OK ? cuda_sample_download(cb, out->samples, err) : s;
 }
 
 static enum status cuda_wait(struct backend *be, struct error *err)

@@ -39,7 +39,7 @@ PTX float add_lanes(float v)
 
 /* ROWS: 1, 2, 4 or 8, at least a.rows. */
 template <int ROWS>
-__global__ void __launch_bounds__(WARPS * 32) k_linear_gemv_f32(struct linear_args a)
+__global__ void __launch_bounds__(WARPS * 32, 2) k_linear_gemv_f32(struct linear_args a)
 {
     SHARED(float, part, WARPS *OUTPUTS *ROWS);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;

@@ -85,7 +85,7 @@ static enum status reserve_work(struct cuda_backend *cb, struct error *err)
     return STATUS_OK;
 }
 
-enum status sample_reserve(struct cuda_backend *cb, struct error *err)
+enum status cuda_sample_reserve(struct cuda_backend *cb, struct error *err)
 {
     struct sample_state *st = calloc(1, sizeof *st);
     if (!st) return error_set(err, STATUS_NO_MEMORY, "out of memory");
@@ -111,7 +111,7 @@ enum status sample_reserve(struct cuda_backend *cb, struct error *err)
     return s;
 }
 
-void sample_release(struct cuda_backend *cb)
+void cuda_sample_release(struct cuda_backend *cb)
 {
     free(cb->sample);
     cb->sample = NULL;
@@ -199,7 +199,7 @@ static size_t words_of(const struct step_sample *s)
     return (size_t)p->n_eos_ids + (size_t)p->n_stop_ids + 2 * (size_t)p->n_bias + history;
 }
 
-void sample_upload(struct cuda_backend *cb, const struct step *step)
+void cuda_sample_upload(struct cuda_backend *cb, const struct step *step)
 {
     struct sample_state *st = cb->sample;
     CHECK(step->n_samples <= cb->limits.max_samples);
@@ -239,7 +239,7 @@ void cuda_sample(struct backend *be, struct tensor logits)
     cuda_sample_report(&a, stream);
 }
 
-enum status sample_download(struct cuda_backend *cb, struct sample_out *out, struct error *err)
+enum status cuda_sample_download(struct cuda_backend *cb, struct sample_out *out, struct error *err)
 {
     struct sample_state *st = cb->sample;
     const struct step *step = &cb->step;

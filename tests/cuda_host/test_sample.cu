@@ -48,14 +48,14 @@ struct rig {
         cb.limits.max_blocks_per_seq = (context + 15) / 16;
         ok = ok && device_alloc_shared(cb.device, (void **)&cb.at.drawn, R * 4, "tokens", &err) ==
                        STATUS_OK;
-        if (!ok || sample_reserve(&cb, &err) != STATUS_OK) {
+        if (!ok || cuda_sample_reserve(&cb, &err) != STATUS_OK) {
             printf("%s\n", err.message);
             exit(1);
         }
     }
     ~rig()
     {
-        sample_release(&cb);
+        cuda_sample_release(&cb);
         device_close(cb.device);
     }
 };
@@ -189,7 +189,7 @@ void begin(rig &r, const batch &b, struct step *step)
     step->samples = b.samples.data();
     r.cb.step = *step;
     for (int i = 0; i < r.R; i++) r.cb.at.drawn[i] = -77;
-    sample_upload(&r.cb, step);
+    cuda_sample_upload(&r.cb, step);
 }
 
 void finish(rig &r, const batch &b)
@@ -197,7 +197,7 @@ void finish(rig &r, const batch &b)
     struct error err;
     std::vector<struct sample_out> out(b.samples.size());
     void *scratch = aligned_alloc(64, cpu_sample_scratch_size(r.V));
-    expect(sample_download(&r.cb, out.data(), &err) == STATUS_OK, "status", 0, 1, 0);
+    expect(cuda_sample_download(&r.cb, out.data(), &err) == STATUS_OK, "status", 0, 1, 0);
     for (size_t i = 0; i < out.size(); i++) {
         struct sample_out want;
         const struct step_sample &s = b.samples[i];
