@@ -306,9 +306,20 @@ template <size_t N> float one_of(const float (&from)[N])
     return from[below(N)];
 }
 
+/* The likeliest token: to take it away matters. */
+int best_of(const batch &b, const struct step_sample &s)
+{
+    const std::vector<float> &x = b.rows[s.row];
+    int best = 0;
+    for (int i = 0; i < (int)x.size(); i++)
+        if (!(x[i] <= x[best])) best = i;
+    return best;
+}
+
 void add_lists(batch &b, struct step_sample &s, struct sampling_params *p, int V)
 {
     auto *eos = b.add_ids(), *stop = b.add_ids();
+    if (below(2)) (below(2) ? eos : stop)->push_back(best_of(b, s));
     for (int i = below(4); i > 0; i--) eos->push_back(below(V + 2) - 1); /* some outside */
     for (int i = below(8); i > 0; i--) stop->push_back(below(V + 2) - 1);
     p->eos_ids = eos->data();
@@ -320,11 +331,12 @@ void add_lists(batch &b, struct step_sample &s, struct sampling_params *p, int V
     p->min_tokens = below(2) ? below(6) : 0;
 }
 
-void add_bias(batch &b, struct sampling_params *p, int V)
+void add_bias(batch &b, const struct step_sample &s, struct sampling_params *p, int V)
 {
     auto *bias = new std::vector<struct logit_bias>();
     b.biases.push_back(bias);
-    const int n = below(4) == 0 ? LIMIT_LOGIT_BIAS : below(20), span = below(2) ? V + 2 : 3;
+    if (below(2)) bias->push_back({best_of(b, s), -3.0f});
+    const int n = below(4) == 0 ? LIMIT_LOGIT_BIAS - 1 : below(20), span = below(2) ? V + 2 : 3;
     for (int i = 0; i < n; i++)
         bias->push_back({below(span) - 1, below(3) ? 3 * (float)rng_normal(&source) : -100.0f});
     p->bias = bias->data();
@@ -335,7 +347,8 @@ void add_history(batch &b, struct step_sample &s, struct sampling_params *p, int
 {
     auto *history = b.add_ids();
     const int n = below(context + 1), span = below(2) ? V : V < 9 ? V : 9;
-    for (int i = 0; i < n; i++) history->push_back(below(span));
+    const int best = best_of(b, s);
+    for (int i = 0; i < n; i++) history->push_back(below(9) ? below(span) : best);
     s.history = history->data();
     s.n_history = n;
     s.n_prompt = n > 0 ? below(n + 1) : 0;
@@ -356,7 +369,7 @@ void add_random(batch &b, int row, int V, int context)
     s.choice = below(3);
     s.n_output = below(1000);
     if (below(3) == 0) add_lists(b, s, p, V);
-    if (below(3) == 0) add_bias(b, p, V);
+    if (below(3) == 0) add_bias(b, s, p, V);
     if (below(3) == 0) add_history(b, s, p, V, context);
     if (below(3) == 0) p->n_logprobs = below(LIMIT_LOGPROBS + 1);
     if (below(8) == 0) {
