@@ -34,9 +34,15 @@ LINT_PACKAGES := clang-format-14 clang-tidy-14 cppcheck
 # --- sources: a file in a module folder is part of that module -------------------------------
 MODULES := config engine scheduler server
 C_SRCS  := $(sort $(shell find $(MODULES) -name '*.c'))
+# BARE=1: what the checks on a GPU machine need, where nothing but nvcc and gcc is installed: the
+# engine without text and server.  Its few libraries come from GPU_DEPS (make gpu-deps, elsewhere).
+GPU_DEPS ?= $(BUILD_ROOT)/gpu-deps
+ifeq ($(BARE),1)
+  C_SRCS := $(sort $(wildcard config/base/*.c engine/*.c engine/cpu/*.c engine/load/*.c))
+endif
 MAIN    := server/main.c
 LIB_SRCS := $(filter-out $(MAIN),$(C_SRCS))
-UNIT    := $(sort $(wildcard tests/unit/test_*.c))
+UNIT    := $(sort $(wildcard $(if $(filter 1,$(BARE)),tests/unit/test_stories.c,tests/unit/test_*.c)))
 SIM     := $(sort $(wildcard tests/sim/*.c))
 OPTEST  := $(sort $(wildcard tests/ops/*.c))
 BENCHES := $(sort $(wildcard tests/bench/bench_*.c))
@@ -57,7 +63,12 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
         -Wno-unknown-pragmas $(if $(WERROR),-Werror)
 BASE_ISA := -march=x86-64-v3
 COPT := -std=c11 -g -fPIC -fno-omit-frame-pointer -fno-common -fstack-protector-strong $(WARN)
-LIBS := -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -lcrypto -ledit -lpthread -lm
+LIBS := -ldl -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -lcrypto -ledit -lpthread -lm
+ifeq ($(BARE),1)
+  LIBS := -ldl -lcjson -lxxhash -lpthread -lm
+  CPP += -isystem $(GPU_DEPS)/usr/include
+  LDLIBS += -L$(GPU_DEPS)/usr/lib/x86_64-linux-gnu -Wl,-rpath,$(abspath $(GPU_DEPS))/usr/lib/x86_64-linux-gnu
+endif
 WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=posix_memalign,--wrap=aligned_alloc
 
 ifeq ($(CONFIG),release)
@@ -93,6 +104,7 @@ TOOL_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TOOLS))
 # The kernels as host code (in every configuration), and with nvcc as what a GPU runs.
 CUDA_HOST_LIB := $(BUILD)/libinferd-cuda-host.a
 CUDA_HOST_SO  := $(BUILD)/libinferd-cuda-host.so
+PLUGINS := $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugins/*.c))
 CUDA_TEST_BINS := $(patsubst %.cu,$(BUILD)/%,$(CUDA_TESTS))
 CUDA_HOST_OBJS := $(patsubst %,$(BUILD)/cuda_host/%.o,$(filter-out %_cuda.c,$(CUDA_C)) $(CUDA_CU) $(CUDA_SHIM))
 NVCC := $(or $(NVCC),$(shell command -v nvcc))
@@ -103,13 +115,13 @@ DEPS := $(CUDA_HOST_OBJS:.o=.d) $(CUDA_OBJS:.o=.d) $(patsubst %,$(BUILD)/cuda_ho
 DEPS += $(patsubst %.o,%.d,$(WEB_C:.c=.o) $(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
 
 .PHONY: all run test tests deps test-deps lint-deps lint fuzz format format-check tidy cppcheck \
-        layers clean help install bench-cpu demo-train demo-eval cuda-check FORCE
+        layers clean help install bench-cpu demo-train demo-eval cuda-check gpu-deps gpu-check gpu-check-bins FORCE
 all: $(BUILD_ROOT)/inferd $(CUDA_SO)
 
 # The release binary under its short name; other configurations stay in their own folders.
 $(BUILD_ROOT)/inferd: $(BUILD)/inferd
 	$(Q)ln -sf $(CONFIG)/inferd $@
-tests: $(TEST_BINS) $(SIM_BIN) $(OPT_BIN) $(BENCH_BINS) $(TOOL_BINS) $(CUDA_TEST_BINS) $(CUDA_HOST_SO) $(BUILD)/inferd
+tests: $(TEST_BINS) $(SIM_BIN) $(OPT_BIN) $(BENCH_BINS) $(TOOL_BINS) $(CUDA_TEST_BINS) $(CUDA_HOST_SO) $(PLUGINS) $(BUILD)/inferd
 
 # Objects depend on a stamp that holds the flags, so that changing them rebuilds.
 STAMP := $(BUILD)/.flags
@@ -128,6 +140,7 @@ $(WEB_C:.c=.o): $(WEB_C) $(WEB_FILES) $(STAMP)
 	$(Q)$(CC) $(CPP) $(COPT) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 # The version alone must not rebuild everything.
 $(BUILD)/server/version.o: COPT += -DINFERD_VERSION='"$(VERSION)"' -DINFERD_REVISION='"$(REVISION)"'
+$(BUILD)/cuda_host/cuda/plugin.c.o $(BUILD)/nvcc/cuda/plugin.c.o: COPT += -DINFERD_VERSION='"$(VERSION)"'
 $(BUILD)/libinferd.a: $(OBJS)
 	$(Q)rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/inferd: $(call obj,$(MAIN)) $(BUILD)/libinferd.a
@@ -137,6 +150,9 @@ $(BUILD)/tests/simtest: $(call obj,$(SIM)) $(BUILD)/libinferd.a
 	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -lcmocka -o $@
 $(BUILD)/tests/optest: $(call obj,$(OPTEST)) $(BUILD)/libinferd.a
 	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -o $@
+$(BUILD)/tests/plugins/%.so: tests/plugins/%.c $(STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPP) $(COPT) $(CPPFLAGS) $(CFLAGS) -shared $(filter -fsanitize=%,$(LDOPT)) $< -o $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libinferd.a
 	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -lcmocka -o $@
 
@@ -194,6 +210,15 @@ $(BUILD)/libinferd-cuda.so: $(CUDA_OBJS) $(BUILD)/libinferd.a
 # Registers, shared memory and spills of every kernel; fails where a kernel spills.
 cuda-check: $(patsubst %,$(BUILD)/nvcc/%.o,$(CUDA_CU))
 	@tests/cuda_check.sh $(patsubst %,$(BUILD)/nvcc/%.ptxas,$(CUDA_CU))
+
+# On a GPU machine: the case table and a whole model on the GPU beside the CPU, the sanitizers of the
+# toolkit, then the table of times.
+gpu-deps:
+	@tests/gpu_deps.sh $(GPU_DEPS) libcjson-dev libcjson1 libxxhash-dev libxxhash0 libcmocka-dev libcmocka0
+gpu-check:
+	@$(MAKE) --no-print-directory $(JOBS) BARE=1 CUDA=1 BUILD_ROOT=$(BUILD_ROOT)/bare GPU_DEPS=$(GPU_DEPS) gpu-check-bins
+	@tests/gpu_check.sh $(BUILD_ROOT)/bare/release
+gpu-check-bins: $(BUILD)/tests/optest $(BUILD)/tests/unit/test_stories $(CUDA_SO)
 
 # --- run and test ----------------------------------------------------------------------------
 HOST ?= 127.0.0.1
@@ -273,7 +298,7 @@ install: all
 SUITE_NAMES = $(strip $(shell sed -n 's/^suite_\([a-z]*\)() .*/\1/p' tests/run_tests.sh))
 help:
 	@sed -n '3,7s/^# \{0,3\}//p' Makefile
-	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean bench-cpu demo-train demo-eval cuda-check'
+	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean bench-cpu demo-train demo-eval cuda-check gpu-deps gpu-check'
 	@echo 'variables:'
 	@echo '  CONFIG=release|debug|asan|tsan|coverage  BUILD_ROOT=build  V=1 (shows the commands)'
 	@echo '  CUDA=0|1 (1 where nvcc is found)  NVCC=nvcc  CUDA_HOME=/usr/local/cuda'

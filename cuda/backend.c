@@ -41,7 +41,7 @@ static enum status reserve_kv(struct cuda_backend *cb, struct error *err)
 {
     const struct backend_limits *l = &cb->limits;
     const size_t n = (size_t)l->n_blocks, table = (size_t)l->n_layers * sizeof *cb->layers;
-    size_t layer, total;
+    size_t layer = 0, total = 0;
     char *p = NULL;
     enum status s = kv_sizes(cb, &layer, &total, err);
     if (s == STATUS_OK) s = device_alloc(cb->device, (void **)&p, total, "the KV cache", err);
@@ -142,9 +142,11 @@ static enum status cuda_reserve(struct backend *be, const struct backend_limits 
     return s;
 }
 
-static size_t cuda_memory_left(struct backend *be)
+static void memory(struct backend *be, size_t *left, size_t *total)
 {
-    return device_memory_left(cuda_of(be)->device);
+    struct device *d = cuda_of(be)->device;
+    *left = device_memory_left(d);
+    *total = device_info(d)->total;
 }
 
 /* --- the step bracket --- */
@@ -160,8 +162,10 @@ static void upload(struct backend *be, const struct step *step)
 static enum status download(struct backend *be, struct step_result *out, struct error *err)
 {
     struct cuda_backend *cb = cuda_of(be);
-    cuda_sample_download(cb, out);
-    return device_wait(cb->device, err);
+    out->id = cb->step.id;
+    out->n_samples = cb->step.n_samples;
+    const enum status s = cuda_linear_check(cb, err);
+    return s == STATUS_OK ? cuda_sample_download(cb, out->samples, err) : s;
 }
 
 static enum status cuda_wait(struct backend *be, struct error *err)
@@ -340,7 +344,7 @@ static const struct backend_ops cuda_ops = {
     .weight_free = cuda_weight_free,
     .weight_size = cuda_weight_size,
     .reserve = cuda_reserve,
-    .memory_left = cuda_memory_left,
+    .memory = memory,
     .warm = cuda_warm,
     .wait = cuda_wait,
     .kv_layer = cuda_kv_layer,

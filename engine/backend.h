@@ -160,8 +160,8 @@ struct backend_ops {
     /* After all weights: buffers for `limits`, the KV pool, RoPE tables. */
     enum status (*reserve)(struct backend *be, const struct backend_limits *limits,
                            const struct rope_params *rope, struct error *err);
-    /* Bytes of device memory left for buffers and the KV pool; NULL: they are the host's. */
-    size_t (*memory_left)(struct backend *be);
+    /* Bytes of the device's own memory; NULL: it is the host's. */
+    void (*memory)(struct backend *be, size_t *left, size_t *total);
     /* After all buffers exist, before the first step: what first steps would pay for otherwise (a
      * capture for each bucket).  NULL: nothing. */
     enum status (*warm)(struct backend *be, forward_fn *forward, void *model, struct error *err);
