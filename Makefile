@@ -277,7 +277,7 @@ $(FUZZ_DIR)/fuzz_%: $(FUZZ_DIR)/tests/fuzz/fuzz_%.o $(FUZZ_DIR)/libinferd.a
 fuzz fuzz-smoke-bins: $(FUZZ_BINS)
 
 # --- tools -----------------------------------------------------------------------------------
-ALL_C := $(shell find $(MODULES) cuda tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cpp' 2>/dev/null)
+ALL_C := $(shell find $(MODULES) cuda tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' 2>/dev/null)
 CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format))
 format:       ; $(CLANG_FORMAT) -i $(ALL_C)
 format-check: ; @$(CLANG_FORMAT) --dry-run -Werror $(ALL_C)

@@ -42,13 +42,12 @@ enum status take(device *d, void **out, size_t size, const char *what, struct er
 }
 } // namespace
 
-void ih::submit(void *stream, dim3 g, dim3 b, size_t smem, std::function<void()> body, Site at)
+void ih::submit(void *stream, dim3 grid, dim3 block, size_t shared_size, std::function<void()> body,
+                site at)
 {
-    run_or_record(static_cast<device *>(stream), [=] {
-        ih::launch(
-            g, b, smem, [](void *f) { (*static_cast<const std::function<void()> *>(f))(); },
-            const_cast<std::function<void()> *>(&body), at);
-    });
+    check_launch(grid, block, shared_size, at); /* a captured launch too, as CUDA does */
+    run_or_record(static_cast<device *>(stream),
+                  [=] { launch(grid, block, shared_size, body, at); });
 }
 
 extern "C" {

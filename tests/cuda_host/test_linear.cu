@@ -531,7 +531,7 @@ int main(int argc, char **argv)
     }
     const bool quick = argc > 2;
 #ifdef INFERD_HOST_SHIM
-    const ih::Sched order = schedule == "f"   ? ih::FORWARD
+    const auto order = schedule == "f"   ? ih::FORWARD
                             : schedule == "r" ? ih::REVERSE
                                               : ih::RANDOM;
     ih::set_schedule(order, (uint64_t)atoi(schedule.c_str()));
