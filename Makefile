@@ -15,6 +15,7 @@ CONFIG     ?= release
 BUILD_ROOT ?= build
 BUILD      := $(BUILD_ROOT)/$(CONFIG)
 CC         := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+CXX        := $(if $(filter default undefined,$(origin CXX)),g++,$(CXX))
 AR         := $(if $(filter default undefined,$(origin AR)),ar,$(AR))
 CLANG      ?= clang-14
 Q          := $(if $(V),,@)
@@ -27,20 +28,31 @@ RUN_PACKAGES  := gcc libc6-dev libuv1-dev libmicrohttpd-dev libcjson-dev libpcre
                  libutf8proc-dev libyaml-dev libxxhash-dev libcurl4-openssl-dev libedit-dev libssl-dev \
                  ca-certificates
 TEST_PACKAGES := libcmocka-dev python3 python3-venv curl clang-14 libclang-rt-14-dev haproxy \
-                 chromium chromium-driver
+                 chromium chromium-driver g++
 LINT_PACKAGES := clang-format-14 clang-tidy-14 cppcheck
 
 # --- sources: a file in a module folder is part of that module -------------------------------
 MODULES := config engine scheduler server
 C_SRCS  := $(sort $(shell find $(MODULES) -name '*.c'))
+# BARE=1: what the checks on a GPU machine need, where nothing but nvcc and gcc is installed: the
+# engine without text and server.  Its few libraries come from GPU_DEPS (make gpu-deps, elsewhere).
+GPU_DEPS ?= $(BUILD_ROOT)/gpu-deps
+ifeq ($(BARE),1)
+  C_SRCS := $(sort $(wildcard config/base/*.c engine/*.c engine/cpu/*.c engine/load/*.c))
+endif
 MAIN    := server/main.c
 LIB_SRCS := $(filter-out $(MAIN),$(C_SRCS))
-UNIT    := $(sort $(wildcard tests/unit/test_*.c))
+UNIT    := $(sort $(wildcard $(if $(filter 1,$(BARE)),tests/unit/test_stories.c,tests/unit/test_*.c)))
 SIM     := $(sort $(wildcard tests/sim/*.c))
 OPTEST  := $(sort $(wildcard tests/ops/*.c))
 BENCHES := $(sort $(wildcard tests/bench/bench_*.c))
 FUZZERS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 TOOLS   := $(sort $(wildcard tests/golden/*.c))
+# The GPU backend.  cuda/*_cuda.c need the toolkit; tests/cuda_host is what stands in for it.
+CUDA_C      := $(sort $(wildcard cuda/*.c))
+CUDA_CU     := $(sort $(wildcard cuda/*.cu))
+CUDA_SHIM   := $(sort $(wildcard tests/cuda_host/*.cpp))
+CUDA_TESTS  := $(sort $(wildcard tests/cuda_host/test_*.cu))
 
 # --- flags (CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS stay the user's: appended last) ----------------
 VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
@@ -50,8 +62,13 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
         -Wpointer-arith -Wvla -Wimplicit-fallthrough -Wundef -Wformat=2 -Werror=implicit \
         -Wno-unknown-pragmas $(if $(WERROR),-Werror)
 BASE_ISA := -march=x86-64-v3
-COPT := -std=c11 -g -fno-omit-frame-pointer -fno-common -fstack-protector-strong $(WARN)
-LIBS := -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -lcrypto -ledit -lpthread -lm
+COPT := -std=c11 -g -fPIC -fno-omit-frame-pointer -fno-common -fstack-protector-strong $(WARN)
+LIBS := -ldl -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -lcrypto -ledit -lpthread -lm
+ifeq ($(BARE),1)
+  LIBS := -ldl -lcjson -lxxhash -lpthread -lm
+  CPP += -isystem $(GPU_DEPS)/usr/include
+  LDLIBS += -L$(GPU_DEPS)/usr/lib/x86_64-linux-gnu -Wl,-rpath,$(abspath $(GPU_DEPS))/usr/lib/x86_64-linux-gnu
+endif
 WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=posix_memalign,--wrap=aligned_alloc
 
 ifeq ($(CONFIG),release)
@@ -84,20 +101,31 @@ SIM_BIN   := $(if $(SIM),$(BUILD)/tests/simtest)
 OPT_BIN   := $(if $(OPTEST),$(BUILD)/tests/optest)
 BENCH_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(BENCHES))
 TOOL_BINS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TOOLS))
-DEPS := $(patsubst %.o,%.d,$(WEB_C:.c=.o) $(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
+# The kernels as host code (in every configuration), and with nvcc as what a GPU runs.
+CUDA_HOST_LIB := $(BUILD)/libinferd-cuda-host.a
+CUDA_HOST_SO  := $(BUILD)/libinferd-cuda-host.so
+PLUGINS := $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugins/*.c))
+CUDA_TEST_BINS := $(patsubst %.cu,$(BUILD)/%,$(CUDA_TESTS))
+CUDA_HOST_OBJS := $(patsubst %,$(BUILD)/cuda_host/%.o,$(filter-out %_cuda.c,$(CUDA_C)) $(CUDA_CU) $(CUDA_SHIM))
+NVCC := $(or $(NVCC),$(shell command -v nvcc))
+CUDA ?= $(if $(NVCC),1,0)
+CUDA_SO := $(if $(and $(filter 1,$(CUDA)),$(CUDA_CU)),$(BUILD)/libinferd-cuda.so)
+CUDA_OBJS := $(patsubst %,$(BUILD)/nvcc/%.o,$(CUDA_C) $(CUDA_CU))
+DEPS := $(CUDA_HOST_OBJS:.o=.d) $(CUDA_OBJS:.o=.d) $(patsubst %,$(BUILD)/cuda_host/%.d,$(CUDA_TESTS))
+DEPS += $(patsubst %.o,%.d,$(WEB_C:.c=.o) $(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
 
 .PHONY: all run test tests deps test-deps lint-deps lint fuzz format format-check tidy cppcheck \
-        layers clean help install bench-cpu demo-train demo-eval FORCE
-all: $(BUILD_ROOT)/inferd
+        layers clean help install bench-cpu demo-train demo-eval cuda-check gpu-deps gpu-check gpu-check-bins FORCE
+all: $(BUILD_ROOT)/inferd $(CUDA_SO)
 
 # The release binary under its short name; other configurations stay in their own folders.
 $(BUILD_ROOT)/inferd: $(BUILD)/inferd
 	$(Q)ln -sf $(CONFIG)/inferd $@
-tests: $(TEST_BINS) $(SIM_BIN) $(OPT_BIN) $(BENCH_BINS) $(TOOL_BINS) $(BUILD)/inferd
+tests: $(TEST_BINS) $(SIM_BIN) $(OPT_BIN) $(BENCH_BINS) $(TOOL_BINS) $(CUDA_TEST_BINS) $(CUDA_HOST_SO) $(PLUGINS) $(BUILD)/inferd
 
 # Objects depend on a stamp that holds the flags, so that changing them rebuilds.
 STAMP := $(BUILD)/.flags
-FLAGS := $(CC) $(CPP) $(COPT) $(BASE_ISA) $(AVX512) $(CPPFLAGS) $(CFLAGS)
+FLAGS = $(CC) $(CPP) $(COPT) $(BASE_ISA) $(AVX512) $(CPPFLAGS) $(CFLAGS) $(CXXOPT) $(NVCCOPT)
 $(STAMP): FORCE
 	@mkdir -p $(@D); echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
 
@@ -112,6 +140,7 @@ $(WEB_C:.c=.o): $(WEB_C) $(WEB_FILES) $(STAMP)
 	$(Q)$(CC) $(CPP) $(COPT) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 # The version alone must not rebuild everything.
 $(BUILD)/server/version.o: COPT += -DINFERD_VERSION='"$(VERSION)"' -DINFERD_REVISION='"$(REVISION)"'
+$(BUILD)/cuda_host/cuda/plugin.c.o $(BUILD)/nvcc/cuda/plugin.c.o: COPT += -DINFERD_VERSION='"$(VERSION)"'
 $(BUILD)/libinferd.a: $(OBJS)
 	$(Q)rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/inferd: $(call obj,$(MAIN)) $(BUILD)/libinferd.a
@@ -121,8 +150,75 @@ $(BUILD)/tests/simtest: $(call obj,$(SIM)) $(BUILD)/libinferd.a
 	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -lcmocka -o $@
 $(BUILD)/tests/optest: $(call obj,$(OPTEST)) $(BUILD)/libinferd.a
 	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -o $@
+$(BUILD)/tests/plugins/%.so: tests/plugins/%.c $(STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPP) $(COPT) $(CPPFLAGS) $(CFLAGS) -shared $(filter -fsanitize=%,$(LDOPT)) $< -o $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libinferd.a
 	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -lcmocka -o $@
+
+# --- kernels as host code: docs/gpu.md says what that proves ----------------------------------
+# The shim itself stays out of the sanitizers, which would report its scheduler: it tells them by
+# their own interfaces what the kernels' threads are.  asan has UBSan's alignment check with it.
+SHIM_SAN := -fsanitize=% -fno-sanitize-recover=%
+CXXWARN := -Wall -Wextra -Wno-unknown-pragmas $(if $(WERROR),-Werror)
+CXXOPT := -std=c++17 -g -fPIC -fno-omit-frame-pointer -fno-strict-aliasing -ffp-contract=off \
+          -DINFERD_HOST_SHIM -DINFERD_DEBUG_CHECKS=$(if $(filter release,$(CONFIG)),0,1) \
+          $(if $(filter release,$(CONFIG)),-O2,-O1) $(filter $(SHIM_SAN) --coverage,$(COPT)) $(CXXWARN)
+SHIMOPT = $(filter-out $(SHIM_SAN) --coverage,$(CXXOPT)) -O2 -DIH_ASAN=$(if $(filter asan,$(CONFIG)),1,0) \
+          -DIH_TSAN=$(if $(filter tsan,$(CONFIG)),1,0)
+$(BUILD)/cuda_host/%.cu.o: %.cu $(STAMP)
+	@mkdir -p $(@D); $(if $(V),,echo '  CXX   $<')
+	$(Q)$(CXX) $(CPP) $(CXXOPT) $(BASE_ISA) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -x c++ -c $< -o $@
+$(BUILD)/cuda_host/%.cpp.o: %.cpp $(STAMP)
+	@mkdir -p $(@D); $(if $(V),,echo '  CXX   $<')
+	$(Q)$(CXX) $(CPP) $(SHIMOPT) $(BASE_ISA) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/cuda_host/%.c.o: %.c $(STAMP)
+	@mkdir -p $(@D); $(if $(V),,echo '  CC    $<')
+	$(Q)$(CC) $(CPP) $(COPT) $(BASE_ISA) $(CPPFLAGS) $(CFLAGS) -DINFERD_HOST_SHIM -MMD -MP -c $< -o $@
+$(CUDA_HOST_LIB): $(CUDA_HOST_OBJS)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+# What the plug-ins need of the library they bring along, and keep to themselves.
+PLUGIN_LD = -shared $(filter-out -pie $(WRAP),$(LDOPT)) -Wl,-z,defs,--exclude-libs,libinferd.a $(LDFLAGS)
+$(CUDA_HOST_SO): $(CUDA_HOST_OBJS) $(BUILD)/libinferd.a
+	@$(if $(V),,echo '  LD    $@')
+	$(Q)$(CXX) $(PLUGIN_LD) $^ -lpthread -lm $(LDLIBS) -o $@
+$(BUILD)/tests/cuda_host/%: $(BUILD)/cuda_host/tests/cuda_host/%.cu.o $(CUDA_HOST_LIB) $(BUILD)/libinferd.a
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(filter-out $(WRAP),$(LDOPT)) $(LDFLAGS) $^ -lpthread -lm $(LDLIBS) -o $@
+
+# --- kernels for GPUs: sm_80, sm_89, sm_90, and PTX for what comes after -----------------------
+# *_sm90.cu use instructions that only Hopper has (sm_90a).
+CUDA_HOME ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
+CUDA_LIB = $(firstword $(wildcard $(CUDA_HOME)/lib64 $(CUDA_HOME)/targets/x86_64-linux/lib))
+NVCCOPT := -std=c++17 -O3 -lineinfo -Xptxas -v -Xcompiler -fPIC,-fvisibility=hidden $(if $(WERROR),-Werror all-warnings)
+nvcc_arch = $(if $(filter %_sm90.cu,$(1)),-gencode arch=compute_90a$(comma)code=sm_90a,\
+  -gencode arch=compute_80$(comma)code=sm_80 -gencode arch=compute_89$(comma)code=sm_89 \
+  -gencode arch=compute_90$(comma)code=[sm_90$(comma)compute_90])
+# What ptxas says of each kernel is kept for cuda-check; everything else the compiler says is shown.
+$(BUILD)/nvcc/%.cu.o: %.cu $(STAMP)
+	@mkdir -p $(@D); $(if $(V),,echo '  NVCC  $<')
+	$(Q)$(NVCC) $(CPP) $(NVCCOPT) $(call nvcc_arch,$<) $(CPPFLAGS) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ \
+	  >$(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas); exit 1; }
+	@grep -vE '^ptxas info|^ +[0-9]+ bytes stack frame' $(@:.o=.ptxas) || true
+$(BUILD)/nvcc/%.c.o: %.c $(STAMP)
+	@mkdir -p $(@D); $(if $(V),,echo '  CC    $<')
+	$(Q)$(CC) $(CPP) $(COPT) -fvisibility=hidden -isystem $(CUDA_HOME)/include $(BASE_ISA) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/libinferd-cuda.so: $(CUDA_OBJS) $(BUILD)/libinferd.a
+	@$(if $(V),,echo '  LD    $@')
+	$(Q)$(CXX) $(PLUGIN_LD) $^ -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB),--as-needed -lcublasLt -lcudart_static \
+	  -ldl -lrt -lpthread -lm $(LDLIBS) -o $@
+# Registers, shared memory and spills of every kernel; fails where a kernel spills.
+cuda-check: $(patsubst %,$(BUILD)/nvcc/%.o,$(CUDA_CU))
+	@tests/cuda_check.sh $(patsubst %,$(BUILD)/nvcc/%.ptxas,$(CUDA_CU))
+
+# On a GPU machine: the case table and a whole model on the GPU beside the CPU, the sanitizers of the
+# toolkit, then the table of times.
+gpu-deps:
+	@tests/gpu_deps.sh $(GPU_DEPS) libcjson-dev libcjson1 libxxhash-dev libxxhash0 libcmocka-dev libcmocka0
+gpu-check:
+	@$(MAKE) --no-print-directory $(JOBS) BARE=1 CUDA=1 BUILD_ROOT=$(BUILD_ROOT)/bare GPU_DEPS=$(GPU_DEPS) gpu-check-bins
+	@tests/gpu_check.sh $(BUILD_ROOT)/bare/release
+gpu-check-bins: $(BUILD)/tests/optest $(BUILD)/tests/unit/test_stories $(CUDA_SO)
 
 # --- run and test ----------------------------------------------------------------------------
 HOST ?= 127.0.0.1
@@ -182,7 +278,7 @@ $(FUZZ_DIR)/fuzz_%: $(FUZZ_DIR)/tests/fuzz/fuzz_%.o $(FUZZ_DIR)/libinferd.a
 fuzz fuzz-smoke-bins: $(FUZZ_BINS)
 
 # --- tools -----------------------------------------------------------------------------------
-ALL_C := $(shell find $(MODULES) tests -name '*.[ch]' 2>/dev/null)
+ALL_C := $(shell find $(MODULES) cuda tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' 2>/dev/null)
 CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format))
 format:       ; $(CLANG_FORMAT) -i $(ALL_C)
 format-check: ; @$(CLANG_FORMAT) --dry-run -Werror $(ALL_C)
@@ -203,9 +299,10 @@ install: all
 SUITE_NAMES = $(strip $(shell sed -n 's/^suite_\([a-z]*\)() .*/\1/p' tests/run_tests.sh))
 help:
 	@sed -n '3,7s/^# \{0,3\}//p' Makefile
-	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean bench-cpu demo-train demo-eval'
+	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean bench-cpu demo-train demo-eval cuda-check gpu-deps gpu-check'
 	@echo 'variables:'
 	@echo '  CONFIG=release|debug|asan|tsan|coverage  BUILD_ROOT=build  V=1 (shows the commands)'
+	@echo '  CUDA=0|1 (1 where nvcc is found)  NVCC=nvcc  CUDA_HOME=/usr/local/cuda'
 	@echo '  run: MODEL=DIR|ORG/NAME  HOST=127.0.0.1  PORT=8000  ARGS="options of inferd serve"'
 	@echo '  install: PREFIX=/usr/local  DESTDIR= (put in front, for packages)'
 	@echo '  bench-cpu: SHAPES="llama-1.1b ..."  ARGS="options of inferd bench engine"'

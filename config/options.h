@@ -40,10 +40,13 @@ struct options {
     const char *generation_config;            /* auto = the model's defaults | vllm = none */
 
     /* engine and scheduler */
-    const char *device;      /* auto | cpu */
-    const char *isa;         /* --cpu-isa */
-    int64_t threads;         /* 0 = all that the process may use */
-    const char *cpu_pinning; /* auto | on | off */
+    const char *device;            /* auto | cpu | cuda */
+    const char *cuda_plugin;       /* NULL: beside the binary */
+    bool enforce_eager;            /* no captured graphs */
+    double gpu_memory_utilization; /* share of the GPU's memory */
+    const char *isa;               /* --cpu-isa */
+    int64_t threads;               /* 0 = all that the process may use */
+    const char *cpu_pinning;       /* auto | on | off */
     int64_t block_size, max_num_seqs, max_num_batched_tokens;
     int64_t kv_cache_memory_bytes; /* 0 = automatic; accepts 4G, 512M */
     bool enable_prefix_caching, enable_chunked_prefill;

@@ -74,8 +74,20 @@ const struct option_def option_table[] = {
         CHOICES("auto|vllm"),
         HELP("auto: defaults of sampling from the model's generation_config.json; vllm: none.")),
 
-    ROW("device", CHOICE, device, SECTION(ENGINE), PRESET("auto"), CHOICES("auto|cpu"),
-        .advice = "GPUs are not offered yet", HELP("Where the model runs.")),
+    ROW("device", CHOICE, device, SECTION(ENGINE), PRESET("auto"), CHOICES("auto|cpu|cuda"),
+        HELP("Where the model runs. auto: a GPU where the plug-in and a GPU are found, else the "
+             "CPU; "
+             "the log says which and why.")),
+    ROW("cuda-plugin", STRING, cuda_plugin, SECTION(ENGINE), ARG("FILE"),
+        HELP("The plug-in for NVIDIA GPUs. Without it: libinferd-cuda.so beside the binary or in "
+             "../lib/inferd.")),
+    ROW("enforce-eager", BOOL, enforce_eager, SECTION(ENGINE), PRESET("false"),
+        HELP("On a GPU: launch every step operator by operator instead of as a graph captured at "
+             "the start. Slower; for finding faults.")),
+    ROW("gpu-memory-utilization", SHARE, gpu_memory_utilization, SECTION(ENGINE), ARG("SHARE"),
+        PRESET("0.9"), RANGE(5, 100),
+        HELP("Share of the GPU's memory that weights, buffers and KV-cache may take, where "
+             "--kv-cache-memory-bytes does not say it.")),
     ROW("cpu-isa", CHOICE, isa, SECTION(ENGINE), PRESET("auto"),
         CHOICES("auto|scalar|avx2|avx512|avx512_bf16"),
         HELP("Instruction set; auto takes the best here.")),
@@ -191,8 +203,6 @@ const struct option_foreign option_foreign_table[] = {
     {"api-server-count", "1", ONE_PROCESS},
     {"enable-expert-parallel", "false", ONE_PROCESS},
     {"distributed-executor-backend", NULL, ONE_PROCESS},
-    {"gpu-memory-utilization", NULL,
-     "is not implemented: give the KV-cache a size by --kv-cache-memory-bytes, such as 4G"},
     {"num-gpu-blocks-override", NULL,
      "is not implemented: give the KV-cache a size by --kv-cache-memory-bytes, such as 4G"},
     {"swap-space", "0", "is not implemented: preempted requests are computed again, not swapped"},
@@ -225,7 +235,6 @@ const struct option_foreign option_foreign_table[] = {
     {"skip-tokenizer-init", "false", "is not implemented: the server needs the tokenizer"},
     {"runner", "generate", "is not implemented yet: models generate text and nothing else"},
     {"task", "generate", "is not implemented yet: models generate text and nothing else"},
-    {"enforce-eager", NULL, "has no meaning here: nothing is compiled at start; leave it out"},
     {"compilation-config", NULL, "has no meaning here: nothing is compiled at start; leave it out"},
     {"async-scheduling", NULL, NOT_YET},
     {"num-scheduler-steps", "1", NOT_YET},
@@ -254,7 +263,7 @@ const struct option_foreign option_foreign_table[] = {
     {"otlp-traces-endpoint", NULL, NOT_YET},
     {"ctx-size", NULL, "is called --max-model-len here"},
     {"parallel", NULL, "is called --max-num-seqs here"},
-    {"n-gpu-layers", NULL, "is not implemented: see --device"},
+    {"n-gpu-layers", NULL, "is not implemented: a model is on one device, see --device"},
     {"version", NULL, "belongs directly behind the program's name: inferd --version"},
 };
 const int option_foreign_table_len = (int)ARRAY_LEN(option_foreign_table);

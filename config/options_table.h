@@ -15,6 +15,7 @@ enum option_kind {
     OPTION_INT,     /* int64_t in [min, max] */
     OPTION_SIZE,    /* int64_t in [min, max]; accepts 4G, 512M, 32k */
     OPTION_SECONDS, /* double in [min, max] */
+    OPTION_SHARE,   /* double in [min / 100, max / 100] */
     OPTION_BOOL,    /* bool: --x, --no-x, --x=true|false */
     OPTION_LIST,    /* struct option_list: one or more values */
     OPTION_CONFIG,  /* --config: no member of struct options */

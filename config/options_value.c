@@ -212,6 +212,19 @@ static enum status set_seconds(const struct option_def *d, const char *text, con
     return STATUS_OK;
 }
 
+static enum status set_share(const struct option_def *d, const char *text, const char *where,
+                             double *out, struct error *err)
+{
+    char want[96];
+    snprintf(want, sizeof(want), "a number from %.2f to %.2f", (double)d->min / 100,
+             (double)d->max / 100);
+    double v;
+    if (!parse_f64(text, &v) || v < (double)d->min / 100 || v > (double)d->max / 100)
+        return bad_value(d, text, where, want, err);
+    *out = v;
+    return STATUS_OK;
+}
+
 static enum status set_text(struct option_parser *p, const struct option_def *d, const char *text,
                             const char *where, struct error *err)
 {
@@ -254,6 +267,9 @@ enum status option_set(struct option_parser *p, const struct option_def *d, cons
         break;
     case OPTION_SECONDS:
         st = set_seconds(d, text, where, at, err);
+        break;
+    case OPTION_SHARE:
+        st = set_share(d, text, where, at, err);
         break;
     case OPTION_BOOL:
         if (!option_parse_bool(text, at)) st = bad_value(d, text, where, "true or false", err);

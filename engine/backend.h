@@ -4,7 +4,7 @@
 /* backend.h - what one device must be able to do.
  *
  * The model graph (engine/model.c) is written once, against ops.h, and never names a backend.
- * Backends: engine/cpu (always built).
+ * Backends: engine/cpu (always built), cuda (a plug-in: plugin.h).
  *
  * Contract of every operator:
  *   - it enqueues work on the backend's stream and returns; it never waits;
@@ -160,6 +160,14 @@ struct backend_ops {
     /* After all weights: buffers for `limits`, the KV pool, RoPE tables. */
     enum status (*reserve)(struct backend *be, const struct backend_limits *limits,
                            const struct rope_params *rope, struct error *err);
+    /* Bytes of the device's own memory; NULL: it is the host's. */
+    void (*memory)(struct backend *be, size_t *left, size_t *total);
+    /* After all buffers exist, before the first step: what first steps would pay for otherwise (a
+     * capture for each bucket).  NULL: nothing. */
+    enum status (*warm)(struct backend *be, forward_fn *forward, void *model, struct error *err);
+    /* Waits until everything that was enqueued is done, for tests and measurements of single
+     * operators; NULL: operators are done when they return. */
+    enum status (*wait)(struct backend *be, struct error *err);
     struct kv_layer *(*kv_layer)(struct backend *be, int layer);
     /* An activation buffer [rows, cols], zeroed, alive until close; before the first step. */
     enum status (*tensor_alloc)(struct backend *be, enum dtype dtype, int rows, int cols,

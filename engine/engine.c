@@ -2,7 +2,9 @@
 
 #include "config/base/cgroup.h"
 #include "config/base/check.h"
+#include "config/base/log.h"
 #include "engine/model.h"
+#include "engine/plugin.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +70,46 @@ static enum status choose_lengths(struct engine *e, const struct engine_options 
     return STATUS_OK;
 }
 
+/* Bytes of activations, of what operators need beside them (inputs and sums in another type: as much
+ * again) and of libraries' workspaces.  An upper estimate. */
+#define LIBRARY_BYTES ((double)(512u << 20))
+static double buffer_bytes(const struct engine *e)
+{
+    const struct model_config *c = &e->config;
+    const double T = e->info.max_num_batched_tokens, R = e->info.max_logit_rows;
+    const double row =
+        5.0 * c->d_model + 3.0 * c->d_ffn + (4.0 * c->n_heads + 2.0 * c->n_kv_heads) * c->head_dim;
+    const double sample = 2.0 * c->d_model + 3.0 * c->vocab_size;
+    return 2.0 * 4.0 * (T * row + R * sample) + LIBRARY_BYTES;
+}
+
+/* What an automatic KV pool may take at most.  On a GPU: what the weights, the activations and the
+ * share that is not to be used leave. */
+static uint64_t pool_limit(const struct engine *e, const struct engine_options *o)
+{
+    if (!e->backend->ops->memory) return (uint64_t)(KV_MEMORY_SHARE * (double)usable_memory());
+    size_t left, total;
+    e->backend->ops->memory(e->backend, &left, &total);
+    const double usable = (double)left - (1.0 - o->gpu_memory_utilization) * (double)total;
+    const double most = usable - buffer_bytes(e);
+    return most > 0 ? (uint64_t)most : 0;
+}
+
+static enum status pool_too_small(const struct engine *e, const struct engine_options *o,
+                                  uint64_t block, struct error *err)
+{
+    if (o->kv_cache_bytes == 0)
+        return error_set(err, STATUS_NO_MEMORY,
+                         "the weights (%.2f GiB) and buffers (%.2f GiB) leave no room for a KV "
+                         "cache: raise --gpu-memory-utilization, lower --max-num-batched-tokens "
+                         "or --max-num-seqs, or use --quantization int8",
+                         (double)e->backend->weight_size / (1 << 30), buffer_bytes(e) / (1 << 30));
+    return error_set_param(err, STATUS_INVALID, "kv-cache-memory-bytes",
+                           "a KV-cache of %llu bytes holds no block (one takes %llu bytes): "
+                           "raise it",
+                           (unsigned long long)o->kv_cache_bytes, (unsigned long long)block);
+}
+
 static enum status choose_pool(struct engine *e, const struct engine_options *o, struct error *err)
 {
     struct engine_info *in = &e->info;
@@ -79,16 +121,12 @@ static enum status choose_pool(struct engine *e, const struct engine_options *o,
     const int per_seq = (in->max_model_len + o->block_size - 1) / o->block_size;
     uint64_t n = o->kv_cache_bytes / block;
     if (o->kv_cache_bytes == 0) {
-        const uint64_t most = (uint64_t)(KV_MEMORY_SHARE * (double)usable_memory()) / block;
+        const uint64_t most = pool_limit(e, o) / block;
         n = (uint64_t)per_seq * (uint64_t)in->max_num_seqs + 1;
         if (n > most) n = most;
     }
     if (n > INT32_MAX / (uint64_t)o->block_size) n = INT32_MAX / (uint64_t)o->block_size;
-    if (n < 2)
-        return error_set_param(err, STATUS_INVALID, "kv-cache-memory-bytes",
-                               "a KV-cache of %llu bytes holds no block (one takes %llu bytes): "
-                               "raise it",
-                               (unsigned long long)o->kv_cache_bytes, (unsigned long long)block);
+    if (n < 2) return pool_too_small(e, o, block, err);
     in->n_blocks = (int)n;
     in->kv_cache_bytes = n * block;
     return STATUS_OK;
@@ -123,9 +161,18 @@ static struct backend_limits make_limits(const struct engine *e)
 
 static enum status open_backend(struct engine *e, const struct engine_options *o, struct error *err)
 {
-    if (strcmp(o->device, "auto") != 0 && strcmp(o->device, "cpu") != 0)
-        return error_set_param(err, STATUS_UNSUPPORTED, "device",
-                               "device %s is not supported by this build: use cpu", o->device);
+    if (strcmp(o->device, "cpu") != 0) {
+        const bool must = strcmp(o->device, "cuda") == 0;
+        const struct plugin_options po = {.device = 0};
+        struct error why = {0};
+        e->info.device = "cuda";
+        const enum status s =
+            plugin_backend_open(&e->backend, o->cuda_plugin, &po, must ? err : &why);
+        if (s == STATUS_OK || must) return s;
+        /* A plug-in that was named or installed is missed where it does not work. */
+        const bool expected = o->cuda_plugin || s != STATUS_NOT_FOUND;
+        log_event(expected ? LOG_WARN : LOG_INFO, "device", "device=cpu reason=%s", why.message);
+    }
     e->info.device = "cpu";
     return cpu_backend_open_pinned(&e->backend, o->n_threads, o->isa, o->pinning, err);
 }
@@ -153,8 +200,10 @@ enum status engine_open(struct engine **out, const struct engine_options *o, str
     if (s == STATUS_OK && o->dtype >= 0) e->config.stored_dtype = (enum dtype)o->dtype;
     if (s == STATUS_OK) s = choose_kv_dtype(e, o, err);
     if (s == STATUS_OK) s = choose_lengths(e, o, err);
-    if (s == STATUS_OK) s = choose_pool(e, o, err);
     if (s == STATUS_OK) s = open_backend(e, o, err);
+    /* A GPU's pool takes what the weights leave. */
+    const bool own_memory = s == STATUS_OK && e->backend->ops->memory != NULL;
+    if (s == STATUS_OK && !own_memory) s = choose_pool(e, o, err);
     if (s != STATUS_OK) goto out;
 
     const struct load_options load = {
@@ -169,10 +218,14 @@ enum status engine_open(struct engine **out, const struct engine_options *o, str
     s = model_weights_load(e->backend, o->model_dir, &e->config, &load, &e->weights, err);
     if (s != STATUS_OK) goto out;
     e->weights_loaded = true;
+    if (own_memory) s = choose_pool(e, o, err);
+    if (s != STATUS_OK) goto out;
     const struct backend_limits limits = make_limits(e);
     s = e->backend->ops->reserve(e->backend, &limits, &e->config.rope, err);
     if (s == STATUS_OK)
         s = model_init(&e->model, e->backend, &e->config, &e->weights, &limits, err);
+    if (s == STATUS_OK && e->backend->ops->warm && !o->enforce_eager)
+        s = e->backend->ops->warm(e->backend, model_forward, &e->model, err);
     e->info.isa = e->backend->isa;
     e->info.n_threads = e->backend->n_threads;
     e->info.pinned = e->backend->pinned;

@@ -20,15 +20,19 @@ struct engine_options {
     bool dummy_weights;
     uint64_t seed;
     enum quant_scheme quant;
-    int dtype;          /* enum dtype for f32/bf16 compute of weights, or -1 = as stored */
-    int kv_dtype;       /* DT_F32, DT_BF16, DT_I8, or -1 = auto (bf16; f32 for f32 models) */
-    const char *device; /* "cpu" ("auto" = cpu here) */
-    const char *isa;    /* one of engine/backend.h: "auto", "scalar", ... */
-    int n_threads;      /* <= 0 = all the process may use */
+    int dtype;               /* enum dtype for f32/bf16 compute of weights, or -1 = as stored */
+    int kv_dtype;            /* DT_F32, DT_BF16, DT_I8, or -1 = auto (bf16; f32 for f32 models) */
+    const char *device;      /* "cpu", "cuda", or "auto": cuda where it can be opened */
+    const char *cuda_plugin; /* NULL: beside the binary */
+    bool enforce_eager;      /* steps are never captured */
+    double gpu_memory_utilization; /* of the GPU's memory; (0, 1] */
+    const char *isa;               /* one of engine/backend.h: "auto", "scalar", ... */
+    int n_threads;                 /* <= 0 = all the process may use */
     enum cpu_pinning pinning;
     int block_size;          /* tokens; 16, 32, 64 or 128 */
     uint64_t kv_cache_bytes; /* 0 = enough for max_num_seqs full contexts, at most 40 % of the
-                              * memory that the machine or its control group has */
+                              * memory that the machine or its control group has; on a GPU at most
+                              * what gpu_memory_utilization leaves */
     int max_num_seqs, max_num_batched_tokens;
     int max_model_len;            /* 0 = the model's */
     int max_logit_rows;           /* logits rows a step may ask for; 0 = max_num_seqs */

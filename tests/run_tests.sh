@@ -4,7 +4,7 @@
 #   layers  include directions        unit  CMocka programs         ops   operator case table
 #   sim     scheduler simulation      diff  against PyPI tokenizers and Jinja2
 #   fuzz    a few seconds per target  http  pytest against the server    load  http under load
-#   docs    the commands that the documentation shows
+#   cuda    GPU kernels as host code  docs  the commands that the documentation shows
 set -u
 cd "$(dirname "$0")/.." || exit 2
 BUILD=${BUILD:-build/release}
@@ -64,6 +64,13 @@ suite_unit() {
     done
 }
 suite_ops() { run optest timeout 600 "$BUILD/tests/optest"; }
+suite_cuda() {
+    local t
+    for t in tests/cuda_host/test_*.cu; do
+        t=$(basename "$t" .cu)
+        run "cuda_$t" timeout 300 "$BUILD/tests/cuda_host/$t"
+    done
+}
 suite_sim() { run simtest timeout 900 "$BUILD/tests/simtest"; }
 suite_diff() {
     run tokenizer_diff timeout 900 "$VENV/bin/python" tests/golden/tokenizer_diff.py
@@ -88,7 +95,7 @@ suite_http() { run http pytest tests/http -m "not load" ${HTTP_ARGS:-}; }
 suite_load() { run load pytest tests/http -m load; }
 suite_docs() { run docs "$VENV/bin/python" tests/run_docs.py; }
 
-suites=${*:-layers unit ops sim diff fuzz http load docs}
+suites=${*:-layers unit ops cuda sim diff fuzz http load docs}
 start=$SECONDS
 for s in $suites; do
     t=$SECONDS

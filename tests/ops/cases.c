@@ -331,10 +331,10 @@ bool case_same_on_every_isa(const struct op_case *c)
 
 bool case_may_round_inputs(const struct op_case *c)
 {
-    return c->op == CASE_LINEAR && c->dtype == DT_BF16 && !c->quant;
+    return c->op == CASE_LINEAR && c->dtype != DT_F32 && !c->quant;
 }
 
-bool isa_rounds_inputs(const char *isa)
+bool isa_rounds_inputs(const char *isa, enum dtype weights)
 {
-    return strcmp(isa, "avx512_bf16") == 0;
+    return strcmp(isa, "cuda") == 0 || (weights == DT_BF16 && strcmp(isa, "avx512_bf16") == 0);
 }

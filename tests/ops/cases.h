@@ -53,9 +53,10 @@ int case_rows(const struct op_case *c);
 int case_cols(const struct op_case *c);
 /* Whether every instruction set must give the same bits. */
 bool case_same_on_every_isa(const struct op_case *c);
-/* Linears with bf16 weights take their inputs rounded to bf16 on some instruction sets. */
+/* Linears with bf16 weights take their inputs rounded to bf16 on some instruction sets and on GPUs,
+ * which round to f16 for weights in f16. */
 bool case_may_round_inputs(const struct op_case *c);
-bool isa_rounds_inputs(const char *isa);
+bool isa_rounds_inputs(const char *isa, enum dtype weights);
 
 /* Numbers of one case; all f32 and exactly representable in the case's dtype. */
 struct inputs {
@@ -73,6 +74,7 @@ void inputs_free(struct inputs *in);
 void reference_run(const struct op_case *c, const struct inputs *in, double *out);
 /* The same numbers a bf16 cache or weight holds. */
 float reference_round_bf16(float x);
+float reference_round_f16(float x); /* to nearest even; beyond the largest finite value: that one */
 
 /* Which part of a case to run: rows [row0, row0 + n_rows), or for ATTENTION one sequence. */
 struct case_part {

@@ -1,13 +1,16 @@
-/* optest - every operator against float64, on every instruction set that this CPU has.
+/* optest - every operator against float64, on every instruction set that this CPU has, or on a GPU.
  *
  *   optest [--isa X] [--filter TEXT] [--verbose]     correctness
  *   optest --bench [--isa X] [--filter TEXT]         bandwidth and arithmetic rate
+ *   optest --backend cuda [--plugin FILE] ...        the same of the plug-in, beside one CPU table
  *
  * A case passes when, on each instruction set: the answer agrees with float64 (bit for bit where
  * the inputs are integers); nothing outside the output was written; two threads give the bits of
  * one; a row alone gives the bits it has in the batch (attention: a sequence alone, and in chunks
  * of any size); fused forms give the bits of their parts; and integer-exact operators give the
- * same bits on all instruction sets.  avx512_bf16 rounds the inputs of bf16 linears, and is compared
+ * same bits on all instruction sets, and on the GPU.  A GPU chooses its kernel by the number of rows:
+ * there a row alone has to have the bits it has in the batch where the operator works on integers or
+ * on rows, chunks of a sequence and floating-point linears have to be right.  avx512_bf16 rounds the inputs of bf16 linears, and is compared
  * with float64 on inputs that were rounded alike. */
 #include "config/base/check.h"
 #include "tests/ops/run.h"
@@ -23,13 +26,13 @@
 static const char *const all_isas[] = {"scalar", "avx2", "avx512", "avx512_bf16"};
 
 struct options {
-    const char *isa, *filter;
-    bool bench, verbose;
+    const char *isa, *filter, *plugin;
+    bool bench, verbose, cuda;
 };
 
 struct tally {
     const struct options *options;
-    const char *isas[ARRAY_LEN(all_isas)];
+    const char *isas[ARRAY_LEN(all_isas) + 1];
     int n_isas;
     int passed, failed;
 };
@@ -56,9 +59,22 @@ static bool same_bits(const struct op_case *c, const char *isa, const char *what
     return true;
 }
 
+/* Tensor cores take queries and attention's weights in bf16, each within 2^-9 of its value.  A query
+ * that is off so shifts a score by less than 2^-9 |q||k| scale, about 2^-9 * 4 with the table's
+ * inputs, and thereby a weight by that fraction. */
+#define MMA_ATTENTION_TOLERANCE (5.0 / 512)
+
+static bool by_tensor_cores(const struct op_case *c, const char *isa)
+{
+    return c->op == CASE_ATTENTION && c->dtype != DT_F32 && strcmp(isa, BACKEND_CUDA) == 0;
+}
+
 static bool close_enough(const struct op_case *c, const char *isa, const float *got,
                          const double *want, size_t n)
 {
+    const bool mma = by_tensor_cores(c, isa);
+    const double abs_tolerance = mma ? MMA_ATTENTION_TOLERANCE : ABS_TOLERANCE;
+    const double rel_tolerance = mma ? MMA_ATTENTION_TOLERANCE : REL_TOLERANCE;
     double xx = 0, yy = 0, xy = 0;
     for (size_t i = 0; i < n; i++) {
         xx += (double)got[i] * (double)got[i];
@@ -67,7 +83,7 @@ static bool close_enough(const struct op_case *c, const char *isa, const float *
     }
     const double rms = sqrt(yy / (double)n);
     for (size_t i = 0; i < n; i++) {
-        const double limit = ABS_TOLERANCE * rms + REL_TOLERANCE * fabs(want[i]);
+        const double limit = abs_tolerance * rms + rel_tolerance * fabs(want[i]);
         if (!(fabs((double)got[i] - want[i]) <= limit)) /* NaN fails */
             return fail(c, isa, "float64", i, (double)got[i], want[i]);
     }
@@ -166,9 +182,43 @@ static bool has_fused_form(const struct op_case *c)
            (c->quant && (c->op == CASE_RMSNORM || c->op == CASE_SILU_MUL));
 }
 
+/* Sequences in chunks are right, alone they have the bits they have among others. */
+static bool chunks_right(const struct op_case *c, const struct inputs *in, const char *isa,
+                         struct backend *be, const double *want)
+{
+    const size_t n = (size_t)case_rows(c) * (size_t)case_cols(c);
+    const struct case_part part = {.seq = -1, .chunk = 7};
+    float *out = alloc_floats(n);
+    const bool ok = case_run(c, in, &part, be, out) && right(c, isa, out, want);
+    free(out);
+    return ok;
+}
+
+static bool run_cuda(const struct op_case *c, const struct inputs *in, const double *want,
+                     float *out)
+{
+    const char *isa = BACKEND_CUDA;
+    const size_t n = (size_t)case_rows(c) * (size_t)case_cols(c);
+    const struct case_part all = {.seq = -1}, composed = {.seq = -1, .composed = true};
+    struct backend *be = case_open(c, isa, 1);
+    float *other = alloc_floats(n);
+    bool ok = be && case_run(c, in, &all, be, out) && right(c, isa, out, want);
+    if (ok && has_fused_form(c))
+        ok = case_run(c, in, &composed, be, other) &&
+             same_bits(c, isa, "the fused form's parts", other, out, n);
+    if (ok && c->op == CASE_ATTENTION)
+        ok = chunks_right(c, in, isa, be, want);
+    else if (ok && (c->op != CASE_LINEAR || c->quant))
+        ok = rows_alone(c, in, isa, be, out);
+    free(other);
+    if (be) be->ops->close(be);
+    return ok;
+}
+
 static bool run_isa(const struct op_case *c, const struct inputs *in, const char *isa,
                     const double *want, float *out)
 {
+    if (strcmp(isa, BACKEND_CUDA) == 0) return run_cuda(c, in, want, out);
     const size_t n = (size_t)case_rows(c) * (size_t)case_cols(c);
     const struct case_part all = {.seq = -1}, composed = {.seq = -1, .composed = true};
     struct backend *one = case_open(c, isa, 1), *two = case_open(c, isa, 2);
@@ -209,7 +259,9 @@ static struct answers answers_make(const struct op_case *c, const struct inputs 
     const size_t n = (size_t)c->T * (size_t)c->K;
     struct inputs rounded = *in;
     rounded.x = alloc_floats(n);
-    for (size_t i = 0; i < n; i++) rounded.x[i] = reference_round_bf16(in->x[i]);
+    for (size_t i = 0; i < n; i++)
+        rounded.x[i] =
+            c->dtype == DT_F16 ? reference_round_f16(in->x[i]) : reference_round_bf16(in->x[i]);
     a.rounded = reference_of(c, &rounded);
     free(rounded.x);
     return a;
@@ -228,9 +280,13 @@ static void run_case(const struct op_case *c, void *arg)
     float *first = alloc_floats(n), *out = alloc_floats(n);
     bool ok = true;
     for (int i = 0; i < t->n_isas && ok; i++) {
-        const bool rounds = case_may_round_inputs(c) && isa_rounds_inputs(t->isas[i]);
+        const bool cuda = strcmp(t->isas[i], BACKEND_CUDA) == 0;
+        if (cuda && c->int4) continue; /* refused there */
+        const bool rounds = case_may_round_inputs(c) && isa_rounds_inputs(t->isas[i], c->dtype);
         ok = run_isa(c, &in, t->isas[i], rounds ? answers.rounded : answers.want, i ? out : first);
-        if (ok && i > 0 && case_same_on_every_isa(c) && !rounds)
+        /* A GPU adds the products of floating-point linears in another order. */
+        const bool other_order = cuda && c->op == CASE_LINEAR && !c->quant;
+        if (ok && i > 0 && case_same_on_every_isa(c) && !rounds && !other_order)
             ok = same_bits(c, t->isas[i], t->isas[0], out, first, n);
     }
     if (t->options->verbose) printf("%s %s\n", ok ? "ok  " : "FAIL", name);
@@ -248,8 +304,10 @@ static void run_case(const struct op_case *c, void *arg)
 /* The instruction sets to test: the one asked for, or all that the CPU has. */
 static bool choose_isas(struct tally *t)
 {
+    const bool cuda = t->options->cuda;
     for (size_t i = 0; i < ARRAY_LEN(all_isas); i++) {
         if (t->options->isa && strcmp(t->options->isa, all_isas[i]) != 0) continue;
+        if (cuda && strcmp(all_isas[i], "avx2") != 0) continue;
         struct backend *be;
         struct error err = {0};
         if (cpu_backend_open(&be, 1, all_isas[i], &err) == STATUS_OK) {
@@ -259,7 +317,18 @@ static bool choose_isas(struct tally *t)
             fprintf(stderr, "optest: not tested: %s\n", err.message);
         }
     }
-    return t->n_isas > 0;
+    if (!cuda) return t->n_isas > 0;
+    struct backend *be;
+    struct error err = {0};
+    run_use_plugin(t->options->plugin);
+    if (run_backend_open(&be, BACKEND_CUDA, 1, &err) != STATUS_OK) {
+        fprintf(stderr, "optest: %s\n", err.message);
+        return false;
+    }
+    printf("optest: on %s\n", be->isa);
+    be->ops->close(be);
+    t->isas[t->n_isas++] = BACKEND_CUDA;
+    return true;
 }
 
 static bool parse_options(int argc, char **argv, struct options *o)
@@ -270,6 +339,10 @@ static bool parse_options(int argc, char **argv, struct options *o)
             o->bench = true;
         else if (strcmp(argv[i], "--verbose") == 0)
             o->verbose = true;
+        else if (strcmp(argv[i], "--backend") == 0 && more)
+            o->cuda = strcmp(argv[++i], BACKEND_CUDA) == 0;
+        else if (strcmp(argv[i], "--plugin") == 0 && more)
+            o->plugin = argv[++i];
         else if (strcmp(argv[i], "--isa") == 0 && more)
             o->isa = argv[++i];
         else if (strcmp(argv[i], "--filter") == 0 && more)
@@ -284,7 +357,8 @@ int main(int argc, char **argv)
 {
     struct options o = {0};
     if (!parse_options(argc, argv, &o)) {
-        fprintf(stderr, "usage: optest [--bench] [--isa NAME] [--filter TEXT] [--verbose]\n");
+        fprintf(stderr, "usage: optest [--bench] [--isa NAME | --backend cpu|cuda "
+                        "[--plugin FILE]] [--filter TEXT] [--verbose]\n");
         return 2;
     }
     struct tally t = {.options = &o};

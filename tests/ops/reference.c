@@ -25,6 +25,16 @@ float reference_round_bf16(float x)
     return x;
 }
 
+float reference_round_f16(float x)
+{
+    if (x == 0 || !isfinite(x)) return x;
+    int e;
+    frexp((double)x, &e); /* |x| in [2^(e-1), 2^e): 10 bits behind the first */
+    const double step = ldexp(1, e - 11 > -24 ? e - 11 : -24);
+    const double y = nearbyint((double)x / step) * step;
+    return (float)(y > 65504 ? 65504 : y < -65504 ? -65504 : y);
+}
+
 /* --- linear --- */
 
 /* One row as int8: value = q * scale. */

@@ -2,6 +2,7 @@
 #include "tests/ops/run.h"
 
 #include "config/base/check.h"
+#include "engine/plugin.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -113,11 +114,34 @@ void pages_shuffle(const struct op_case *c, int32_t *table, int table_ld)
     free(pages);
 }
 
+static const char *plugin_path;
+
+void run_use_plugin(const char *path)
+{
+    plugin_path = path;
+}
+
+enum status run_backend_open(struct backend **out, const char *isa, int n_threads,
+                             struct error *err)
+{
+    const struct plugin_options o = {.host_addressable = true};
+    if (strcmp(isa, BACKEND_CUDA) == 0) return plugin_backend_open(out, plugin_path, &o, err);
+    return cpu_backend_open(out, n_threads, isa, err);
+}
+
+void run_settle(struct backend *be)
+{
+    struct error err = {0};
+    if (!be->ops->wait || be->ops->wait(be, &err) == STATUS_OK) return;
+    fprintf(stderr, "optest: %s\n", err.message);
+    exit(1); /* nothing more can run on this device */
+}
+
 struct backend *case_open(const struct op_case *c, const char *isa, int n_threads)
 {
     struct backend *be;
     struct error err = {0};
-    if (cpu_backend_open(&be, n_threads, isa, &err) != STATUS_OK) {
+    if (run_backend_open(&be, isa, n_threads, &err) != STATUS_OK) {
         fprintf(stderr, "optest: %s\n", err.message);
         return NULL;
     }
@@ -241,10 +265,11 @@ static bool run_linear(const struct op_case *c, const struct inputs *in, int row
         if (!guard_alloc(be, DT_I8, n_rows, c->K, &q)) return false;
         be->ops->quantize(be, q.view, x.view);
         be->ops->linear(be, y.view, q.view, w);
-        ok = guard_intact(&q, "quantize");
     } else {
         be->ops->linear(be, y.view, x.view, w);
     }
+    run_settle(be);
+    if (c->quant) ok = guard_intact(&q, "quantize");
     copy_out(&y.view, out, (size_t)c->N);
     be->ops->weight_free(be, w);
     return ok && guard_intact(&y, "linear") && guard_intact(&x, "linear's input");
@@ -337,6 +362,7 @@ static bool run_rows(const struct op_case *c, const struct inputs *in, const str
         .n_tokens = n_rows, .token_ids = in->ids + part->row0, .positions = zeros, .slots = zeros};
     if (embed) be->ops->step_upload(be, &step);
     run_row_op(c, be, &b, part->composed);
+    run_settle(be);
     free(zeros);
 
     const bool in_place = c->op == CASE_HEAD_NORM || c->op == CASE_ADD;
@@ -369,6 +395,7 @@ static bool run_rope(const struct op_case *c, const struct inputs *in, int row0,
         .n_heads = c->heads, .n_kv_heads = c->kv_heads, .head_dim = c->head_dim};
     be->ops->step_upload(be, &step);
     be->ops->rope(be, q.view, k.view, shape);
+    run_settle(be);
     copy_out(&q.view, out, (size_t)case_cols(c));
     copy_out(&k.view, out + q_cols, (size_t)case_cols(c));
     free(ints);

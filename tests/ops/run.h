@@ -17,6 +17,15 @@ bool guard_alloc(struct backend *be, enum dtype dtype, int rows, int cols, struc
 void guard_fill(struct guarded *g, const float *from, size_t from_ld); /* f32 */
 bool guard_intact(const struct guarded *g, const char *what);
 
+/* The backend called `isa`: an instruction set of the CPU, or BACKEND_CUDA, which is the plug-in that
+ * run_use_plugin named, with tensors that the host can address. */
+#define BACKEND_CUDA "cuda"
+void run_use_plugin(const char *path);
+enum status run_backend_open(struct backend **out, const char *isa, int n_threads,
+                             struct error *err);
+/* Waits for what was enqueued: before the host reads or writes device memory. */
+void run_settle(struct backend *be);
+
 /* Opens and reserves a backend that the case fits; NULL (with a message) when that fails. */
 struct backend *case_open(const struct op_case *c, const char *isa, int n_threads);
 /* A weight of f32 values, stored as `dtype`; NULL with a message when that fails. */

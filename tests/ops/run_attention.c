@@ -99,6 +99,7 @@ static bool chunk_execute(struct chunk_step *b, const struct op_case *c, struct 
     /* Layer 1 of 2: a wrong layer offset would show. */
     struct kv_layer *kv = be->ops->kv_layer(be, 1);
     be->ops->kv_write(be, kv, k.view, v.view);
+    if (!out) run_settle(be);
     if (!out) return true;
     if (!guard_alloc(be, DT_F32, T, (int)b->q_cols, &q) ||
         !guard_alloc(be, DT_F32, T, (int)b->q_cols, out))
@@ -112,6 +113,7 @@ static bool chunk_execute(struct chunk_step *b, const struct op_case *c, struct 
         .window = c->window,
     };
     be->ops->attention(be, out->view, q.view, kv, shape);
+    run_settle(be);
     return guard_intact(out, "attention") && guard_intact(&q, "attention's queries");
 }
 

@@ -1,0 +1,393 @@
+/* Life of the CUDA backend: open, close, reserve; the table of its operators. */
+#include "config/base/check.h"
+#include "config/limits.h"
+#include "cuda/attention.h"
+#include "cuda/cuda.h"
+#include "cuda/graphs.h"
+#include "cuda/linear.h"
+#include "cuda/rows.h"
+#include "cuda/sample.h"
+#include "cuda/step.h"
+#include "cuda/weight.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- KV pool --- */
+
+static bool mul3(size_t a, size_t b, size_t c, size_t *out)
+{
+    return !__builtin_mul_overflow(a, b, out) && !__builtin_mul_overflow(*out, c, out);
+}
+
+static enum status kv_sizes(struct cuda_backend *cb, size_t *layer, size_t *total,
+                            struct error *err)
+{
+    const struct backend_limits *l = &cb->limits;
+    const size_t slots = (size_t)l->n_kv_heads * (size_t)l->block_size;
+    cb->kv_scale_size = l->kv_dtype == DT_I8 ? slots * sizeof(float) : 0;
+    size_t block;
+    if (mul3(slots, (size_t)l->head_dim, dtype_size(l->kv_dtype), &cb->kv_block_size) &&
+        !__builtin_add_overflow(cb->kv_block_size, cb->kv_scale_size, &block) &&
+        mul3(block, 2, (size_t)l->n_blocks, layer) &&
+        !__builtin_mul_overflow(*layer, (size_t)l->n_layers, total))
+        return STATUS_OK;
+    return error_set(err, STATUS_NO_MEMORY,
+                     "the size of the KV cache overflows (%d layers, %d blocks of %d tokens)",
+                     l->n_layers, l->n_blocks, l->block_size);
+}
+
+static enum status reserve_kv(struct cuda_backend *cb, struct error *err)
+{
+    const struct backend_limits *l = &cb->limits;
+    const size_t n = (size_t)l->n_blocks, table = (size_t)l->n_layers * sizeof *cb->layers;
+    size_t layer = 0, total = 0;
+    char *p = NULL;
+    enum status s = kv_sizes(cb, &layer, &total, err);
+    if (s == STATUS_OK) s = device_alloc(cb->device, (void **)&p, total, "the KV cache", err);
+    if (s != STATUS_OK) return s;
+    cb->layers = calloc((size_t)l->n_layers, sizeof *cb->layers);
+    if (!cb->layers) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    for (int i = 0; i < l->n_layers; i++, p += layer) {
+        struct kv_layer *kv = &cb->layers[i];
+        kv->k = p;
+        kv->v = p + n * cb->kv_block_size;
+        if (cb->kv_scale_size == 0) continue;
+        kv->k_scale = (float *)(void *)(p + 2 * n * cb->kv_block_size);
+        kv->v_scale = kv->k_scale + n * cb->kv_scale_size / sizeof(float);
+    }
+    s = device_alloc(cb->device, (void **)&cb->device_layers, table, "the KV cache's table", err);
+    if (s != STATUS_OK) return s;
+    device_copy(cb->device, cb->device_layers, cb->layers, table);
+    return device_wait(cb->device, err);
+}
+
+static struct kv_layer *cuda_kv_layer(struct backend *be, int layer)
+{
+    struct cuda_backend *cb = cuda_of(be);
+    DCHECK(layer >= 0 && layer < cb->limits.n_layers);
+    return &cb->layers[layer];
+}
+
+/* --- reserve --- */
+
+static enum status check_limits(const struct backend_limits *l, struct error *err)
+{
+    if (l->max_tokens < 1 || l->max_seqs < 1 || l->max_samples < 1 || l->max_blocks_per_seq < 1 ||
+        l->n_blocks < 1 || l->n_layers < 1 || l->max_cols < 1 || l->vocab_size < 1)
+        return error_set(err, STATUS_INVALID, "every limit of the CUDA backend must be at least 1");
+    if (l->block_size < 16 || l->block_size % 16 != 0 || l->block_size > 256)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "block size %d is not supported: use a multiple of 16 up to 256",
+                         l->block_size);
+    if (l->head_dim < 1 || l->head_dim > LIMIT_HEAD_DIM)
+        return error_set(err, STATUS_UNSUPPORTED, "a head of %d is not supported: 1 to %d",
+                         l->head_dim, LIMIT_HEAD_DIM);
+    if (l->n_kv_heads < 1 || l->n_heads > LIMIT_HEADS || l->n_heads < 1 ||
+        l->n_heads % l->n_kv_heads != 0)
+        return error_set(err, STATUS_UNSUPPORTED, "%d heads cannot share %d key/value heads",
+                         l->n_heads, l->n_kv_heads);
+    if (l->kv_dtype != DT_F32 && l->kv_dtype != DT_BF16 && l->kv_dtype != DT_I8)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "a KV cache in %s is not supported: use float32, bfloat16 or int8",
+                         dtype_name(l->kv_dtype));
+    return STATUS_OK;
+}
+
+static enum status cuda_tensor_alloc(struct backend *be, enum dtype dtype, int rows, int cols,
+                                     struct tensor *out, struct error *err)
+{
+    struct cuda_backend *cb = cuda_of(be);
+    DCHECK(rows > 0 && cols > 0 && cols <= INT32_MAX - 256);
+    const size_t item = dtype_size(dtype);
+    const int per_line = (int)(128 / item); /* rows begin at a line of the L2 cache */
+    struct tensor t = {.dtype = dtype, .rows = rows, .cols = cols};
+    t.ld = (cols + per_line - 1) / per_line * per_line;
+    size_t size;
+    if (__builtin_mul_overflow((size_t)rows, (size_t)t.ld * item, &size))
+        return error_set(err, STATUS_NO_MEMORY, "an activation of %d x %d overflows", rows, cols);
+    enum status (*const alloc)(struct device *, void **, size_t, const char *, struct error *) =
+        cb->host_addressable ? device_alloc_shared : device_alloc;
+    enum status s = alloc(cb->device, &t.data, size, "an activation", err);
+    if (s == STATUS_OK && dtype == DT_I8)
+        s = alloc(cb->device, (void **)&t.scale, (size_t)rows * sizeof(float), "scales", err);
+    if (s != STATUS_OK) return s;
+    device_zero(cb->device, t.data, size);
+    if (t.scale) device_zero(cb->device, t.scale, (size_t)rows * sizeof(float));
+    *out = t;
+    return device_wait(cb->device, err);
+}
+
+static enum status cuda_reserve(struct backend *be, const struct backend_limits *limits,
+                                const struct rope_params *rope, struct error *err)
+{
+    struct cuda_backend *cb = cuda_of(be);
+    DCHECK(!cb->layers);
+    enum status s = check_limits(limits, err);
+    if (s != STATUS_OK) return s;
+    cuda_weight_uploads_end(cb);
+    cb->limits = *limits;
+    cb->has_rope = rope != NULL;
+    if (rope) cb->rope = *rope;
+    if (rope && (rope->dim != limits->head_dim || rope->dim % 2 != 0))
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "rotary embedding of %d in heads of %d is not supported: the two must be "
+                         "equal and even",
+                         rope->dim, limits->head_dim);
+    s = cuda_step_reserve(cb, err);
+    if (s == STATUS_OK) s = cuda_linear_reserve(cb, err);
+    if (s == STATUS_OK) s = cuda_attention_reserve(cb, err);
+    if (s == STATUS_OK) s = cuda_sample_reserve(cb, err);
+    if (s == STATUS_OK) s = reserve_kv(cb, err);
+    return s;
+}
+
+static void memory(struct backend *be, size_t *left, size_t *total)
+{
+    struct device *d = cuda_of(be)->device;
+    *left = device_memory_left(d);
+    *total = device_info(d)->total;
+}
+
+/* --- the step bracket --- */
+
+static void upload(struct backend *be, const struct step *step)
+{
+    struct cuda_backend *cb = cuda_of(be);
+    cuda_step_upload(be, step);
+    cuda_attention_plan(cb);
+    cuda_sample_upload(cb, step);
+}
+
+static enum status download(struct backend *be, struct step_result *out, struct error *err)
+{
+    struct cuda_backend *cb = cuda_of(be);
+    out->id = cb->step.id;
+    out->n_samples = cb->step.n_samples;
+    const enum status s = cuda_linear_check(cb, err);
+    return s == STATUS_OK ? cuda_sample_download(cb, out->samples, err) : s;
+}
+
+static enum status cuda_wait(struct backend *be, struct error *err)
+{
+    return device_wait(cuda_of(be)->device, err);
+}
+
+/* --- operators of rows.h --- */
+
+static void *stream_of(struct backend *be)
+{
+    return device_stream(cuda_of(be)->device);
+}
+
+static void copy_blocks(struct backend *be)
+{
+    const struct cuda_backend *cb = cuda_of(be);
+    const struct copy_blocks_args a = {
+        .layers = cb->device_layers,
+        .n_layers = cb->limits.n_layers,
+        .block_size = cb->kv_block_size,
+        .scale_size = cb->kv_scale_size,
+        .copies = cb->at.copies,
+        .n_copies = cb->at.n_copies,
+    };
+    cuda_copy_blocks(&a, stream_of(be));
+}
+
+static void embed(struct backend *be, struct tensor out, const struct weight *table)
+{
+    const struct cuda_backend *cb = cuda_of(be);
+    DCHECK(table->kind == WEIGHT_EMBED && out.cols == table->k);
+    const struct embed_args a = {
+        .out = out,
+        .table = table->data,
+        .dtype = table->dtype,
+        .ld = table->ld,
+        .ids = cb->at.token_ids,
+        .src = cb->at.token_src,
+        .drawn = cb->at.drawn,
+    };
+    cuda_embed(&a, stream_of(be));
+}
+
+static void rmsnorm(struct backend *be, struct tensor out, struct tensor x,
+                    const struct weight *gain, float eps)
+{
+    DCHECK(gain->kind == WEIGHT_VECTOR && gain->k == x.cols && out.rows == x.rows);
+    const struct norm_args a = {.out = out, .x = x, .gain = gain->data, .eps = eps};
+    cuda_norm(&a, stream_of(be));
+}
+
+static void add_rmsnorm(struct backend *be, struct tensor out, struct tensor residual,
+                        struct tensor x, const struct weight *gain, float eps)
+{
+    DCHECK(gain->kind == WEIGHT_VECTOR && gain->k == x.cols && out.rows == x.rows);
+    const struct norm_args a = {
+        .out = out, .x = x, .residual = residual, .gain = gain->data, .eps = eps};
+    cuda_norm(&a, stream_of(be));
+}
+
+static void head_norm(struct backend *be, struct tensor x, int n_heads, const struct weight *gain,
+                      float eps)
+{
+    DCHECK(gain->kind == WEIGHT_VECTOR && gain->k * n_heads == x.cols);
+    (void)n_heads;
+    const struct head_norm_args a = {.x = x, .gain = gain->data, .head_dim = gain->k, .eps = eps};
+    cuda_head_norm(&a, stream_of(be));
+}
+
+static void add(struct backend *be, struct tensor acc, struct tensor x)
+{
+    DCHECK(acc.rows == x.rows && acc.cols == x.cols);
+    cuda_add(&acc, &x, stream_of(be));
+}
+
+static void quantize(struct backend *be, struct tensor out, struct tensor x)
+{
+    DCHECK(out.dtype == DT_I8 && out.rows == x.rows && out.cols == x.cols);
+    cuda_quantize(&out, &x, stream_of(be));
+}
+
+static void silu_mul(struct backend *be, struct tensor out, struct tensor gate_up)
+{
+    DCHECK(out.rows == gate_up.rows && gate_up.cols == 2 * out.cols);
+    cuda_silu_mul(&out, &gate_up, stream_of(be));
+}
+
+static void gather_rows(struct backend *be, struct tensor out, struct tensor x)
+{
+    DCHECK(out.cols == x.cols);
+    cuda_gather_rows(&out, &x, cuda_of(be)->at.logit_rows, stream_of(be));
+}
+
+static void allreduce(struct backend *be, struct tensor x)
+{
+    (void)be; /* one rank holds the whole sum */
+    (void)x;
+}
+
+/* --- rotation and cache --- */
+
+static struct rope_kv_args rope_kv(const struct cuda_backend *cb, bool rotate,
+                                   const struct kv_layer *kv)
+{
+    struct rope_kv_args a = {
+        .head_dim = cb->limits.head_dim,
+        .kv_dtype = cb->limits.kv_dtype,
+        .block_size = cb->limits.block_size,
+        .slots = cb->at.slots,
+    };
+    if (kv) a.kv = *kv;
+    if (!rotate) return a;
+    a.rope_table = cb->rope_table;
+    a.step_angles = cb->at.step_angles;
+    a.angle_at = cb->at.angle_at;
+    return a;
+}
+
+static void rope(struct backend *be, struct tensor q, struct tensor k, struct attn_shape s)
+{
+    const struct cuda_backend *cb = cuda_of(be);
+    DCHECK(cb->has_rope && cb->limits.head_dim == s.head_dim && k.rows == q.rows);
+    (void)s;
+    struct rope_kv_args a = rope_kv(cb, true, NULL);
+    a.q = q;
+    a.k = k;
+    cuda_rope_kv_write(&a, stream_of(be));
+}
+
+static void kv_write(struct backend *be, struct kv_layer *kv, struct tensor k, struct tensor v)
+{
+    const struct cuda_backend *cb = cuda_of(be);
+    DCHECK(k.rows == v.rows && k.cols == cb->limits.n_kv_heads * cb->limits.head_dim);
+    struct rope_kv_args a = rope_kv(cb, false, kv);
+    a.k = k;
+    a.v = v;
+    cuda_rope_kv_write(&a, stream_of(be));
+}
+
+static void rope_kv_write(struct backend *be, struct tensor q, struct tensor k, struct tensor v,
+                          struct kv_layer *kv, struct attn_shape s)
+{
+    const struct cuda_backend *cb = cuda_of(be);
+    DCHECK(cb->has_rope && cb->limits.head_dim == s.head_dim && k.rows == q.rows);
+    (void)s;
+    struct rope_kv_args a = rope_kv(cb, true, kv);
+    a.q = q;
+    a.k = k;
+    a.v = v;
+    cuda_rope_kv_write(&a, stream_of(be));
+}
+
+/* --- open and close --- */
+
+static void cuda_close(struct backend *be)
+{
+    if (!be) return;
+    struct cuda_backend *cb = cuda_of(be);
+    cuda_graphs_release(cb);
+    cuda_weight_uploads_end(cb);
+    cuda_step_release(cb);
+    cuda_linear_release(cb);
+    cuda_attention_release(cb);
+    cuda_sample_release(cb);
+    free(cb->layers);
+    device_close(cb->device);
+    free(cb);
+}
+
+static const struct backend_ops cuda_ops = {
+    .name = "cuda",
+    .close = cuda_close,
+    .weight_prepare = cuda_weight_prepare,
+    .weight_free = cuda_weight_free,
+    .weight_size = cuda_weight_size,
+    .reserve = cuda_reserve,
+    .memory = memory,
+    .warm = cuda_warm,
+    .wait = cuda_wait,
+    .kv_layer = cuda_kv_layer,
+    .tensor_alloc = cuda_tensor_alloc,
+    .activation_dtype = cuda_activation_dtype,
+    .step_upload = upload,
+    .run = cuda_run,
+    .step_download = download,
+    .copy_blocks = copy_blocks,
+    .embed = embed,
+    .rmsnorm = rmsnorm,
+    .add = add,
+    .quantize = quantize,
+    .linear = cuda_linear,
+    .head_norm = head_norm,
+    .rope = rope,
+    .kv_write = kv_write,
+    .attention = cuda_attention,
+    .silu_mul = silu_mul,
+    .gather_rows = gather_rows,
+    .allreduce = allreduce,
+    .sample = cuda_sample,
+    /* These look at their output's dtype, so one function serves both forms. */
+    .add_rmsnorm = add_rmsnorm,
+    .rmsnorm_quant = rmsnorm,
+    .add_rmsnorm_quant = add_rmsnorm,
+    .silu_mul_quant = silu_mul,
+    .rope_kv_write = rope_kv_write,
+};
+
+enum status cuda_backend_open(struct backend **out, const struct plugin_options *o,
+                              struct error *err)
+{
+    struct cuda_backend *cb = calloc(1, sizeof *cb);
+    if (!cb) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    const enum status s = device_open(&cb->device, o->device, err);
+    if (s != STATUS_OK) {
+        free(cb);
+        return s;
+    }
+    cb->host_addressable = o->host_addressable;
+    cb->base.ops = &cuda_ops;
+    cb->base.isa = device_info(cb->device)->name;
+    cb->base.n_threads = 1;
+    *out = &cb->base;
+    return STATUS_OK;
+}

@@ -1,0 +1,62 @@
+#ifndef CUDA_DEVICE_H
+#define CUDA_DEVICE_H
+
+/* device.h - what the backend needs of a GPU: memory, one stream in order, captured graphs.
+ *
+ * Two bodies: device_cuda.c on the CUDA runtime; tests/cuda_host/device_host.cpp, where the
+ * device is the host and kernels run at their launch.  Everything after device_open is enqueued in
+ * stream order unless it says that it waits.  Errors of enqueued work are sticky: device_wait
+ * reports the first one, and the device is of no use from then on.
+ * Threads: one owner. */
+
+#include "config/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct device;
+struct device_graph;
+
+struct device_info {
+    char name[256];
+    int major, minor; /* compute capability */
+    int n_sms;
+    size_t total, free; /* bytes of memory; free: at open */
+    size_t l2_size;
+    int driver, runtime; /* CUDA versions, 1000 * major + 10 * minor */
+};
+
+/* UNAVAILABLE with the reason when there is no such GPU, or its driver cannot serve this build. */
+enum status device_open(struct device **out, int index, struct error *err);
+void device_close(struct device *d); /* frees what was allocated on it; NULL is fine */
+const struct device_info *device_info(const struct device *d);
+void *device_stream(const struct device *d); /* for launchers */
+
+/* Device memory, 256-byte aligned, not cleared.  `what` is named in the error. */
+enum status device_alloc(struct device *d, void **out, size_t size, const char *what,
+                         struct error *err);
+/* The same, which the host may address too while nothing runs (managed memory): for tests. */
+enum status device_alloc_shared(struct device *d, void **out, size_t size, const char *what,
+                                struct error *err);
+/* Host memory that copies to and from the device read and write without a detour. */
+enum status device_alloc_pinned(struct device *d, void **out, size_t size, const char *what,
+                                struct error *err);
+size_t device_memory_left(struct device *d); /* bytes that the device could still give */
+void device_free(struct device *d, void *p); /* of any of the three; waits */
+
+/* Either side may be host memory; pinned memory must stay unchanged until the copy ran. */
+void device_copy(struct device *d, void *dst, const void *src, size_t size);
+/* n rows of `width` bytes, `dst_pitch` and `src_pitch` bytes apart. */
+void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void *src,
+                      size_t src_pitch, size_t width, size_t n);
+void device_zero(struct device *d, void *p, size_t size);
+/* Waits until all that was enqueued has run. */
+enum status device_wait(struct device *d, struct error *err);
+
+/* Between begin and end launches and copies are recorded, not run. */
+enum status device_capture_begin(struct device *d, struct error *err);
+enum status device_capture_end(struct device *d, struct device_graph **out, struct error *err);
+void device_graph_launch(struct device *d, struct device_graph *g);
+void device_graph_free(struct device *d, struct device_graph *g);
+
+#endif

@@ -1,0 +1,251 @@
+/* device.h on the CUDA runtime. */
+#include "cuda/device.h"
+
+#include <cuda_runtime_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct block {
+    struct block *next;
+    void *p;
+    bool pinned;
+};
+
+struct device {
+    struct device_info info;
+    int index;
+    cudaStream_t stream;
+    struct block *blocks;
+    cudaError_t failed; /* the first error of an enqueue that could not report it */
+};
+
+struct device_graph {
+    cudaGraphExec_t exec;
+};
+
+#define GIB(size) ((double)(size) / (double)(1u << 30))
+
+static enum status cuda_error(struct error *err, enum status code, cudaError_t e, const char *what)
+{
+    return error_set(err, code, "%s: %s (%s)", what, cudaGetErrorString(e), cudaGetErrorName(e));
+}
+
+/* For calls that return nothing: device_wait tells. */
+static void note(struct device *d, cudaError_t e)
+{
+    if (e != cudaSuccess && d->failed == cudaSuccess) d->failed = e;
+}
+
+/* --- open and close --- */
+
+static enum status read_info(struct device *d, struct error *err)
+{
+    struct cudaDeviceProp p;
+    cudaError_t e = cudaGetDeviceProperties(&p, d->index);
+    if (e != cudaSuccess) return cuda_error(err, STATUS_UNAVAILABLE, e, "the GPU's properties");
+    struct device_info *i = &d->info;
+    snprintf(i->name, sizeof i->name, "%s", p.name);
+    i->major = p.major;
+    i->minor = p.minor;
+    i->n_sms = p.multiProcessorCount;
+    i->l2_size = (size_t)p.l2CacheSize;
+    if (p.major < 8)
+        return error_set(err, STATUS_UNAVAILABLE,
+                         "GPU %d (%s) has compute capability %d.%d: 8.0 or later is needed",
+                         d->index, p.name, p.major, p.minor);
+    e = cudaMemGetInfo(&i->free, &i->total);
+    if (e == cudaSuccess) e = cudaDriverGetVersion(&i->driver);
+    if (e == cudaSuccess) e = cudaRuntimeGetVersion(&i->runtime);
+    if (e != cudaSuccess) return cuda_error(err, STATUS_UNAVAILABLE, e, "the GPU's memory");
+    return STATUS_OK;
+}
+
+enum status device_open(struct device **out, int index, struct error *err)
+{
+    int n = 0;
+    cudaError_t e = cudaGetDeviceCount(&n);
+    if (e != cudaSuccess) return cuda_error(err, STATUS_UNAVAILABLE, e, "no GPU can be used");
+    if (index < 0 || index >= n)
+        return error_set(err, STATUS_UNAVAILABLE, "there is no GPU %d: this machine has %d", index,
+                         n);
+    struct device *d = calloc(1, sizeof *d);
+    if (!d) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    d->index = index;
+    e = cudaSetDevice(index);
+    if (e == cudaSuccess) e = cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking);
+    enum status s = STATUS_OK;
+    if (e != cudaSuccess) s = cuda_error(err, STATUS_UNAVAILABLE, e, "the GPU cannot be opened");
+    if (s == STATUS_OK) s = read_info(d, err);
+    if (s != STATUS_OK) {
+        device_close(d);
+        return s;
+    }
+    *out = d;
+    return STATUS_OK;
+}
+
+void device_close(struct device *d)
+{
+    if (!d) return;
+    if (d->stream) cudaStreamSynchronize(d->stream);
+    while (d->blocks) device_free(d, d->blocks->p);
+    if (d->stream) cudaStreamDestroy(d->stream);
+    free(d);
+}
+
+const struct device_info *device_info(const struct device *d)
+{
+    return &d->info;
+}
+
+void *device_stream(const struct device *d)
+{
+    return d->stream;
+}
+
+/* --- memory --- */
+
+size_t device_memory_left(struct device *d)
+{
+    size_t left = 0, total = 0;
+    note(d, cudaMemGetInfo(&left, &total));
+    return left;
+}
+
+static enum status own(struct device *d, void **out, void *p, bool pinned, struct error *err)
+{
+    struct block *b = malloc(sizeof *b);
+    if (!b) {
+        if (pinned)
+            cudaFreeHost(p);
+        else
+            cudaFree(p);
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    }
+    *b = (struct block){.next = d->blocks, .p = p, .pinned = pinned};
+    d->blocks = b;
+    *out = p;
+    return STATUS_OK;
+}
+
+static enum status no_memory(struct device *d, cudaError_t e, size_t size, const char *what,
+                             struct error *err)
+{
+    if (e != cudaErrorMemoryAllocation) return cuda_error(err, STATUS_UNAVAILABLE, e, what);
+    cudaGetLastError(); /* running out of memory is not sticky */
+    const size_t left = device_memory_left(d);
+    return error_set(err, STATUS_NO_MEMORY,
+                     "GPU %d has %.2f GiB left and %s needs %.2f GiB, %.2f more: lower "
+                     "--gpu-memory-utilization, --max-num-batched-tokens or --max-num-seqs, or use "
+                     "--quantization int8",
+                     d->index, GIB(left), what, GIB(size),
+                     GIB(size > left ? size - left : (size_t)0));
+}
+
+enum status device_alloc(struct device *d, void **out, size_t size, const char *what,
+                         struct error *err)
+{
+    void *p = NULL;
+    const cudaError_t e = cudaMalloc(&p, size ? size : 1);
+    if (e != cudaSuccess) return no_memory(d, e, size, what, err);
+    return own(d, out, p, false, err);
+}
+
+enum status device_alloc_shared(struct device *d, void **out, size_t size, const char *what,
+                                struct error *err)
+{
+    void *p = NULL;
+    const cudaError_t e = cudaMallocManaged(&p, size ? size : 1, cudaMemAttachGlobal);
+    if (e != cudaSuccess) return no_memory(d, e, size, what, err);
+    return own(d, out, p, false, err);
+}
+
+enum status device_alloc_pinned(struct device *d, void **out, size_t size, const char *what,
+                                struct error *err)
+{
+    void *p = NULL;
+    const cudaError_t e = cudaHostAlloc(&p, size ? size : 1, cudaHostAllocDefault);
+    if (e != cudaSuccess) return cuda_error(err, STATUS_NO_MEMORY, e, what);
+    return own(d, out, p, true, err);
+}
+
+void device_free(struct device *d, void *p)
+{
+    for (struct block **at = &d->blocks; *at; at = &(*at)->next) {
+        struct block *b = *at;
+        if (b->p != p) continue;
+        *at = b->next;
+        note(d, b->pinned ? cudaFreeHost(p) : cudaFree(p));
+        free(b);
+        return;
+    }
+}
+
+/* --- the stream --- */
+
+void device_copy(struct device *d, void *dst, const void *src, size_t size)
+{
+    if (size > 0) note(d, cudaMemcpyAsync(dst, src, size, cudaMemcpyDefault, d->stream));
+}
+
+void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void *src,
+                      size_t src_pitch, size_t width, size_t n)
+{
+    if (width == 0 || n == 0) return;
+    note(d,
+         cudaMemcpy2DAsync(dst, dst_pitch, src, src_pitch, width, n, cudaMemcpyDefault, d->stream));
+}
+
+void device_zero(struct device *d, void *p, size_t size)
+{
+    if (size > 0) note(d, cudaMemsetAsync(p, 0, size, d->stream));
+}
+
+enum status device_wait(struct device *d, struct error *err)
+{
+    cudaError_t e = d->failed;
+    if (e == cudaSuccess) e = cudaPeekAtLastError(); /* a launch that was refused */
+    const cudaError_t run = cudaStreamSynchronize(d->stream);
+    if (e == cudaSuccess) e = run;
+    if (e == cudaSuccess) return STATUS_OK;
+    note(d, e);
+    return cuda_error(err, STATUS_INTERNAL, e, "the GPU failed");
+}
+
+/* --- graphs --- */
+
+enum status device_capture_begin(struct device *d, struct error *err)
+{
+    const cudaError_t e = cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal);
+    return e == cudaSuccess ? STATUS_OK : cuda_error(err, STATUS_INTERNAL, e, "a capture");
+}
+
+enum status device_capture_end(struct device *d, struct device_graph **out, struct error *err)
+{
+    cudaGraph_t graph = NULL;
+    cudaError_t e = cudaStreamEndCapture(d->stream, &graph);
+    if (e != cudaSuccess) return cuda_error(err, STATUS_INTERNAL, e, "the end of a capture");
+    struct device_graph *g = calloc(1, sizeof *g);
+    if (g) e = cudaGraphInstantiate(&g->exec, graph, 0);
+    cudaGraphDestroy(graph);
+    if (!g) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    if (e != cudaSuccess) {
+        free(g);
+        return cuda_error(err, STATUS_INTERNAL, e, "a captured step");
+    }
+    *out = g;
+    return STATUS_OK;
+}
+
+void device_graph_launch(struct device *d, struct device_graph *g)
+{
+    note(d, cudaGraphLaunch(g->exec, d->stream));
+}
+
+void device_graph_free(struct device *d, struct device_graph *g)
+{
+    if (!g) return;
+    note(d, cudaGraphExecDestroy(g->exec));
+    free(g);
+}

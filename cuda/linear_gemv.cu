@@ -1,0 +1,110 @@
+/* Products of up to 8 rows, at the speed of the weights' memory.
+ *
+ * A block has 16 outputs and reads their rows once.  Its warps take turns along K, 256 bytes of each
+ * row at a time; a lane's 16 bytes of a row are two registers of each of two mma.sync, so inputs
+ * stand in the same, permuted, order on both sides and nothing passes through shared memory. */
+#include "cuda/linear_ops.cuh"
+
+namespace
+{
+
+constexpr int WARPS = 8, OUTPUTS = 16;
+constexpr int LOADS = 4;           /* of 16 bytes, of each of a lane's two rows */
+constexpr int PART_LD = 16 + 4;    /* banks: 2t rows of 20 words, g words */
+constexpr int CHUNKS_PER_LOAD = 4; /* four lanes share a row */
+
+/* The 16 bytes of weights from `k` on meet these inputs, in B_REGS * 2 registers. */
+template <class Op> PTX void load_inputs(uint32_t *b, const struct linear_args &a, int row, int k)
+{
+    if constexpr (Op::X_SIZE == 1) {
+        uint4 v = make_uint4(0, 0, 0, 0);
+        if (row < a.rows && k < a.k)
+            v = *reinterpret_cast<const uint4 *>(static_cast<const char *>(a.x) +
+                                                 (size_t)row * a.ldx + k);
+        b[0] = v.x, b[1] = v.y, b[2] = v.z, b[3] = v.w;
+    } else {
+        const float *x = static_cast<const float *>(a.x) + (size_t)row * a.ldx;
+        UNROLL
+        for (int i = 0; i < Op::B_REGS; i++) {
+            float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            if (row < a.rows && k + 4 * i < a.k)
+                v = *reinterpret_cast<const float4 *>(x + k + 4 * i);
+            b[2 * i] = Op::pack(v.x, v.y);
+            b[2 * i + 1] = Op::pack(v.z, v.w);
+        }
+    }
+}
+
+template <class Op>
+PTX void multiply(typename Op::acc *acc, uint4 low, uint4 high, const uint32_t *b)
+{
+    const uint32_t units[2][4] = {{low.x, high.x, low.y, high.y}, {low.z, high.z, low.w, high.w}};
+    UNROLL
+    for (int u = 0; u < 2; u++) {
+        uint32_t wide[8];
+        Op::prepare(wide, units[u]);
+        Op::mma(acc, units[u], wide, b + u * Op::B_REGS);
+    }
+}
+
+template <class Op>
+__global__ void __launch_bounds__(WARPS * 32) k_linear_gemv(struct linear_args a)
+{
+    using acc_t = typename Op::acc;
+    SHARED(acc_t, part, WARPS * LINEAR_GEMV_ROWS * PART_LD);
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    const int n = blockIdx.x * OUTPUTS + g;
+    const int n_chunks = (a.k * Op::W_SIZE + 15) / 16;
+    const size_t pitch = (size_t)a.ldw * Op::W_SIZE;
+    const char *low_row = static_cast<const char *>(a.w) + (size_t)n * pitch;
+    const char *high_row = low_row + 8 * pitch;
+    const uint64_t policy = stream_policy();
+    acc_t acc[4] = {};
+
+    for (int base = warp * LOADS * CHUNKS_PER_LOAD; base < n_chunks;
+         base += WARPS * LOADS * CHUNKS_PER_LOAD) {
+        uint4 low[LOADS], high[LOADS];
+        UNROLL
+        for (int u = 0; u < LOADS; u++) {
+            const int chunk = base + u * CHUNKS_PER_LOAD + t;
+            low[u] = high[u] = make_uint4(0, 0, 0, 0);
+            if (chunk < n_chunks && n < a.n) low[u] = load_stream16(low_row + 16 * chunk, policy);
+            if (chunk < n_chunks && n + 8 < a.n)
+                high[u] = load_stream16(high_row + 16 * chunk, policy);
+        }
+        UNROLL
+        for (int u = 0; u < LOADS; u++) {
+            const int first = base + u * CHUNKS_PER_LOAD;
+            if (first >= n_chunks) break; /* of the whole warp */
+            uint32_t b[2 * Op::B_REGS];
+            load_inputs<Op>(b, a, g, (first + t) * (16 / Op::W_SIZE));
+            multiply<Op>(acc, low[u], high[u], b);
+        }
+    }
+
+    for (int r = 0; r < 4; r++)
+        part[(warp * LINEAR_GEMV_ROWS + 2 * t + r % 2) * PART_LD + g + r / 2 * 8] = acc[r];
+    __syncthreads();
+    const int row = threadIdx.x / OUTPUTS, col = threadIdx.x % OUTPUTS;
+    if (row >= a.rows || row >= LINEAR_GEMV_ROWS || blockIdx.x * OUTPUTS + col >= (unsigned)a.n)
+        return;
+    acc_t sum = part[row * PART_LD + col];
+    for (int w = 1; w < WARPS; w++) sum += part[(w * LINEAR_GEMV_ROWS + row) * PART_LD + col];
+    store_out<Op>(a, row, (int)blockIdx.x * OUTPUTS + col, sum);
+}
+
+template <class Op> void launch(const struct linear_args *a, void *stream)
+{
+    const dim3 grid((unsigned)(a->n + OUTPUTS - 1) / OUTPUTS), block(WARPS * 32);
+    LAUNCH(k_linear_gemv<Op>, grid, block, 0, stream, *a);
+}
+
+} // namespace
+
+extern "C" void cuda_linear_gemv(const struct linear_args *a, void *stream)
+{
+    if (a->type == LINEAR_BF16) launch<op_bf16>(a, stream);
+    if (a->type == LINEAR_F16) launch<op_f16>(a, stream);
+    if (a->type == LINEAR_W8A8) launch<op_w8a8>(a, stream);
+    if (a->type == LINEAR_W8A16) launch<op_w8a16>(a, stream);
+}

@@ -1,0 +1,179 @@
+#ifndef CUDA_LINEAR_TILE_CUH
+#define CUDA_LINEAR_TILE_CUH
+
+/* linear_tile.cuh - products by tiles: a block has TILE_N outputs and TILE_M rows.
+ *
+ * Stages of 128 bytes of each weight row, and of the inputs that belong to them, pass through shared
+ * memory by cp.async.  Chunks of 16 bytes lie at chunk ^ (row % 8), so that ldmatrix meets no bank
+ * twice.  A warp has 32 outputs and MS rows; WK warps share these and take one in WK of a stage's
+ * units each, which are added up at the end, in order. */
+
+#include "cuda/linear_ops.cuh"
+
+/* WN, WM, WK: warps along outputs, rows and K; MS: rows of a warp. */
+template <class Op, int WN, int WM, int WK, int MS> struct linear_tile {
+    static constexpr int TILE_N = 32 * WN, TILE_M = MS * WM, THREADS = 32 * WN * WM * WK;
+    static constexpr int W_ROW = 128, X_ROW = W_ROW / Op::W_SIZE * Op::X_SIZE;
+    static constexpr int UNITS = W_ROW / 32;
+    static constexpr int W_STAGE = TILE_N * W_ROW, STAGE = W_STAGE + TILE_M * X_ROW;
+    static constexpr int BUDGET = 96 * 1024; /* sm_89 has 99 KB a block */
+    static constexpr int STAGES = BUDGET / STAGE < 8 ? BUDGET / STAGE : 8;
+    static constexpr int MT = MS / 8; /* mma tiles along the rows, 2 along the outputs */
+    static constexpr int REDUCE = (WK - 1) * 32 * WN * WM * 2 * MT * 4 * 4;
+    static constexpr size_t SHARED_SIZE = STAGES * STAGE > REDUCE ? STAGES *STAGE : REDUCE;
+    static_assert(STAGES >= 2 && UNITS % WK == 0 && MS % 16 == 0, "tile");
+};
+
+/* Bytes [16 chunk0, + ROW) of rows [0, rows) of src; zeros behind the last row and chunk. */
+template <int ROWS, int ROW, int THREADS>
+PTX void fill_tile(char *dst, const char *src, size_t pitch, int rows, int chunk0, int n_chunks)
+{
+    constexpr int PER_ROW = ROW / 16;
+    UNROLL
+    for (int i = 0; i < (ROWS * PER_ROW + THREADS - 1) / THREADS; i++) {
+        const int at = i * THREADS + (int)threadIdx.x;
+        if (ROWS * PER_ROW % THREADS != 0 && at >= ROWS * PER_ROW) break;
+        const int row = at / PER_ROW, chunk = at % PER_ROW;
+        const bool valid = row < rows && chunk0 + chunk < n_chunks;
+        cp_async16(dst + row * ROW + (chunk ^ (row & 7)) * 16,
+                   valid ? src + (size_t)row * pitch + (size_t)(chunk0 + chunk) * 16 : src, valid);
+    }
+}
+
+template <class Op, class Tile>
+PTX void fill_stage(char *stage, const struct linear_args &a, int n0, int m0, int kt)
+{
+    constexpr int W_CHUNKS = Tile::W_ROW / 16, X_CHUNKS = Tile::X_ROW / 16;
+    const size_t w_pitch = (size_t)a.ldw * Op::W_SIZE, x_pitch = (size_t)a.ldx * Op::X_SIZE;
+    fill_tile<Tile::TILE_N, Tile::W_ROW, Tile::THREADS>(
+        stage, static_cast<const char *>(a.w) + (size_t)n0 * w_pitch, w_pitch, a.n - n0,
+        kt * W_CHUNKS, (a.k * Op::W_SIZE + 15) / 16);
+    fill_tile<Tile::TILE_M, Tile::X_ROW, Tile::THREADS>(
+        stage + Tile::W_STAGE, static_cast<const char *>(a.x) + (size_t)m0 * x_pitch, x_pitch,
+        a.rows - m0, kt * X_CHUNKS, (a.k * Op::X_SIZE + 15) / 16);
+}
+
+/* Registers of B for mma tiles j and, with two registers each, j + 1; x: the warp's first row. */
+template <class Op, int ROW> PTX void load_b(uint32_t *b, const char *x, int j, int unit, int lane)
+{
+    const int row = Op::B_REGS == 2 ? 8 * j + lane % 8 + lane / 16 * 8 : 8 * j + lane % 8;
+    const int chunk = Op::B_REGS == 2 ? 2 * unit + lane / 8 % 2 : 4 * unit + lane / 8;
+    ldmatrix_x4(b, x + row * ROW + (chunk ^ (row & 7)) * 16);
+}
+
+template <class Op, class Tile, int MT>
+PTX void multiply_unit(typename Op::acc (*acc)[MT][4], const char *w, const char *x, int unit,
+                       int lane)
+{
+    uint32_t a[2][4], wide[2][8];
+    UNROLL
+    for (int i = 0; i < 2; i++) {
+        const int row = 16 * i + lane % 16, chunk = 2 * unit + lane / 16;
+        ldmatrix_x4(a[i], w + row * Tile::W_ROW + (chunk ^ (row & 7)) * 16);
+        Op::prepare(wide[i], a[i]);
+    }
+    constexpr int PER_LOAD = 4 / Op::B_REGS;
+    UNROLL
+    for (int j = 0; j < MT; j += PER_LOAD) {
+        uint32_t b[4];
+        load_b<Op, Tile::X_ROW>(b, x, j, unit, lane);
+        UNROLL
+        for (int h = 0; h < PER_LOAD; h++) {
+            UNROLL
+            for (int i = 0; i < 2; i++) Op::mma(acc[i][j + h], a[i], wide[i], b + h * Op::B_REGS);
+        }
+    }
+}
+
+/* Adds the sums of the warps with wk > 0 to those of wk == 0, ascending. */
+template <class Tile, int WARPS, int WK, int MT, class Acc>
+PTX void add_parts(Acc (*acc)[MT][4], Acc *part, int warp, int wk, int lane)
+{
+    constexpr int LEN = 2 * MT * 4;
+    Acc *mine = part + (warp * LEN) * 32 + lane;
+    cp_async_wait<0>();
+    __syncthreads();
+    if (wk > 0) {
+        UNROLL
+        for (int i = 0; i < LEN; i++)
+            mine[((wk - 1) * WARPS * LEN + i) * 32] = acc[i / (MT * 4)][i / 4 % MT][i % 4];
+    }
+    __syncthreads();
+    if (wk > 0) return;
+    UNROLL
+    for (int w = 0; w < WK - 1; w++) {
+        UNROLL
+        for (int i = 0; i < LEN; i++)
+            acc[i / (MT * 4)][i / 4 % MT][i % 4] += mine[(w * WARPS * LEN + i) * 32];
+    }
+}
+
+template <class Op, int WN, int WM, int WK, int MS>
+__global__ void __launch_bounds__(32 * WN * WM * WK) k_linear_tile(struct linear_args a)
+{
+    using Tile = linear_tile<Op, WN, WM, WK, MS>;
+    using acc_t = typename Op::acc;
+    SHARED_DYN(char, stages);
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 % (WN * WM);
+    const int wk = threadIdx.x / (32 * WN * WM), wn = warp % WN, wm = warp / WN;
+    const int m_tiles = (a.rows + Tile::TILE_M - 1) / Tile::TILE_M;
+    const int m0 = blockIdx.x % m_tiles * Tile::TILE_M, n0 = blockIdx.x / m_tiles * Tile::TILE_N;
+    const int n_stages = (a.k * Op::W_SIZE + Tile::W_ROW - 1) / Tile::W_ROW;
+    acc_t acc[2][Tile::MT][4] = {};
+
+    for (int s = 0; s < Tile::STAGES - 1; s++) {
+        if (s < n_stages) fill_stage<Op, Tile>(stages + s * Tile::STAGE, a, n0, m0, s);
+        cp_async_commit();
+    }
+    for (int kt = 0, at = 0, to = Tile::STAGES - 1; kt < n_stages; kt++) {
+        cp_async_wait<Tile::STAGES - 2>();
+        __syncthreads(); /* this stage is there for all, and all have left the one to fill */
+        if (kt + Tile::STAGES - 1 < n_stages)
+            fill_stage<Op, Tile>(stages + to * Tile::STAGE, a, n0, m0, kt + Tile::STAGES - 1);
+        cp_async_commit();
+        const char *w = stages + at * Tile::STAGE + wn * 32 * Tile::W_ROW;
+        const char *x = stages + at * Tile::STAGE + Tile::W_STAGE + wm * MS * Tile::X_ROW;
+        UNROLL
+        for (int u = 0; u < Tile::UNITS; u += WK)
+            multiply_unit<Op, Tile, Tile::MT>(acc, w, x, u + wk, lane);
+        at = at + 1 == Tile::STAGES ? 0 : at + 1;
+        to = to + 1 == Tile::STAGES ? 0 : to + 1;
+    }
+    if constexpr (WK > 1) {
+        add_parts<Tile, WN * WM, WK, Tile::MT>(acc, reinterpret_cast<acc_t *>(stages), warp, wk,
+                                               lane);
+        if (wk > 0) return;
+    }
+    UNROLL
+    for (int i = 0; i < 2 * Tile::MT * 4; i++) {
+        const int r = i % 4, j = i / 4 % Tile::MT, half = i / (4 * Tile::MT);
+        const int n = n0 + wn * 32 + half * 16 + lane / 4 + r / 2 * 8;
+        const int m = m0 + wm * MS + j * 8 + lane % 4 * 2 + r % 2;
+        if (n < a.n && m < a.rows) store_out<Op>(a, m, n, acc[half][j][r]);
+    }
+}
+
+template <class Op, int WN, int WM, int WK, int MS>
+void launch_tile(const struct linear_args *a, void *stream)
+{
+    using Tile = linear_tile<Op, WN, WM, WK, MS>;
+    const int m_tiles = (a->rows + Tile::TILE_M - 1) / Tile::TILE_M;
+    const int n_tiles = (a->n + Tile::TILE_N - 1) / Tile::TILE_N;
+    const auto kernel = k_linear_tile<Op, WN, WM, WK, MS>;
+    LAUNCH(kernel, dim3((unsigned)m_tiles * (unsigned)n_tiles), dim3(Tile::THREADS),
+           Tile::SHARED_SIZE, stream, *a);
+}
+
+/* The tiles that linear_choose() may ask for. */
+template <class Op> void launch_tiles(const struct linear_args *a, void *stream)
+{
+    if (a->tile_n == 32 && a->tile_m == 16) launch_tile<Op, 1, 1, 4, 16>(a, stream);
+    if (a->tile_n == 32 && a->tile_m == 32) launch_tile<Op, 1, 1, 4, 32>(a, stream);
+    if (a->tile_n == 32 && a->tile_m == 64) launch_tile<Op, 1, 1, 4, 64>(a, stream);
+    if (a->tile_n == 128 && a->tile_m == 16) launch_tile<Op, 4, 1, 2, 16>(a, stream);
+    if (a->tile_n == 128 && a->tile_m == 32) launch_tile<Op, 4, 1, 2, 32>(a, stream);
+    if (a->tile_n == 128 && a->tile_m == 64) launch_tile<Op, 4, 1, 2, 64>(a, stream);
+    if (a->tile_n == 128 && a->tile_m == 128) launch_tile<Op, 4, 2, 1, 64>(a, stream);
+}
+
+#endif

@@ -1,0 +1,17 @@
+#ifndef CUDA_WEIGHT_H
+#define CUDA_WEIGHT_H
+
+/* weight.h - parameters: the entries of engine/backend.h that make, size and free them.  An upload
+ * goes through pinned memory piece by piece; quantisation runs on the device, with the CPU's bits. */
+
+#include "cuda/cuda.h"
+
+enum status cuda_weight_prepare(struct backend *be, const struct weight_source *src,
+                                struct weight **out, struct error *err);
+void cuda_weight_free(struct backend *be, struct weight *w);
+size_t cuda_weight_size(const struct weight *w);
+enum dtype cuda_activation_dtype(struct backend *be, const struct weight *w);
+/* After the last weight: gives the upload's buffers back. */
+void cuda_weight_uploads_end(struct cuda_backend *cb);
+
+#endif

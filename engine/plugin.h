@@ -1,0 +1,36 @@
+#ifndef ENGINE_PLUGIN_H
+#define ENGINE_PLUGIN_H
+
+/* plugin.h - a backend in a shared object of its own, so that one binary serves with or without the
+ * device's libraries.
+ *
+ * The object exports one function, plugin_entry, whose answer names the interface that it was built
+ * against; one that differs is refused.  The two are built and installed together.
+ * Threads: any, before the engine runs. */
+
+#include "engine/backend.h"
+
+struct plugin_options {
+    int device;
+    bool host_addressable; /* tensors that the host may read and write: for tests */
+};
+
+#define PLUGIN_ABI 1 /* raised when backend.h, step.h or this file changes what crosses */
+
+struct plugin {
+    int abi;
+    size_t backend_size, ops_size, step_size, limits_size; /* sizeof: a stale object shows */
+    const char *version;                                   /* of inferd */
+    enum status (*open)(struct backend **out, const struct plugin_options *o, struct error *err);
+};
+
+#define PLUGIN_ENTRY "inferd_plugin"
+typedef const struct plugin *plugin_entry_fn(void);
+
+/* Loads the object and opens its backend.  `path` NULL: libinferd-cuda.so beside the binary, or in
+ * ../lib/inferd from there.  The object stays loaded for the life of the process.  NOT_FOUND when
+ * there is no such file, UNAVAILABLE when it cannot be loaded or has no device. */
+enum status plugin_backend_open(struct backend **out, const char *path,
+                                const struct plugin_options *o, struct error *err);
+
+#endif

@@ -1,0 +1,170 @@
+/* device.h with the host as the device: launches run at once, or are recorded while the stream is
+ * being captured.  Allocations are exact, so that the address sanitizer guards their ends. */
+#include "tests/cuda_host/cuda_host.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+extern "C" {
+#include "cuda/device.h"
+}
+
+struct device_graph {
+    std::vector<std::function<void()>> work;
+};
+
+struct device {
+    struct device_info info;
+    std::vector<void *> blocks;
+    device_graph *recording = nullptr;
+};
+
+namespace
+{
+void run_or_record(device *d, std::function<void()> work)
+{
+    if (d && d->recording)
+        d->recording->work.push_back(std::move(work));
+    else
+        work();
+}
+
+enum status take(device *d, void **out, size_t size, const char *what, struct error *err)
+{
+    void *p = nullptr;
+    if (posix_memalign(&p, 256, size ? size : 1) != 0)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory for %s (%zu bytes)", what, size);
+    memset(p, 0xff, size); /* nothing may count on zeros: NaN as a float, -1 as an integer */
+    d->blocks.push_back(p);
+    *out = p;
+    return STATUS_OK;
+}
+} // namespace
+
+void ih::submit(void *stream, dim3 grid, dim3 block, size_t shared_size, std::function<void()> body,
+                site at)
+{
+    check_launch(grid, block, shared_size, at); /* a captured launch too, as CUDA does */
+    run_or_record(static_cast<device *>(stream),
+                  [=] { launch(grid, block, shared_size, body, at); });
+}
+
+extern "C" {
+
+enum status device_open(struct device **out, int index, struct error *err)
+{
+    if (index != 0) return error_set(err, STATUS_UNAVAILABLE, "the host shim has one device");
+    *out = new device();
+    struct device_info *i = &(*out)->info;
+    snprintf(i->name, sizeof i->name, "host shim");
+    i->major = 9;
+    i->n_sms = 4;
+    i->total = i->free = (size_t)4 << 30;
+    i->l2_size = (size_t)32 << 20;
+    return STATUS_OK;
+}
+
+void device_close(struct device *d)
+{
+    if (!d) return;
+    for (void *p : d->blocks) free(p);
+    delete d;
+}
+
+const struct device_info *device_info(const struct device *d)
+{
+    return &d->info;
+}
+
+void *device_stream(const struct device *d)
+{
+    return const_cast<device *>(d);
+}
+
+enum status device_alloc(struct device *d, void **out, size_t size, const char *what,
+                         struct error *err)
+{
+    return take(d, out, size, what, err);
+}
+
+enum status device_alloc_shared(struct device *d, void **out, size_t size, const char *what,
+                                struct error *err)
+{
+    return take(d, out, size, what, err);
+}
+
+enum status device_alloc_pinned(struct device *d, void **out, size_t size, const char *what,
+                                struct error *err)
+{
+    return take(d, out, size, what, err);
+}
+
+size_t device_memory_left(struct device *d)
+{
+    return d->info.free;
+}
+
+void device_free(struct device *d, void *p)
+{
+    for (size_t i = 0; i < d->blocks.size(); i++) {
+        if (d->blocks[i] != p) continue;
+        d->blocks[i] = d->blocks.back();
+        d->blocks.pop_back();
+        free(p);
+        return;
+    }
+}
+
+void device_copy(struct device *d, void *dst, const void *src, size_t size)
+{
+    run_or_record(d, [=] { memcpy(dst, src, size); });
+}
+
+void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void *src,
+                      size_t src_pitch, size_t width, size_t n)
+{
+    run_or_record(d, [=] {
+        for (size_t i = 0; i < n; i++)
+            memcpy((char *)dst + i * dst_pitch, (const char *)src + i * src_pitch, width);
+    });
+}
+
+void device_zero(struct device *d, void *p, size_t size)
+{
+    run_or_record(d, [=] { memset(p, 0, size); });
+}
+
+enum status device_wait(struct device *d, struct error *err)
+{
+    if (d->recording) return error_set(err, STATUS_INTERNAL, "a wait inside a capture");
+    return STATUS_OK;
+}
+
+enum status device_capture_begin(struct device *d, struct error *err)
+{
+    if (d->recording) return error_set(err, STATUS_INTERNAL, "a capture inside a capture");
+    d->recording = new device_graph();
+    return STATUS_OK;
+}
+
+enum status device_capture_end(struct device *d, struct device_graph **out, struct error *err)
+{
+    if (!d->recording) return error_set(err, STATUS_INTERNAL, "no capture to end");
+    *out = d->recording;
+    d->recording = nullptr;
+    return STATUS_OK;
+}
+
+void device_graph_launch(struct device *d, struct device_graph *g)
+{
+    (void)d;
+    for (const auto &work : g->work) work();
+}
+
+void device_graph_free(struct device *d, struct device_graph *g)
+{
+    (void)d;
+    delete g;
+}
+}
