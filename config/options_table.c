@@ -77,7 +77,7 @@ const struct option_def option_table[] = {
     ROW("device", CHOICE, device, SECTION(ENGINE), PRESET("auto"), CHOICES("auto|cpu"),
         .advice = "GPUs are not offered yet", HELP("Where the model runs.")),
     ROW("cpu-isa", CHOICE, isa, SECTION(ENGINE), PRESET("auto"),
-        CHOICES("auto|scalar|avx2|avx512|avx512_bf16"),
+        CHOICES("auto|scalar|avx2|avx2_vnni|avx512|avx512_bf16"),
         HELP("Instruction set; auto takes the best here.")),
     ROW("threads", INT, threads, SECTION(ENGINE), ARG("N"), PRESET("0"), RANGE(0, 1024),
         HELP("CPU threads of the engine. 0: one for each core that the process may use.")),

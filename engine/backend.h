@@ -219,8 +219,8 @@ struct backend {
 };
 
 /* The CPU backend (engine/cpu).  n_threads <= 0: as many as the process may use (affinity and
- * cgroup quota).  isa: "auto", "scalar", "avx2", "avx512" or "avx512_bf16", whose linears with bf16
- * weights round their inputs to bf16; one the CPU lacks is refused. */
+ * cgroup quota).  isa: "auto", "scalar", "avx2", "avx2_vnni", "avx512" or "avx512_bf16", whose
+ * linears with bf16 weights round their inputs to bf16; one the CPU lacks is refused. */
 /* What n_threads <= 0 gives: the CPUs that affinity and the cgroup quota allow. */
 int cpu_backend_default_threads(void);
 enum status cpu_backend_open(struct backend **out, int n_threads, const char *isa,
