@@ -89,7 +89,7 @@ else
   $(error unknown CONFIG=$(CONFIG): release, debug, asan, tsan or coverage)
 endif
 AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
-isa = $(BASE_ISA) $(if $(filter %_avx512.c,$(1)),$(AVX512)) $(if $(filter %_avx512bf16.c,$(1)),$(AVX512) -mavx512bf16)
+isa = $(BASE_ISA) $(if $(filter %_avx2vnni.c,$(1)),-mavxvnni) $(if $(filter %_avx512.c,$(1)),$(AVX512)) $(if $(filter %_avx512bf16.c,$(1)),$(AVX512) -mavx512bf16)
 
 obj  = $(patsubst %.c,$(BUILD)/%.o,$(1))
 # The files of the web page, in the binary by way of a C file that is made from their names.

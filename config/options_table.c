@@ -89,7 +89,7 @@ const struct option_def option_table[] = {
         HELP("Share of the GPU's memory that weights, buffers and KV-cache may take, where "
              "--kv-cache-memory-bytes does not say it.")),
     ROW("cpu-isa", CHOICE, isa, SECTION(ENGINE), PRESET("auto"),
-        CHOICES("auto|scalar|avx2|avx512|avx512_bf16"),
+        CHOICES("auto|scalar|avx2|avx2_vnni|avx512|avx512_bf16"),
         HELP("Instruction set; auto takes the best here.")),
     ROW("threads", INT, threads, SECTION(ENGINE), ARG("N"), PRESET("0"), RANGE(0, 1024),
         HELP("CPU threads of the engine. 0: one for each core that the process may use.")),

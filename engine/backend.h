@@ -237,8 +237,8 @@ enum cpu_pinning { CPU_PINNING_AUTO, CPU_PINNING_ON, CPU_PINNING_OFF };
 bool cpu_pinning_parse(const char *word, enum cpu_pinning *out);
 
 /* The CPU backend (engine/cpu).  n_threads <= 0: as many as the process may use (affinity and
- * cgroup quota).  isa: "auto", "scalar", "avx2", "avx512" or "avx512_bf16", whose linears with bf16
- * weights round their inputs to bf16; one the CPU lacks is refused. */
+ * cgroup quota).  isa: "auto", "scalar", "avx2", "avx2_vnni", "avx512" or "avx512_bf16", whose
+ * linears with bf16 weights round their inputs to bf16; one the CPU lacks is refused. */
 enum status cpu_backend_open_pinned(struct backend **out, int n_threads, const char *isa,
                                     enum cpu_pinning pinning, struct error *err);
 /* Not pinned. */

@@ -36,7 +36,8 @@ struct tile_args {
     size_t pitch;         /* bytes between k steps */
     size_t ldx, x_sum_ld;
     int k;
-    bool resume; /* go on from the sums; else from zero */
+    int n_halves; /* int4: 2 */
+    bool resume;  /* go on from the sums; else from zero */
     /* What to fetch meanwhile: in each step so many lines, and on by so many bytes. */
     const char *fetch;
     int fetch_lines, fetch_step;
@@ -112,7 +113,7 @@ ALWAYS_INLINE void fetch_line(const char *p)
 
 /* --- panels --- */
 
-static void finish_f32(const struct linear_args *a, int p, int row0, int row1, void *sums)
+static inline void finish_f32(const struct linear_args *a, int p, int row0, int row1, void *sums)
 {
     const int n0 = p * a->panel, n = panel_outputs(a, p);
     const float *s = sums;

@@ -116,8 +116,12 @@ struct cpu_kernels {
     const struct sample_kernels *sample; /* sample_kernels.h: the same bits in every table */
 };
 
-extern const struct cpu_kernels cpu_kernels_scalar, cpu_kernels_avx2, cpu_kernels_avx512,
-    cpu_kernels_avx512_bf16;
+extern const struct cpu_kernels cpu_kernels_scalar, cpu_kernels_avx2, cpu_kernels_avx2_vnni,
+    cpu_kernels_avx512, cpu_kernels_avx512_bf16;
+
+/* kernels_avx2vnni.c */
+#define CPU_AVX2VNNI_W8_FLIP 128
+linear_panel_fn cpu_avx2vnni_panel_i8, cpu_avx2vnni_panel_i4;
 
 /* kernels_avx512bf16.c */
 linear_panel_fn cpu_avx512_panel_dot16;

@@ -37,19 +37,27 @@ static int32_t sum_i8(const int8_t *x, int n)
     return total;
 }
 
+/* All but the integer linears. */
+#define AVX2_COMMON                                                                         \
+    .panel = LANES, .sum_i8 = sum_i8, .rmsnorm = rmsnorm, .add = add, .quantize = quantize, \
+    .silu_mul = silu_mul, .rope = rope, .widen_bf16 = widen_bf16,                           \
+    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8}, \
+    .sample = &cpu_sample_avx2
+
 const struct cpu_kernels cpu_kernels_avx2 = {
     .name = "avx2",
     .w8_flip = W8_FLIP,
-    .panel = LANES,
     .linear =
         {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8, [WF_I4] = panel_i4},
-    .sum_i8 = sum_i8,
-    .rmsnorm = rmsnorm,
-    .add = add,
-    .quantize = quantize,
-    .silu_mul = silu_mul,
-    .rope = rope,
-    .widen_bf16 = widen_bf16,
-    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8},
-    .sample = &cpu_sample_avx2,
+    AVX2_COMMON,
+};
+
+const struct cpu_kernels cpu_kernels_avx2_vnni = {
+    .name = "avx2_vnni",
+    .w8_flip = CPU_AVX2VNNI_W8_FLIP,
+    .linear = {[WF_F32] = panel_f32,
+               [WF_BF16] = panel_bf16,
+               [WF_I8] = cpu_avx2vnni_panel_i8,
+               [WF_I4] = cpu_avx2vnni_panel_i4},
+    AVX2_COMMON,
 };

@@ -26,6 +26,7 @@ struct prober {
     struct pool *pool;
     const struct probe_clocks *clocks;
     const struct probe_loops *loops;
+    bool has_bf16;        /* the table multiplies bf16 */
     double wall_s, cpu_s; /* of all runs of one kind */
     /* the job */
     const struct probe_loop *loop;
@@ -149,8 +150,10 @@ static enum status open_prober(struct prober *p, int n_threads, const char *isa,
     const enum status s = cpu_kernels_choose(isa, &kernels, err);
     if (s != STATUS_OK) return s;
     *name = kernels->name;
-    *p = (struct prober){.clocks = clocks, .loops = &cpu_probe_avx2};
+    *p = (struct prober){
+        .clocks = clocks, .loops = &cpu_probe_avx2, .has_bf16 = kernels->round_bf16 != NULL};
     if (strncmp(kernels->name, "avx512", 6) == 0) p->loops = &cpu_probe_avx512;
+    if (kernels == &cpu_kernels_avx2_vnni) p->loops = &cpu_probe_avx2_vnni;
     return pool_open(&p->pool, n_threads > 0 ? n_threads : pool_default_threads(), NULL, err);
 }
 
@@ -166,8 +169,7 @@ enum status cpu_probe(int n_threads, const char *isa, size_t max_size,
     out->rates[PROBE_INT8] = probe_compute(&p, &p.loops->i8);
     out->rates[PROBE_F32] = probe_compute(&p, &p.loops->f32);
     out->rates[PROBE_BF16] = out->rates[PROBE_F32];
-    if (p.loops == &cpu_probe_avx512 && __builtin_cpu_supports("avx512bf16"))
-        out->rates[PROBE_BF16] = probe_compute(&p, &cpu_probe_avx512_bf16);
+    if (p.has_bf16) out->rates[PROBE_BF16] = probe_compute(&p, &cpu_probe_avx512_bf16);
     s = probe_memory(&p, out->memory_size, &out->rates[PROBE_MEMORY], err);
     pool_close(p.pool);
     return s;

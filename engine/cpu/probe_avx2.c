@@ -15,7 +15,9 @@
                      "vpaddd %1, %0, %0"        \
                      : "+x"(c##i), "=&x"(pairs) \
                      : "x"(a), "x"(ones));
-#define FMA(i) __asm__ volatile("vfmadd231ps %1, %1, %0" : "+x"(c##i) : "x"(a));
+/* {vex}: AVX-VNNI's encoding, not that of AVX-512. */
+#define DOT_VNNI(i) __asm__ volatile("%{vex%} vpdpbusd %1, %1, %0" : "+x"(c##i) : "x"(a));
+#define FMA(i)      __asm__ volatile("vfmadd231ps %1, %1, %0" : "+x"(c##i) : "x"(a));
 
 static void loop_i8(int64_t rounds)
 {
@@ -24,6 +26,16 @@ static void loop_i8(int64_t rounds)
     FOR_SUMS(DECLARE)
     for (; rounds > 0; rounds--) {
         FOR_SUMS(DOT_I8)
+    }
+    FOR_SUMS(KEEP)
+}
+
+static void loop_vnni(int64_t rounds)
+{
+    const __m256i a = _mm256_set1_epi8(1);
+    FOR_SUMS(DECLARE)
+    for (; rounds > 0; rounds--) {
+        FOR_SUMS(DOT_VNNI)
     }
     FOR_SUMS(KEEP)
 }
@@ -55,8 +67,18 @@ static void read_all(const void *p, size_t size)
     KEEP(3)
 }
 
+#define LOOP_F32                                    \
+    {                                               \
+        "vfmadd231ps ymm", loop_f32, N_SUMS * 8 * 2 \
+    }
+
 const struct probe_loops cpu_probe_avx2 = {
     .i8 = {"vpmaddubsw, vpmaddwd and vpaddd ymm", loop_i8, N_SUMS * 32 * 2},
-    .f32 = {"vfmadd231ps ymm", loop_f32, N_SUMS * 8 * 2},
+    .f32 = LOOP_F32,
+    .read = read_all,
+};
+const struct probe_loops cpu_probe_avx2_vnni = {
+    .i8 = {"vpdpbusd ymm", loop_vnni, N_SUMS * 32 * 2},
+    .f32 = LOOP_F32,
     .read = read_all,
 };

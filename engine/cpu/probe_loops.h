@@ -20,6 +20,7 @@ struct probe_loops {
 };
 
 extern const struct probe_loops cpu_probe_avx2, cpu_probe_avx512;
+extern const struct probe_loops cpu_probe_avx2_vnni;  /* only where the CPU has AVX-VNNI */
 extern const struct probe_loop cpu_probe_avx512_bf16; /* only where the CPU has AVX512_BF16 */
 
 #endif

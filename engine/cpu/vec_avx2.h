@@ -1,18 +1,21 @@
-/* vec_avx2.h - the vectors of kernels_avx2.c: 8 floats, 16 registers. */
+/* vec_avx2.h - the vectors of kernels_avx2.c: 8 floats, 16 registers.  A file that is compiled for AVX-VNNI
+ * (kernels_avx2vnni.c) has its dot products of bytes. */
 #ifndef ENGINE_CPU_VEC_AVX2_H
 #define ENGINE_CPU_VEC_AVX2_H
 
 #include <immintrin.h>
 #include <stdint.h>
 
-#define VW      8
+#define VW 8
+#ifdef __AVXVNNI__
+#define W8_FLIP 128 /* int8 weights are stored as q + 128: vpdpbusd wants one unsigned side */
+#else
 #define W8_FLIP 0 /* int8 weights are stored as they are */
+#endif
 
-/* Register tiles: 6 x 2 sums, 2 weights and a broadcast are 15 of 16 registers.  The int8 tile
- * keeps weights, their absolute values and ones beside its sums. */
+/* Register tiles: 6 x 2 sums, 2 weights and a broadcast are 15 of 16 registers; 4-bit weights have a mask
+ * beside them.  Without vpdpbusd absolute values and ones stand beside the sums. */
 #define MAX_NV(rows) ((rows) <= 2 ? 4 : 2)
-#define MAX_ROWS_I8  4
-#define MAX_ROWS_I4  4
 /* clang-format off */
 #define FOR_TILES(X, name)                                     \
     X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \
@@ -21,11 +24,21 @@
     X(name, 4, 1) X(name, 4, 2)                             \
     X(name, 5, 1) X(name, 5, 2)                             \
     X(name, 6, 1) X(name, 6, 2)
-#define FOR_TILES_LINEAR(X, name) \
-    X(name, 1, 2) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2) X(name, 5, 2) X(name, 6, 2)
-#define FOR_TILES_I8(X, name) X(name, 1, 2) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2)
-#define FOR_TILES_I4 FOR_TILES_I8
+#define FOR_TILES_4(X, name) X(name, 1, 2) X(name, 2, 2) X(name, 3, 2) X(name, 4, 2)
+#define FOR_TILES_5(X, name) FOR_TILES_4(X, name) X(name, 5, 2)
+#define FOR_TILES_LINEAR(X, name) FOR_TILES_5(X, name) X(name, 6, 2)
 /* clang-format on */
+#ifdef __AVXVNNI__
+#define MAX_ROWS_I8  6
+#define FOR_TILES_I8 FOR_TILES_LINEAR
+#define MAX_ROWS_I4  5
+#define FOR_TILES_I4 FOR_TILES_5
+#else
+#define MAX_ROWS_I8  4
+#define FOR_TILES_I8 FOR_TILES_4
+#define MAX_ROWS_I4  4
+#define FOR_TILES_I4 FOR_TILES_4
+#endif
 
 #define VEC_INLINE static inline __attribute__((always_inline))
 
@@ -155,6 +168,43 @@ VEC_INLINE vec v_from_i32(veci a)
 {
     return _mm256_cvtepi32_ps(a);
 }
+#ifdef __AVXVNNI__
+VEC_INLINE veci vi_prepare_i8(veci w)
+{
+    return w;
+}
+/* sum += four products for each lane; w unsigned */
+VEC_INLINE veci vi_dot_i8(veci sum, veci w, veci prepared, veci x)
+{
+    (void)prepared;
+    return _mm256_dpbusd_avx_epi32(sum, w, x);
+}
+/* One 4-bit half of each byte; the high one times HIGH4. */
+#define HIGH4 16
+typedef veci half4;
+VEC_INLINE half4 half4_low(void)
+{
+    return _mm256_set1_epi8(15);
+}
+VEC_INLINE half4 half4_high(void)
+{
+    return _mm256_set1_epi8((char)0xf0);
+}
+VEC_INLINE veci vi_half4(veci w, half4 half)
+{
+    return _mm256_and_si256(w, half);
+}
+/* Sums of low halves in the unit of the high ones. */
+VEC_INLINE veci vi_turn4(veci sum)
+{
+    return _mm256_slli_epi32(sum, 4);
+}
+/* sum += four products for each lane; w unsigned */
+VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
+{
+    return _mm256_dpbusd_avx_epi32(sum, w, x);
+}
+#else
 VEC_INLINE veci vi_prepare_i8(veci w)
 {
     return _mm256_abs_epi8(w);
@@ -166,14 +216,25 @@ VEC_INLINE veci vi_dot_i8(veci sum, veci w, veci prepared, veci x)
     const veci pairs = _mm256_maddubs_epi16(prepared, _mm256_sign_epi8(x, w));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-/* The 4-bit halves of each byte. */
-VEC_INLINE veci vi_nibbles_low(veci w)
+/* One 4-bit half of each byte; the high one times HIGH4. */
+#define HIGH4 1
+typedef __m128i half4; /* bits that it is moved by */
+VEC_INLINE half4 half4_low(void)
 {
-    return _mm256_and_si256(w, _mm256_set1_epi8(15));
+    return _mm_setzero_si128();
 }
-VEC_INLINE veci vi_nibbles_high(veci w)
+VEC_INLINE half4 half4_high(void)
 {
-    return _mm256_and_si256(_mm256_srli_epi16(w, 4), _mm256_set1_epi8(15));
+    return _mm_cvtsi32_si128(4);
+}
+VEC_INLINE veci vi_half4(veci w, half4 half)
+{
+    return _mm256_and_si256(_mm256_srl_epi16(w, half), _mm256_set1_epi8(15));
+}
+/* Sums of low halves in the unit of the high ones. */
+VEC_INLINE veci vi_turn4(veci sum)
+{
+    return sum;
 }
 /* sum += four products for each lane; w in 0..15: pairs stay below 2 * 15 * 128, exact in 16 bits */
 VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
@@ -181,6 +242,7 @@ VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
     return _mm256_add_epi32(sum,
                             _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
 }
+#endif
 VEC_INLINE vec v_load_f16(const uint16_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));

@@ -23,7 +23,7 @@
 #define REL_TOLERANCE 2e-5
 #define SIMILARITY    1e-5 /* 1 - 2 x.y / (x.x + y.y) */
 
-static const char *const all_isas[] = {"scalar", "avx2", "avx512", "avx512_bf16"};
+static const char *const all_isas[] = {"scalar", "avx2", "avx2_vnni", "avx512", "avx512_bf16"};
 
 struct options {
     const char *isa, *filter, *plugin;

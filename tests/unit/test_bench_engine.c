@@ -425,6 +425,9 @@ static void test_probe(void **state)
     assert_true(p.rates[PROBE_MEMORY].limit >= before.limit);
     assert_true(p.rates[PROBE_MEMORY].min <= before.min);
     assert_int_equal(cpu_probe(1, "avx3", (size_t)8 << 20, &clocks, &p, &err), STATUS_INVALID);
+    /* A limit is that of the instructions that the table uses: avx512 has no products of bf16. */
+    if (cpu_probe(1, "avx512", (size_t)8 << 20, &clocks, &p, &err) == STATUS_OK)
+        assert_string_equal(p.rates[PROBE_BF16].how, p.rates[PROBE_F32].how);
 }
 
 static void test_cpu_lists(void **state)

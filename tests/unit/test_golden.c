@@ -20,7 +20,7 @@
 #define TOLERANCE 1e-4
 enum { MAX_MODELS = 64, N_SLOTS = 3, BLOCK = 16 };
 
-static const char *const isas[] = {"scalar", "avx2", "avx512", "avx512_bf16"};
+static const char *const isas[] = {"scalar", "avx2", "avx2_vnni", "avx512", "avx512_bf16"};
 
 struct golden {
     char name[64], dir[128];

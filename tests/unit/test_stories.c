@@ -212,7 +212,8 @@ static void check_isa(const char *isa)
 
 static void test_greedy(void **state)
 {
-    static const char *const isas[] = {"scalar", "avx2", "avx512", "avx512_bf16", "auto"};
+    static const char *const isas[] = {"scalar", "avx2",        "avx2_vnni",
+                                       "avx512", "avx512_bf16", "auto"};
     (void)state;
     if (n_stories == 0) {
         print_message("skipped: %s is not there\n", model_dir);
