@@ -342,7 +342,7 @@ static enum status choose_cpus(enum cpu_pinning pinning, int n_threads, int **cp
     const int quota = cgroup_limit_cpus(t->n_cpus);
     if (pinning == CPU_PINNING_AUTO && !topology_suggests_pinning(t, quota, n_threads)) goto out;
     if (n_threads > t->n_cpus) {
-        s = error_set_param(err, STATUS_INVALID, "cpu_pinning",
+        s = error_set_param(err, STATUS_INVALID, "cpu-pinning",
                             "pinning gives each thread a CPU of its own, and %d threads have %d: "
                             "use fewer --threads, or --cpu-pinning auto",
                             n_threads, t->n_cpus);

@@ -409,6 +409,14 @@ static void report_logprobs(struct row *r, const float *logits, int n_top, struc
         out->top[i].logprob = (float)((double)out->top[i].logprob - lse);
 }
 
+double cpu_sample_work_ns(int vocab_size, const struct step_sample *s)
+{
+    const struct sampling_params *p = s->params;
+    const bool greedy = s->mode == SAMPLE_SCORE || p->temperature <= 0;
+    const double ns = (greedy ? 0.04 : 0.4) + (p->n_logprobs >= 0 ? 0.3 : 0);
+    return ns * vocab_size;
+}
+
 void cpu_sample_row_by(const struct cpu_kernels *kernels, const float *logits, int vocab_size,
                        const struct step_sample *s, void *scratch, struct sample_out *out)
 {

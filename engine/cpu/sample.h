@@ -12,6 +12,8 @@ struct cpu_kernels;
 
 /* Bytes of scratch that one call needs, 64-byte aligned. */
 size_t cpu_sample_scratch_size(int vocab_size);
+/* Rough time of one call on one thread. */
+double cpu_sample_work_ns(int vocab_size, const struct step_sample *s);
 /* logits[vocab_size] is not changed.  The answer is the same with every table of kernels;
  * cpu_sample_row takes the best that this CPU has. */
 void cpu_sample_row_by(const struct cpu_kernels *kernels, const float *logits, int vocab_size,

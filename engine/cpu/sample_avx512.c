@@ -32,7 +32,10 @@ VEC_INLINE veci vi_add_mass(veci sum, vec w)
 }
 VEC_INLINE uint64_t vi_sum64(veci a)
 {
-    return (uint64_t)_mm512_reduce_add_epi64(a);
+    uint64_t lane[8], sum = 0; /* wraps, so not by the signed _mm512_reduce_add_epi64 */
+    vi_store(lane, a);
+    for (int i = 0; i < 8; i++) sum += lane[i];
+    return sum;
 }
 /* Compressing in a register and storing all of it is faster than storing compressed. */
 VEC_INLINE int append(float *x, int32_t *id, const float *from, const int32_t *ids, int i,

@@ -161,8 +161,10 @@ void cpu_sample(struct backend *be, struct tensor logits)
 {
     struct sample_job j = {.cb = cpu_of(be), .logits = logits};
     DCHECK(logits.rows == j.cb->n_logits && logits.cols <= j.cb->limits.vocab_size);
-    pool_run(j.cb->pool, sample_one, &j, j.cb->step.n_samples,
-             (double)j.cb->step.n_samples * logits.cols);
+    double work_ns = 0;
+    for (int i = 0; i < j.cb->step.n_samples; i++)
+        work_ns += cpu_sample_work_ns(logits.cols, &j.cb->step.samples[i]);
+    pool_run(j.cb->pool, sample_one, &j, j.cb->step.n_samples, work_ns);
 }
 
 enum status cpu_step_download(struct backend *be, struct step_result *out, struct error *err)
