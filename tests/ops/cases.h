@@ -39,6 +39,9 @@ struct op_case {
     /* ATTENTION: tokens of each sequence, and the first one whose output is wanted */
     int n_seqs, len[CASE_SEQS], skip;
     int chunk; /* tokens of a sequence in one step; 0 = all */
+    /* ATTENTION: weights are powers of two down to 2^-6, which every number scheme holds exactly;
+     * scores are integers in units of log2. */
+    bool powers;
     struct rope_params rope;
     const int *positions; /* ROPE: [T] */
     uint64_t seed;
@@ -53,9 +56,12 @@ int case_rows(const struct op_case *c);
 int case_cols(const struct op_case *c);
 /* Whether every instruction set must give the same bits. */
 bool case_same_on_every_isa(const struct op_case *c);
-/* Linears with bf16 weights take their inputs rounded to bf16 on some instruction sets. */
+/* Linears with bf16 weights, and the queries of attention over a bf16 cache, are rounded to bf16 on
+ * some instruction sets. */
 bool case_may_round_inputs(const struct op_case *c);
 bool isa_rounds_inputs(const char *isa);
+/* ATTENTION: what the score is multiplied by. */
+float case_scale(const struct op_case *c);
 
 /* Numbers of one case; all f32 and exactly representable in the case's dtype. */
 struct inputs {
@@ -68,6 +74,8 @@ struct inputs {
 };
 void inputs_make(const struct op_case *c, struct inputs *in);
 void inputs_free(struct inputs *in);
+/* Numbers in x of a linear or an attention. */
+size_t inputs_x_len(const struct op_case *c);
 
 /* float64, written from the formulas; shares no code with the kernels. */
 void reference_run(const struct op_case *c, const struct inputs *in, double *out);
