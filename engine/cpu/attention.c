@@ -18,9 +18,6 @@
 #define SPAN_TILES 4
 #define SPAN       (SPAN_TILES * ATTN_TILE)
 
-/* Rows (tokens times heads of a group) of an item: enough to pay for reading the keys. */
-#define ITEM_ROWS 48
-
 #define LOG2_E 1.44269504088896340736
 
 /* Memory for spans computed apart: at most so many tasks for each thread. */
@@ -33,11 +30,16 @@ struct partial {
 };
 
 struct attn_scratch {
-    int rows;                    /* of an item */
-    int o_pitch;                 /* E rounded up to 16 */
-    float *q, *s, *total, *span; /* [workers] of each */
-    size_t q_len, s_len;         /* floats per worker */
-    float *split;                /* partial results of spans computed apart */
+    bool dot;    /* the kernels' form (kernels.h) */
+    int rows;    /* of an item */
+    int o_pitch; /* E rounded up to 16 */
+    /* [workers] of each: */
+    char *q, *s, *edge;
+    float *q_scale; /* [rows] */
+    int32_t *q_sum; /* [rows] */
+    float *total, *span;
+    size_t q_size, s_size, edge_size; /* bytes per worker */
+    float *split;                     /* partial results of spans computed apart */
     size_t split_len;
 };
 
@@ -79,11 +81,13 @@ enum status cpu_attention_reserve(struct cpu_backend *cb, struct error *err)
     if (s != STATUS_OK) return s;
     a = cb->attn;
     const int group = l->n_heads / l->n_kv_heads;
-    a->rows = (group > ITEM_ROWS ? group : ITEM_ROWS) + LANES - 1;
+    a->rows = (group > ATTN_ROWS ? group : ATTN_ROWS) + LANES - 1;
     a->rows -= a->rows % LANES;
     a->o_pitch = (l->head_dim + LANES - 1) / LANES * LANES;
-    a->q_len = (size_t)a->rows * (size_t)a->o_pitch;
-    a->s_len = MAX_TILE * ATTN_TILE;
+    a->dot = cb->k_group > 1;
+    a->q_size = (size_t)a->rows * (a->dot ? ATTN_Q_PITCH : (size_t)a->o_pitch * sizeof(float));
+    a->s_size = a->dot ? ATTN_ROWS * ATTN_S_PITCH : MAX_TILE * ATTN_TILE * sizeof(float);
+    a->edge_size = a->dot ? 2 * LANES * (size_t)cb->v_pitch * cb->kv_item_size : 0;
     const size_t n_workers = (size_t)pool_n_threads(cb->pool);
     const size_t context = (size_t)l->max_blocks_per_seq * (size_t)l->block_size;
     const size_t n_spans = (context + SPAN - 1) / SPAN;
@@ -93,8 +97,11 @@ enum status cpu_attention_reserve(struct cpu_backend *cb, struct error *err)
         void **out;
         size_t n, item_size;
     } parts[] = {
-        {(void **)&a->q, n_workers, a->q_len * sizeof(float)},
-        {(void **)&a->s, n_workers, a->s_len * sizeof(float)},
+        {(void **)&a->q, n_workers, a->q_size},
+        {(void **)&a->s, n_workers, a->s_size},
+        {(void **)&a->edge, n_workers, a->edge_size},
+        {(void **)&a->q_scale, n_workers, (size_t)a->rows * sizeof(float)},
+        {(void **)&a->q_sum, n_workers, (size_t)a->rows * sizeof(int32_t)},
         {(void **)&a->total, n_workers, partial_len(a) * sizeof(float)},
         {(void **)&a->span, n_workers, partial_len(a) * sizeof(float)},
         {(void **)&a->split, n_split, partial_len(a) * sizeof(float)},
@@ -110,7 +117,7 @@ void cpu_attention_plan(struct cpu_backend *cb)
 {
     const struct step *s = &cb->step;
     const int group = cb->limits.n_heads / cb->limits.n_kv_heads;
-    const int per_item = group < ITEM_ROWS ? ITEM_ROWS / group : 1;
+    const int per_item = group < ATTN_ROWS ? ATTN_ROWS / group : 1;
     cb->n_items = 0;
     cb->attn_pairs = 0;
     for (int i = 0; i < s->n_seqs; i++) {
@@ -154,43 +161,65 @@ static struct attn_task make_task(const struct attn_job *j, int task)
     };
 }
 
-/* q[rows][E]: the queries of the task's rows, heads of a token together, in units of log2. */
-static void pack_queries(const struct attn_job *j, const struct attn_task *t, float *q)
+/* The queries of the task's rows, heads of a token together, as the kernels want them: in units of
+ * log2, or with the factor that makes them so. */
+static void pack_queries(const struct attn_job *j, const struct attn_task *t, int worker)
 {
+    const struct attn_scratch *a = j->cb->attn;
+    const struct cpu_kernels *k = j->cb->kernels;
     const int E = j->shape.head_dim;
     const float scale = (float)(j->shape.scale * LOG2_E);
-    for (int i = 0; i < t->item->n_rows; i++) {
+    char *q = a->q + (size_t)worker * a->q_size;
+    float *q_scale = a->q_scale + (size_t)worker * (size_t)a->rows;
+    int32_t *q_sum = a->q_sum + (size_t)worker * (size_t)a->rows;
+    for (int r = 0; r < t->rows; r++) {
         const float *from = (const float *)j->q.data +
-                            (size_t)(t->item->row0 + i) * (size_t)j->q.ld +
-                            (size_t)t->head * (size_t)j->group * (size_t)E;
-        for (int e = 0; e < j->group * E; e++) *q++ = from[e] * scale;
+                            (size_t)(t->item->row0 + r / j->group) * (size_t)j->q.ld +
+                            (size_t)(t->head * j->group + r % j->group) * (size_t)E;
+        if (!a->dot) {
+            float *out = (float *)(void *)q + (size_t)r * (size_t)E;
+            for (int e = 0; e < E; e++) out[e] = from[e] * scale;
+        } else if (j->cb->kv_format == KV_I8) {
+            int8_t *out = (int8_t *)q + (size_t)r * ATTN_Q_PITCH;
+            q_scale[r] = k->quantize(out, from, E) * scale;
+            q_sum[r] = k->sum_i8(out, E);
+        } else {
+            k->round_bf16((uint16_t *)(void *)(q + (size_t)r * ATTN_Q_PITCH), from, E);
+            q_scale[r] = scale;
+        }
     }
 }
 
-/* Where the tokens of the tile that starts at token t0 live. */
+/* Where the tokens of the tile that starts at token t0 live; those that no row sees are left out. */
 static void locate_tile(const struct attn_job *j, const struct attn_task *t, int t0,
                         struct attn_tile *tile)
 {
     const struct cpu_backend *cb = j->cb;
     const struct step *s = &cb->step;
-    const int bs = cb->limits.block_size;
-    const size_t item_size = cb->kv_item_size;
+    const size_t bs = (size_t)cb->limits.block_size, head = (size_t)t->head;
+    const size_t k_head = head * (size_t)cb->k_pitch * bs, v_pitch = (size_t)cb->v_pitch;
     const int32_t *table = s->block_tables + (size_t)t->item->seq * (size_t)s->block_table_ld;
-    const size_t head = (size_t)t->head;
+    tile->lo = max_int(t->lo - t0, 0);
+    tile->hi = min_int(t->hi - t0, ATTN_TILE);
+    const size_t token = (size_t)(t0 + tile->lo / LANES * LANES);
+    size_t index = token / bs, offset = token % bs;
     for (int g = tile->lo / LANES; g * LANES < tile->hi; g++) {
-        const int token = t0 + g * LANES, offset = token % bs;
-        const size_t block = (size_t)table[token / bs];
+        const size_t block = (size_t)table[index];
         DCHECK(block < (size_t)cb->limits.n_blocks);
-        const size_t k_at = head * (size_t)j->shape.head_dim * (size_t)bs + (size_t)offset;
-        const size_t v_at = (head * (size_t)bs + (size_t)offset) * (size_t)cb->v_pitch;
         const char *k = (const char *)j->kv->k + block * cb->k_block_size;
         const char *v = (const char *)j->kv->v + block * cb->v_block_size;
-        tile->k[g] = k + k_at * item_size;
-        tile->v[g] = v + v_at * item_size;
-        if (cb->kv_format != KV_I8) continue;
-        const size_t scale_at = (head * (size_t)bs + (size_t)offset) * sizeof(float);
-        tile->k_scale[g] = (const float *)(const void *)(k + cb->k_scales_at + scale_at);
-        tile->v_scale[g] = (const float *)(const void *)(v + cb->v_scales_at + scale_at);
+        tile->k[g] = k + (k_head + offset * (size_t)cb->k_group) * cb->kv_item_size;
+        tile->v[g] = v + (head * bs + offset) * v_pitch * cb->kv_item_size;
+        if (cb->kv_format == KV_I8) {
+            const size_t scale_at = (head * bs + offset) * sizeof(float);
+            tile->k_scale[g] = (const float *)(const void *)(k + cb->k_scales_at + scale_at);
+            tile->v_scale[g] = (const float *)(const void *)(v + cb->v_scales_at + scale_at);
+        }
+        offset += LANES;
+        if (offset == bs) {
+            offset = 0;
+            index++;
+        }
     }
 }
 
@@ -214,41 +243,56 @@ static void run_rows(const struct attn_job *j, const struct attn_task *t, int t0
     j->cb->kernels->attention[j->cb->kv_format](tile, rows);
 }
 
-/* One span of one task, from nothing. */
-static void run_span(const struct attn_job *j, const struct attn_task *t, int span, int worker,
-                     struct partial out)
+/* All rows of the task against one tile. */
+static void run_tile(const struct attn_job *j, const struct attn_task *t, int t0, int worker,
+                     struct attn_tile *tile, struct partial out)
 {
     const struct attn_scratch *a = j->cb->attn;
-    const float *q = a->q + (size_t)worker * a->q_len;
-    const int E = j->shape.head_dim;
+    const size_t w = (size_t)worker, first = w * (size_t)a->rows;
+    const size_t q_pitch = a->dot ? ATTN_Q_PITCH : (size_t)j->shape.head_dim * sizeof(float);
+    const int max = a->dot ? ATTN_ROWS : MAX_TILE;
+    for (int r = 0, n; r < t->rows; r += n) {
+        const int left = t->rows - r, tiles = (left + max - 1) / max;
+        n = (left + tiles - 1) / tiles;
+        struct attn_rows rows; /* what each row sees is filled in where it is needed */
+        rows.n = n;
+        rows.q = a->q + w * a->q_size + (size_t)r * q_pitch;
+        rows.q_scale = a->q_scale + first + r;
+        rows.q_sum = a->q_sum + first + r;
+        rows.s = (float *)(void *)(a->s + w * a->s_size);
+        rows.edge = a->edge + w * a->edge_size;
+        rows.o = out.o + (size_t)r * (size_t)a->o_pitch;
+        rows.m = out.m + r;
+        rows.l = out.l + r;
+        rows.ldq = j->shape.head_dim;
+        rows.ldo = a->o_pitch;
+        run_rows(j, t, t0, r, tile, &rows);
+    }
+}
+
+/* One span of one task, from nothing.  The task goes on up to token `last`. */
+static void run_span(const struct attn_job *j, const struct attn_task *t, int span, int last,
+                     int worker, struct partial out)
+{
+    const struct attn_scratch *a = j->cb->attn;
     for (int r = 0; r < t->rows; r++) out.m[r] = -INFINITY;
     memset(out.l, 0, (size_t)t->rows * sizeof(float));
     memset(out.o, 0, (size_t)t->rows * (size_t)a->o_pitch * sizeof(float));
 
     const int begin = max_int(span * SPAN, t->lo / ATTN_TILE * ATTN_TILE);
     const int end = min_int((span + 1) * SPAN, t->hi);
-    for (int t0 = begin; t0 < end; t0 += ATTN_TILE) {
-        struct attn_tile tile; /* its pointers are set where they are needed */
-        tile.k_stride = j->cb->limits.block_size;
-        tile.v_stride = j->cb->v_pitch;
-        tile.head_dim = E;
-        tile.lo = max_int(t->lo - t0, 0);
-        tile.hi = min_int(t->hi - t0, ATTN_TILE);
-        locate_tile(j, t, t0, &tile);
-        for (int r = 0, n; r < t->rows; r += n) {
-            const int left = t->rows - r, tiles = (left + MAX_TILE - 1) / MAX_TILE;
-            n = (left + tiles - 1) / tiles;
-            struct attn_rows rows;
-            rows.n = n;
-            rows.q = q + (size_t)r * (size_t)E;
-            rows.s = a->s + (size_t)worker * a->s_len;
-            rows.o = out.o + (size_t)r * (size_t)a->o_pitch;
-            rows.m = out.m + r;
-            rows.l = out.l + r;
-            rows.ldq = E;
-            rows.ldo = a->o_pitch;
-            run_rows(j, t, t0, r, &tile, &rows);
-        }
+    struct attn_tile tiles[2]; /* this one and the next; pointers are set where they are needed */
+    for (int i = 0; i < 2; i++) {
+        tiles[i].k_stride = j->cb->limits.block_size;
+        tiles[i].v_stride = j->cb->v_pitch;
+        tiles[i].head_dim = j->shape.head_dim;
+    }
+    locate_tile(j, t, begin, &tiles[0]);
+    for (int t0 = begin, i = 0; t0 < end; t0 += ATTN_TILE, i ^= 1) {
+        const bool more = t0 + ATTN_TILE < last;
+        if (more) locate_tile(j, t, t0 + ATTN_TILE, &tiles[i ^ 1]);
+        tiles[i].next = more ? &tiles[i ^ 1] : NULL;
+        run_tile(j, t, t0, worker, &tiles[i], out);
     }
 }
 
@@ -290,11 +334,11 @@ static void whole_task(void *ctx, int worker, int task)
     const struct attn_task t = make_task(j, task);
     const struct partial total = partial_at(a, a->total, (size_t)worker);
     const struct partial part = partial_at(a, a->span, (size_t)worker);
-    pack_queries(j, &t, a->q + (size_t)worker * a->q_len);
+    pack_queries(j, &t, worker);
     const int first = t.lo / SPAN;
-    run_span(j, &t, first, worker, total);
+    run_span(j, &t, first, t.hi, worker, total);
     for (int s = first + 1; s * SPAN < t.hi; s++) {
-        run_span(j, &t, s, worker, part);
+        run_span(j, &t, s, t.hi, worker, part);
         merge(a, t.rows, total, part);
     }
     store(j, &t, total);
@@ -309,8 +353,9 @@ static void span_task(void *ctx, int worker, int chunk)
     const struct attn_task t = make_task(j, chunk / j->n_spans);
     const int span = chunk % j->n_spans;
     if (span * SPAN >= t.hi || (span + 1) * SPAN <= t.lo) return;
-    pack_queries(j, &t, a->q + (size_t)worker * a->q_len);
-    run_span(j, &t, span, worker, partial_at(a, a->split, (size_t)chunk));
+    pack_queries(j, &t, worker);
+    run_span(j, &t, span, min_int(t.hi, (span + 1) * SPAN), worker,
+             partial_at(a, a->split, (size_t)chunk));
 }
 
 static void merge_task(void *ctx, int worker, int task)

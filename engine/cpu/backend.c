@@ -87,11 +87,14 @@ static enum status reserve_kv(struct cpu_backend *cb, struct error *err)
     const size_t item = dtype_size(l->kv_dtype);
     cb->kv_format = l->kv_dtype == DT_I8 ? KV_I8 : l->kv_dtype == DT_BF16 ? KV_BF16 : KV_F32;
     cb->kv_item_size = item;
+    cb->k_group = cb->kernels->k_group[cb->kv_format];
+    cb->v_group = cb->kernels->v_group[cb->kv_format];
+    cb->k_pitch = (l->head_dim + cb->k_group - 1) / cb->k_group * cb->k_group;
     cb->v_pitch = (l->head_dim + 7) / 8 * 8;
     size_t k_layer, v_layer, layer, total;
     const size_t n = (size_t)l->n_blocks, g = (size_t)l->n_kv_heads, bs = (size_t)l->block_size;
     const size_t scales = l->kv_dtype == DT_I8 ? g * bs * sizeof(float) : 0;
-    if (!mul3(g * bs, (size_t)l->head_dim, item, &cb->k_scales_at) ||
+    if (!mul3(g * bs, (size_t)cb->k_pitch, item, &cb->k_scales_at) ||
         !mul3(g * bs, (size_t)cb->v_pitch, item, &cb->v_scales_at) ||
         __builtin_add_overflow(cb->k_scales_at, scales, &cb->k_block_size) ||
         __builtin_add_overflow(cb->v_scales_at, scales, &cb->v_block_size) ||
@@ -205,8 +208,8 @@ static enum status cpu_reserve(struct backend *be, const struct backend_limits *
                          rope->dim, limits->head_dim);
     s = reserve_scratch(cb, err);
     if (s == STATUS_OK) s = cpu_step_reserve(cb, err);
-    if (s == STATUS_OK) s = cpu_attention_reserve(cb, err);
     if (s == STATUS_OK) s = reserve_kv(cb, err);
+    if (s == STATUS_OK) s = cpu_attention_reserve(cb, err);
     return s;
 }
 

@@ -1,6 +1,6 @@
-/* body_attention.h - one tile of keys and values against up to six rows, for the vectors that the
- * including file defines: scores (lanes are tokens), online softmax, weighted values (lanes are
- * head elements). */
+/* body_attention.h - one tile of keys and values against up to six rows, summed in f32, for the
+ * vectors that the including file defines: scores (lanes are tokens), online softmax, weighted
+ * values (lanes are head elements). */
 #ifndef ENGINE_CPU_BODY_ATTENTION_H
 #define ENGINE_CPU_BODY_ATTENTION_H
 
@@ -10,7 +10,6 @@ struct score_args {
     const void *k[4]; /* one for each vector of tokens */
     const float *q;
     float *s;
-    const float *scale[4]; /* KV_I8: one for each token */
     size_t stride, ldq;
     int head_dim;
 };
@@ -25,35 +24,29 @@ struct value_args {
 };
 #define scores_f32_args  score_args
 #define scores_bf16_args score_args
-#define scores_i8_args   score_args
 #define values_f32_args  value_args
 #define values_bf16_args value_args
-#define values_i8_args   value_args
 
 ALWAYS_INLINE vec load_kv(const void *p, size_t i, const enum kv_format f)
 {
-    if (f == KV_I8) return v_load_i8((const int8_t *)p + i);
     return f == KV_BF16 ? v_load_bf16((const uint16_t *)p + i) : v_load((const float *)p + i);
 }
 
 ALWAYS_INLINE vec load_kv_mask(const void *p, size_t i, vmask mask, const enum kv_format f)
 {
-    if (f == KV_I8) return v_load_i8_mask((const int8_t *)p + i, mask);
     return f == KV_BF16 ? v_load_bf16_mask((const uint16_t *)p + i, mask)
                         : v_load_mask((const float *)p + i, mask);
 }
 
 /* --- scores --- */
 
-/* Integers are multiplied as they are, their sum by the scale. */
-#define SCALED(c, i) (f == KV_I8 ? v_mul(c, v_load(t->scale[i])) : c)
-#define STORE_SCORES(r)                                      \
-    if (R > r) {                                             \
-        float *s = t->s + r * ATTN_TILE;                     \
-        v_store(s, SCALED(c##r##0, 0));                      \
-        if (NV > 1) v_store(s + VW, SCALED(c##r##1, 1));     \
-        if (NV > 2) v_store(s + 2 * VW, SCALED(c##r##2, 2)); \
-        if (NV > 3) v_store(s + 3 * VW, SCALED(c##r##3, 3)); \
+#define STORE_SCORES(r)                           \
+    if (R > r) {                                  \
+        float *s = t->s + r * ATTN_TILE;          \
+        v_store(s, c##r##0);                      \
+        if (NV > 1) v_store(s + VW, c##r##1);     \
+        if (NV > 2) v_store(s + 2 * VW, c##r##2); \
+        if (NV > 3) v_store(s + 3 * VW, c##r##3); \
     }
 
 ALWAYS_INLINE void scores(const struct score_args *t, const int R, const int NV,
@@ -83,23 +76,16 @@ ALWAYS_INLINE void scores_bf16(const struct score_args *t, const int R, const in
     scores(t, R, NV, KV_BF16);
 }
 
-ALWAYS_INLINE void scores_i8(const struct score_args *t, const int R, const int NV)
-{
-    scores(t, R, NV, KV_I8);
-}
-
 TILE_TABLE(scores_f32, FOR_TILES);
 TILE_TABLE(scores_bf16, FOR_TILES);
-TILE_TABLE(scores_i8, FOR_TILES);
 
 static void tile_scores(const struct attn_tile *t, const struct attn_rows *r, enum kv_format f)
 {
-    const size_t item_size = f == KV_I8 ? 1 : f == KV_BF16 ? 2 : 4;
+    const size_t item_size = f == KV_BF16 ? 2 : 4;
     /* A variable, because gcc 12's object-size check takes the conditional's table for its first
      * row alone. */
-    void (*const(*const tiles)[4])(const struct score_args *) = f == KV_I8     ? scores_i8_tiles
-                                                                : f == KV_BF16 ? scores_bf16_tiles
-                                                                               : scores_f32_tiles;
+    void (*const(*const tiles)[4])(const struct score_args *) =
+        f == KV_BF16 ? scores_bf16_tiles : scores_f32_tiles;
     const int first = t->lo / LANES * VECTORS_PER_GROUP;
     const int end = (t->hi + LANES - 1) / LANES * VECTORS_PER_GROUP;
     struct score_args a = {
@@ -110,7 +96,6 @@ static void tile_scores(const struct attn_tile *t, const struct attn_rows *r, en
             const int group = (v + i) / VECTORS_PER_GROUP,
                       first_token = (v + i) % VECTORS_PER_GROUP * VW;
             a.k[i] = (const char *)t->k[group] + (size_t)first_token * item_size;
-            a.scale[i] = f == KV_I8 ? t->k_scale[group] + first_token : NULL;
         }
         a.s = r->s + v * VW;
         tiles[r->n - 1][nv - 1](&a);
@@ -153,18 +138,6 @@ static float softmax_row(const struct attn_tile *t, struct attn_rows *r, int row
     r->l[row] = r->l[row] * shrink + v_sum(sum);
     r->m[row] = m;
     return shrink;
-}
-
-/* The weights of the row's own tokens times the scales of their values; the others stay zero,
- * whatever stands where nothing was written. */
-static void scale_weights(const struct attn_tile *t, const struct attn_rows *r, int row)
-{
-    float *p = r->s + row * ATTN_TILE;
-    const int lo = r->lo[row], hi = r->hi[row];
-    for (int i = lo / VW * VW; i < hi; i += VW) {
-        const vec x = v_mul(v_load(p + i), v_load(t->v_scale[i / LANES] + i % LANES));
-        v_store(p + i, i >= lo && i + VW <= hi ? x : v_keep_lanes(x, lo - i, hi - i, 0.0f));
-    }
 }
 
 /* --- values --- */
@@ -225,14 +198,8 @@ ALWAYS_INLINE void values_bf16(const struct value_args *t, const int R, const in
     values(t, R, NV, KV_BF16);
 }
 
-ALWAYS_INLINE void values_i8(const struct value_args *t, const int R, const int NV)
-{
-    values(t, R, NV, KV_I8);
-}
-
 TILE_TABLE(values_f32, FOR_TILES);
 TILE_TABLE(values_bf16, FOR_TILES);
-TILE_TABLE(values_i8, FOR_TILES);
 
 /* Heads of one vector: a row is a single chain of additions, so four tokens go side by side, each
  * into a sum of its own (by token modulo 4, whatever the tile). */
@@ -325,7 +292,6 @@ static int half_values(const struct value_args *t, int n_left, enum kv_format f)
 {
     if (f == KV_F32) half_rows(t, n_left, KV_F32);
     if (f == KV_BF16) half_rows(t, n_left, KV_BF16);
-    if (f == KV_I8) half_rows(t, n_left, KV_I8);
     return n_left > 1 ? 2 : 1;
 }
 #else
@@ -347,8 +313,6 @@ static void narrow_tile_values(const struct attn_tile *t, const struct attn_rows
         step = 1;
         if (t->v_stride == VW / 2)
             step = half_values(&a, r->n - i, f);
-        else if (f == KV_I8)
-            narrow_values(&a, KV_I8);
         else if (f == KV_BF16)
             narrow_values(&a, KV_BF16);
         else
@@ -362,9 +326,8 @@ static void narrow_tile_values(const struct attn_tile *t, const struct attn_rows
 static void tile_values(const struct attn_tile *t, const struct attn_rows *r, const float *shrink,
                         enum kv_format f)
 {
-    void (*const(*const tiles)[4])(const struct value_args *) = f == KV_I8     ? values_i8_tiles
-                                                                : f == KV_BF16 ? values_bf16_tiles
-                                                                               : values_f32_tiles;
+    void (*const(*const tiles)[4])(const struct value_args *) =
+        f == KV_BF16 ? values_bf16_tiles : values_f32_tiles;
     const int n_vectors = (t->head_dim + VW - 1) / VW;
     struct value_args a = {
         .tile = t, .p = r->s, .o = r->o, .shrink = shrink, .ldo = (size_t)r->ldo};
@@ -387,10 +350,7 @@ ALWAYS_INLINE void attention(const struct attn_tile *t, struct attn_rows *r, con
 {
     float shrink[MAX_TILE];
     tile_scores(t, r, f);
-    for (int i = 0; i < r->n; i++) {
-        shrink[i] = softmax_row(t, r, i);
-        if (f == KV_I8) scale_weights(t, r, i);
-    }
+    for (int i = 0; i < r->n; i++) shrink[i] = softmax_row(t, r, i);
     tile_values(t, r, shrink, f);
 }
 
@@ -402,11 +362,6 @@ static void attention_f32(const struct attn_tile *t, struct attn_rows *r)
 static void attention_bf16(const struct attn_tile *t, struct attn_rows *r)
 {
     attention(t, r, KV_BF16);
-}
-
-static void attention_i8(const struct attn_tile *t, struct attn_rows *r)
-{
-    attention(t, r, KV_I8);
 }
 
 #endif

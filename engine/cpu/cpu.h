@@ -35,8 +35,9 @@ struct weight {
 };
 
 struct kv_layer {
-    void *k; /* [block][G][E][block_size]: lanes are tokens */
-    void *v; /* [block][G][block_size][v_pitch] */
+    /* In groups of the kernels' k_group elements of a key and v_group tokens (kernels.h): */
+    void *k; /* [block][G][k_pitch / k_group][block_size][k_group]: lanes are tokens */
+    void *v; /* [block][G][block_size / v_group][v_pitch][v_group] */
     /* Behind the keys and behind the values of each int8 block: scales, f32 [G][block_size]. */
 };
 
@@ -67,7 +68,8 @@ struct cpu_backend {
     size_t kv_item_size;               /* bytes of one element */
     size_t k_block_size, v_block_size; /* bytes of one block in one layer */
     size_t k_scales_at, v_scales_at;   /* int8: where in a block its scales begin */
-    int v_pitch;                       /* E rounded up to 8 */
+    int k_pitch, v_pitch;              /* E rounded up to k_group, to 8 */
+    int k_group, v_group;
 
     /* RoPE: rows of [cos[E/2] | sin[E/2]] */
     struct rope_params rope;

@@ -10,9 +10,9 @@
  * Every output is one chain of operations in a fixed order, whatever tile it is computed in, so
  * that a row's bits do not depend on its neighbours.  The f32 and bf16 linears keep the same
  * order (k ascending, fused multiply-add) and the integer linears the same integers in every table:
- * their results are equal bit for bit across instruction sets.  One linear is another number scheme:
- * the bf16 one of avx512_bf16, which rounds its inputs to bf16 and sums them by vdpbf16ps, for one
- * row as for many. */
+ * their results are equal bit for bit across instruction sets.  Two are other number schemes: the
+ * linear and the attention over bf16 of avx512_bf16, which round their inputs to bf16 and sum them by
+ * vdpbf16ps, for one row as for many. */
 
 #include "engine/backend.h"
 
@@ -64,30 +64,49 @@ static inline const void *panel_data(const struct linear_args *a, int p)
 
 /* --- attention -------------------------------------------------------------------------------
  * A tile is up to ATTN_TILE consecutive tokens of the cache starting at a multiple of ATTN_TILE.
- * Scores are in units of log2: q comes multiplied by scale * log2(e). */
-#define ATTN_TILE   256
-#define ATTN_GROUPS (ATTN_TILE / LANES)
+ *
+ * Keys stand as [E / k_group][block_size][k_group], so that lanes are tokens, and values as
+ * [block_size / v_group][v_pitch][v_group]; the groups are the table's.  Groups of one are summed
+ * in f32, with queries that come multiplied by scale * log2(e).  Larger groups are for instructions
+ * that add several products in a lane, one 32-bit word of a group at a time ("dot"):
+ *   KV_BF16, groups of 2 (avx512_bf16): queries and weights are rounded to bf16.
+ *   KV_I8, groups of 4 and 2 (every table): queries are int8 with a scale a row, and their products
+ *     with the integers of keys the same sums everywhere.  A tile's weights times the scales of
+ *     their values are integers of ATTN_WEIGHT_BITS, against the largest of both in the tile. */
+#define ATTN_TILE        256
+#define ATTN_GROUPS      (ATTN_TILE / LANES)
+#define ATTN_ROWS        48 /* rows of one call at most: enough to pay for reading the keys */
+#define ATTN_WEIGHT_BITS 14 /* 256 products with values of 127 stay below 2^29 */
 
-/* How keys and values are stored.  KV_I8: integers of -127..127 and for each token and head one
- * scale for its key and one for its value. */
+/* Dot forms: bytes between rows of queries and of scores or weights, constants so that a row's
+ * address is an offset, and no power of two, which would put all rows into the same cache sets. */
+#define ATTN_Q_PITCH (LIMIT_HEAD_DIM * 2 + LINE)
+#define ATTN_S_PITCH (ATTN_TILE * 4 + LINE)
+
+/* How keys and values are stored.  KV_I8: integers of -127..127, those of keys with the table's
+ * w8_flip, and for each token and head one scale for its key and one for its value. */
 enum kv_format { KV_F32, KV_BF16, KV_I8, KV_COUNT };
 
 struct attn_tile {
-    /* Per 16 tokens: keys [E][k_stride], lanes are tokens; values [16][v_stride]. */
-    const void *k[ATTN_GROUPS], *v[ATTN_GROUPS];
+    const void *k[ATTN_GROUPS], *v[ATTN_GROUPS];              /* per 16 tokens */
     const float *k_scale[ATTN_GROUPS], *v_scale[ATTN_GROUPS]; /* KV_I8: [16] */
-    int k_stride, v_stride;
+    int k_stride, v_stride;                                   /* block_size and v_pitch */
     int head_dim;
     int lo, hi; /* tokens of the tile that any row sees: the others may hold anything */
+    /* The tile that the caller takes next, to be fetched meanwhile, or NULL. */
+    const struct attn_tile *next;
 };
 struct attn_rows {
-    int n;          /* 1..MAX_TILE */
-    const float *q; /* [n][ldq] */
-    float *s;       /* [n][ATTN_TILE] scratch */
-    float *o;       /* [n][ldo] running sum of values; ldo a multiple of 16 */
-    float *m, *l;   /* [n] running maximum and sum of weights */
+    int n;         /* 1..MAX_TILE; dot forms: 1..ATTN_ROWS */
+    const void *q; /* f32 [n][ldq]; dot forms: [n] of ATTN_Q_PITCH bytes, zeros behind head_dim */
+    float *s;      /* scratch: [n][ATTN_TILE]; dot forms: [n] of ATTN_S_PITCH bytes */
+    void *edge;    /* scratch of dot forms: [2][16][v_stride] values */
+    float *o;      /* [n][ldo] running sum of values; ldo a multiple of 16 */
+    float *m, *l;  /* [n] running maximum (log2) and sum of weights */
     int ldq, ldo;
-    int lo[MAX_TILE], hi[MAX_TILE]; /* tokens of the tile that each row sees; hi <= lo: none */
+    const float *q_scale;             /* dot forms: [n] what turns a score into units of log2 */
+    const int32_t *q_sum;             /* KV_I8: [n] sum of the query's integers */
+    int lo[ATTN_ROWS], hi[ATTN_ROWS]; /* tokens of the tile that each row sees; hi <= lo: none */
 };
 
 struct cpu_kernels {
@@ -112,6 +131,7 @@ struct cpu_kernels {
 
     /* Takes one tile into the rows' running m, l and o. */
     void (*attention[KV_COUNT])(const struct attn_tile *t, struct attn_rows *r);
+    int k_group[KV_COUNT], v_group[KV_COUNT];
 
     const struct sample_kernels *sample; /* sample_kernels.h: the same bits in every table */
 };
@@ -126,6 +146,7 @@ linear_panel_fn cpu_avx2vnni_panel_i8, cpu_avx2vnni_panel_i4;
 /* kernels_avx512bf16.c */
 linear_panel_fn cpu_avx512_panel_dot16;
 void cpu_avx512_round_bf16(uint16_t *out, const float *x, int n);
+void cpu_avx512_attention_bf16(const struct attn_tile *t, struct attn_rows *r);
 
 /* The table called `isa` ("auto" = the best that this CPU runs), or an error that says why not. */
 enum status cpu_kernels_choose(const char *isa, const struct cpu_kernels **out, struct error *err);

@@ -21,6 +21,9 @@
 
 #include "engine/cpu/body_attention.h"
 
+#define DOT_I8 1
+#include "engine/cpu/body_attention_dot.h"
+
 static int32_t sum_i8(const int8_t *x, int n)
 {
     veci sum = vi_zero();
@@ -34,17 +37,19 @@ static int32_t sum_i8(const int8_t *x, int n)
     return _mm512_reduce_add_epi32(sum);
 }
 
-/* All but the bf16 linear. */
+/* All but what bf16 is multiplied by. */
 #define AVX512_COMMON                                                                     \
     .w8_flip = W8_FLIP, .panel = PANEL, .sum_i8 = sum_i8, .rmsnorm = rmsnorm, .add = add, \
     .quantize = quantize, .silu_mul = silu_mul, .rope = rope, .widen_bf16 = widen_bf16,   \
-    .sample = &cpu_sample_avx512,                                                         \
-    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8}
+    .sample = &cpu_sample_avx512
 
 const struct cpu_kernels cpu_kernels_avx512 = {
     .name = "avx512",
     .linear =
         {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8, [WF_I4] = panel_i4},
+    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = dot_attention},
+    .k_group = {1, 1, 4},
+    .v_group = {1, 1, 2},
     AVX512_COMMON,
 };
 
@@ -55,5 +60,9 @@ const struct cpu_kernels cpu_kernels_avx512_bf16 = {
                [WF_I8] = panel_i8,
                [WF_I4] = panel_i4},
     .round_bf16 = cpu_avx512_round_bf16,
+    .attention =
+        {[KV_F32] = attention_f32, [KV_BF16] = cpu_avx512_attention_bf16, [KV_I8] = dot_attention},
+    .k_group = {1, 2, 4},
+    .v_group = {1, 2, 2},
     AVX512_COMMON,
 };

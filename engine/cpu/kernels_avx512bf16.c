@@ -1,8 +1,10 @@
-/* The bf16 linear of the table avx512_bf16: bf16 inputs, sums by vdpbf16ps.  The rest of that table
- * is AVX-512's own, so that this file alone needs the instructions. */
+/* The bf16 linear and the attention over bf16 of the table avx512_bf16: bf16 inputs, sums by
+ * vdpbf16ps.  The rest of that table is AVX-512's own, so that this file alone needs the
+ * instructions. */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/quant4.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "engine/cpu/vec_avx512.h"
@@ -70,4 +72,12 @@ void cpu_avx512_round_bf16(uint16_t *out, const float *x, int n)
     if (i == n) return;
     const __m256bh h = _mm512_cvtneps_pbh(v_load_n(x + i, n - i));
     _mm256_mask_storeu_epi16(out + i, v_mask((n - i + 1) / 2 * 2), (__m256i)h);
+}
+
+#define DOT_I8 0
+#include "engine/cpu/body_attention_dot.h"
+
+void cpu_avx512_attention_bf16(const struct attn_tile *t, struct attn_rows *r)
+{
+    dot_attention(t, r);
 }

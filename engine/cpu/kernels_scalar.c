@@ -184,7 +184,6 @@ static void widen_bf16(float *out, const uint16_t *x, int n)
 
 static inline float load(const void *p, size_t i, enum kv_format f)
 {
-    if (f == KV_I8) return (float)((const int8_t *)p)[i];
     return f == KV_BF16 ? bf16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
 }
 
@@ -198,8 +197,8 @@ static float scores(const struct attn_tile *t, const float *q, int lo, int hi, f
         float sum = 0;
         for (int e = 0; e < t->head_dim; e++)
             sum = fmaf(q[e], load(k, (size_t)e * (size_t)t->k_stride + i % LANES, f), sum);
-        s[i] = f == KV_I8 ? sum * t->k_scale[i / LANES][i % LANES] : sum;
-        max = fmaxf(max, s[i]);
+        s[i] = sum;
+        max = fmaxf(max, sum);
     }
     return max;
 }
@@ -210,7 +209,8 @@ static inline void attention(const struct attn_tile *t, struct attn_rows *r, enu
         const int lo = r->lo[i], hi = r->hi[i];
         if (hi <= lo) continue;
         float *o = r->o + (size_t)i * (size_t)r->ldo;
-        const float max = scores(t, r->q + (size_t)i * (size_t)r->ldq, lo, hi, r->s, f);
+        const float *q = (const float *)r->q + (size_t)i * (size_t)r->ldq;
+        const float max = scores(t, q, lo, hi, r->s, f);
         const float m = fmaxf(r->m[i], max);
         const float shrink = m == -INFINITY ? 1.0f : exp2f(r->m[i] - m);
         float l = r->l[i] * shrink;
@@ -218,9 +218,8 @@ static inline void attention(const struct attn_tile *t, struct attn_rows *r, enu
         for (int j = lo; j < hi; j++) {
             const void *v = t->v[j / LANES];
             const size_t at = (size_t)(j % LANES) * (size_t)t->v_stride;
-            float p = m == -INFINITY ? 0.0f : exp2f(r->s[j] - m);
+            const float p = m == -INFINITY ? 0.0f : exp2f(r->s[j] - m);
             l += p;
-            if (f == KV_I8) p *= t->v_scale[j / LANES][j % LANES];
             for (int e = 0; e < t->head_dim; e++) o[e] = fmaf(p, load(v, at + (size_t)e, f), o[e]);
         }
         r->m[i] = m;
@@ -238,9 +237,68 @@ static void attention_bf16(const struct attn_tile *t, struct attn_rows *r)
     attention(t, r, KV_BF16);
 }
 
+/* The same of integers (kernels.h): scores of one row. */
+static float scores_i8(const struct attn_tile *t, const int8_t *q, int lo, int hi, float *s)
+{
+    float max = -INFINITY;
+    for (int i = lo; i < hi; i++) {
+        const int8_t *k = (const int8_t *)t->k[i / LANES] + 4 * (i % LANES);
+        int32_t sum = 0;
+        for (int e = 0; e < t->head_dim; e++)
+            sum += q[e] * k[(size_t)(e / 4) * (size_t)t->k_stride * 4 + (size_t)(e % 4)];
+        s[i] = (float)sum * t->k_scale[i / LANES][i % LANES];
+        max = fmaxf(max, s[i]);
+    }
+    return max;
+}
+
+/* Weights of tokens [lo, hi) to integers, against the tile's largest weight, which is 1, and the
+ * largest scale; returns the sum of the weights. */
+static float weights_i8(const struct attn_tile *t, float *s, int lo, int hi, float factor, float m,
+                        float largest)
+{
+    const float top = largest < 1e-30f ? 0.0f : (1 << ATTN_WEIGHT_BITS) / largest;
+    float sum = 0;
+    for (int i = lo; i < hi; i++) {
+        const float p = exp2f(fmaf(s[i], factor, -m));
+        sum += p;
+        s[i] = rintf(p * t->v_scale[i / LANES][i % LANES] * top);
+    }
+    return sum;
+}
+
+static void values_i8(const struct attn_tile *t, const float *w, int lo, int hi, float shrink,
+                      float grow, float *o)
+{
+    for (int e = 0; e < t->head_dim; e++) {
+        int32_t sum = 0;
+        for (int i = lo; i < hi; i++) {
+            const int8_t *v = (const int8_t *)t->v[i / LANES] + i % 2;
+            sum += (int32_t)w[i] * v[2 * (i % LANES / 2 * t->v_stride + e)];
+        }
+        o[e] = fmaf((float)sum, grow, o[e] * shrink);
+    }
+}
+
 static void attention_i8(const struct attn_tile *t, struct attn_rows *r)
 {
-    attention(t, r, KV_I8);
+    for (int i = 0; i < r->n; i++) {
+        const int lo = r->lo[i], hi = r->hi[i];
+        if (hi <= lo) continue;
+        const int8_t *q = (const int8_t *)r->q + (size_t)i * ATTN_Q_PITCH;
+        const float tile_max = scores_i8(t, q, lo, hi, r->s);
+        if (tile_max == -INFINITY) continue;
+        float largest = 0;
+        for (int j = lo; j < hi; j++) largest = fmaxf(largest, t->v_scale[j / LANES][j % LANES]);
+        const float factor = r->q_scale[i], tile_m = tile_max * factor;
+        const float m = fmaxf(r->m[i], tile_m), shrink = exp2f(r->m[i] - m),
+                    grow = exp2f(tile_m - m);
+        const float sum = weights_i8(t, r->s, lo, hi, factor, tile_m, largest);
+        values_i8(t, r->s, lo, hi, shrink, grow * largest / (1 << ATTN_WEIGHT_BITS),
+                  r->o + (size_t)i * (size_t)r->ldo);
+        r->l[i] = r->l[i] * shrink + sum * grow;
+        r->m[i] = m;
+    }
 }
 
 const struct cpu_kernels cpu_kernels_scalar = {
@@ -257,4 +315,6 @@ const struct cpu_kernels cpu_kernels_scalar = {
     .widen_bf16 = widen_bf16,
     .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = attention_i8},
     .sample = &cpu_sample_scalar,
+    .k_group = {1, 1, 4},
+    .v_group = {1, 1, 2},
 };

@@ -255,23 +255,42 @@ struct kv_job {
     struct tensor k, v;
 };
 
-/* What a token's key or value becomes; `step` is the distance of its elements. */
-static void kv_store(const struct cpu_backend *cb, void *out, size_t at, size_t step,
-                     const float *x, float *scale)
+/* One key or value of E elements as the cache holds it, zeros behind it up to a whole group. */
+union kv_row {
+    float f32[LIMIT_HEAD_DIM];
+    uint32_t words[LIMIT_HEAD_DIM];
+    uint16_t bf16[LIMIT_HEAD_DIM + 4];
+    uint8_t i8[LIMIT_HEAD_DIM + 4];
+};
+
+static void kv_encode(const struct cpu_backend *cb, const float *x, uint8_t flip, float *scale,
+                      union kv_row *out)
 {
-    const size_t E = (size_t)cb->limits.head_dim;
-    int8_t q[LIMIT_HEAD_DIM];
+    const int E = cb->limits.head_dim;
     switch (cb->kv_format) {
     case KV_BF16:
-        for (size_t e = 0; e < E; e++) ((uint16_t *)out + at)[e * step] = f32_to_bf16(x[e]);
+        for (int e = 0; e < E; e++) out->bf16[e] = f32_to_bf16(x[e]);
+        memset(out->bf16 + E, 0, 4 * sizeof *out->bf16);
         break;
     case KV_I8:
-        *scale = cb->kernels->quantize(q, x, (int)E);
-        for (size_t e = 0; e < E; e++) ((int8_t *)out + at)[e * step] = q[e];
+        *scale = cb->kernels->quantize((int8_t *)out->i8, x, E);
+        memset(out->i8 + E, 0, 4);
+        for (int e = 0; flip && e < E; e++) out->i8[e] ^= flip;
         break;
     default:
-        for (size_t e = 0; e < E; e++) ((float *)out + at)[e * step] = x[e];
+        memcpy(out->f32, x, (size_t)E * sizeof *x);
     }
+}
+
+/* n items of `size` bytes, `step` items apart. */
+static void kv_scatter(void *out, size_t at, size_t step, const union kv_row *row, int n, int size)
+{
+    if (size == 4)
+        for (int i = 0; i < n; i++, at += step) ((uint32_t *)out)[at] = row->words[i];
+    if (size == 2)
+        for (int i = 0; i < n; i++, at += step) ((uint16_t *)out)[at] = row->bf16[i];
+    if (size == 1)
+        for (int i = 0; i < n; i++, at += step) ((uint8_t *)out)[at] = row->i8[i];
 }
 
 /* All tokens of one KV head: workers then never write into one line. */
@@ -281,19 +300,24 @@ static void kv_write_head(void *ctx, int worker, int g)
     const struct kv_job *j = ctx;
     const struct cpu_backend *cb = j->cb;
     const size_t bs = (size_t)cb->limits.block_size, E = (size_t)cb->limits.head_dim;
-    const size_t pitch = (size_t)cb->v_pitch;
+    const size_t v_group = (size_t)cb->v_group, v_pitch = (size_t)cb->v_pitch;
+    const int steps = cb->k_pitch / cb->k_group, item = (int)cb->kv_item_size;
+    const size_t k_head = (size_t)g * (size_t)steps * bs, v_head = (size_t)g * bs * v_pitch;
+    union kv_row row;
     for (int t = 0; t < j->k.rows; t++) {
         const size_t slot = (size_t)cb->step.slots[t], block = slot / bs, offset = slot % bs;
         DCHECK(block < (size_t)cb->limits.n_blocks);
-        const float *k = f32_row(j->k, t) + (size_t)g * E, *v = f32_row(j->v, t) + (size_t)g * E;
-        const size_t at = (size_t)g * bs + offset; /* of the block's tokens, head by head */
         char *k_block = (char *)j->kv->k + block * cb->k_block_size;
         char *v_block = (char *)j->kv->v + block * cb->v_block_size;
         /* Only int8 has scales. */
-        float *k_scales = (float *)(void *)(k_block + cb->k_scales_at);
-        float *v_scales = (float *)(void *)(v_block + cb->v_scales_at);
-        kv_store(cb, k_block, (size_t)g * E * bs + offset, bs, k, k_scales + at);
-        kv_store(cb, v_block, at * pitch, 1, v, v_scales + at);
+        float *k_scales = (float *)(void *)(k_block + cb->k_scales_at) + (size_t)g * bs;
+        float *v_scales = (float *)(void *)(v_block + cb->v_scales_at) + (size_t)g * bs;
+        kv_encode(cb, f32_row(j->k, t) + (size_t)g * E, cb->kernels->w8_flip, k_scales + offset,
+                  &row);
+        kv_scatter(k_block, k_head + offset, bs, &row, steps, cb->k_group * item);
+        kv_encode(cb, f32_row(j->v, t) + (size_t)g * E, 0, v_scales + offset, &row);
+        const size_t at = offset / v_group * v_pitch * v_group + offset % v_group;
+        kv_scatter(v_block, v_head + at, v_group, &row, (int)E, item);
     }
 }
 

@@ -39,6 +39,13 @@
 #define MAX_ROWS_I4  4
 #define FOR_TILES_I4 FOR_TILES_4
 #endif
+#define FOR_TILES_DOT(X, name)                                                          \
+    X(name, 1, 1)                                                                       \
+    X(name, 1, 2) X(name, 2, 1) X(name, 2, 2) X(name, 3, 1) X(name, 3, 2) X(name, 4, 1) \
+        X(name, 4, 2)
+#define MAX_NV_DOT(rows)  2
+#define MAX_ROWS_DOT      4
+#define MAX_ROWS_DOT_ONCE 4
 
 #define VEC_INLINE static inline __attribute__((always_inline))
 
@@ -216,6 +223,21 @@ VEC_INLINE veci vi_dot_i8(veci sum, veci w, veci prepared, veci x)
     const veci pairs = _mm256_maddubs_epi16(prepared, _mm256_sign_epi8(x, w));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+/* sum += two products of 16 bits for each lane */
+VEC_INLINE veci vi_dot_i16(veci sum, veci w, veci x)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(w, x));
+}
+/* Two int8 for each lane, as 16 bits. */
+VEC_INLINE veci vi_load_i8_pairs(const void *p)
+{
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(p));
+}
+VEC_INLINE veci vi_load_i8_pairs_mask(const void *p, vmask m)
+{
+    (void)m;
+    return vi_load_i8_pairs(p);
+}
 /* One 4-bit half of each byte; the high one times HIGH4. */
 #define HIGH4 1
 typedef __m128i half4; /* bits that it is moved by */
@@ -263,6 +285,13 @@ VEC_INLINE void v_store_i8(int8_t *p, vec v)
     const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
     _mm_storel_epi64((__m128i *)(void *)p, _mm_packs_epi16(h, h));
 }
+/* Rounds to nearest even and to what 16 bits hold. */
+VEC_INLINE void v_store_i16(int16_t *p, vec v)
+{
+    const veci i = _mm256_cvtps_epi32(v);
+    _mm_storeu_si128((__m128i *)(void *)p,
+                     _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1)));
+}
 
 VEC_INLINE vec v_bf16_low(veci pairs)
 {
@@ -276,17 +305,7 @@ VEC_INLINE vec v_load_bf16(const uint16_t *p)
 {
     return v_bf16_low(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
-VEC_INLINE vec v_load_i8(const int8_t *p)
-{
-    return _mm256_cvtepi32_ps(
-        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
-}
 /* Like v_load_bf16_mask. */
-VEC_INLINE vec v_load_i8_mask(const int8_t *p, vmask m)
-{
-    (void)m;
-    return v_load_i8(p);
-}
 VEC_INLINE vec v_load_bf16_mask(const uint16_t *p, vmask m)
 {
     (void)m;
@@ -312,6 +331,11 @@ VEC_INLINE vec v_exp2(vec x)
     const veci shifted = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
     p = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), shifted));
     return _mm256_andnot_ps(tiny, p);
+}
+
+VEC_INLINE vec v_exp2_fast(vec x)
+{
+    return v_exp2(x);
 }
 
 #endif

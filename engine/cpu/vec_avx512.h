@@ -23,7 +23,13 @@
 #define FOR_TILES_LINEAR FOR_TILES
 #define FOR_TILES_I8 FOR_TILES
 #define FOR_TILES_I4 FOR_TILES
+#define FOR_TILES_DOT(X, name) \
+    FOR_TILES(X, name) X(name, 7, 1) X(name, 7, 2) X(name, 8, 1) X(name, 8, 2)
 /* clang-format on */
+/* Attention's dot forms: 8 rows (a common group of query heads) pass over the keys once. */
+#define MAX_NV_DOT(rows)  ((rows) <= 6 ? 4 : 2)
+#define MAX_ROWS_DOT      6
+#define MAX_ROWS_DOT_ONCE 8
 
 #define VEC_INLINE static inline __attribute__((always_inline))
 
@@ -151,6 +157,20 @@ VEC_INLINE veci vi_dot_i8(veci sum, veci w, veci prepared, veci x)
     (void)prepared;
     return _mm512_dpbusd_epi32(sum, w, x);
 }
+/* sum += two products of 16 bits for each lane */
+VEC_INLINE veci vi_dot_i16(veci sum, veci w, veci x)
+{
+    return _mm512_dpwssd_epi32(sum, w, x);
+}
+/* Two int8 for each lane, as 16 bits. */
+VEC_INLINE veci vi_load_i8_pairs(const void *p)
+{
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(p));
+}
+VEC_INLINE veci vi_load_i8_pairs_mask(const void *p, vmask m)
+{
+    return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi16(m, p));
+}
 /* One 4-bit half of each byte; the high one times HIGH4. */
 #define HIGH4 16
 typedef __m512i half4;
@@ -194,6 +214,11 @@ VEC_INLINE void v_store_i8(int8_t *p, vec v)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v)));
 }
+/* Rounds to nearest even and to what 16 bits hold. */
+VEC_INLINE void v_store_i16(int16_t *p, vec v)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v)));
+}
 
 VEC_INLINE vec v_bf16_low(veci pairs)
 {
@@ -206,15 +231,6 @@ VEC_INLINE vec v_bf16_high(veci pairs)
 VEC_INLINE vec v_load_bf16(const uint16_t *p)
 {
     return v_bf16_low(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)));
-}
-VEC_INLINE vec v_load_i8(const int8_t *p)
-{
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
-}
-VEC_INLINE vec v_load_i8_mask(const int8_t *p, vmask m)
-{
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(m, p)));
 }
 VEC_INLINE vec v_load_bf16_mask(const uint16_t *p, vmask m)
 {
@@ -236,6 +252,20 @@ VEC_INLINE vec v_exp2(vec x)
     p = v_fma(p, f, v_set1(0.6931471880262285f));
     p = v_fma(p, f, v_set1(1.0f));
     return _mm512_scalef_ps(p, n);
+}
+
+/* The same to a relative error of 2.3e-7, exactly 1 at 0: 2^floor(x) times a polynomial in what is
+ * left, which interpolates on [0, 1].  Fewer steps, one of which does the flooring itself. */
+VEC_INLINE vec v_exp2_fast(vec x)
+{
+    const vec f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    vec p = v_set1(1.7883687978610396e-3f);
+    p = v_fma(p, f, v_set1(9.199387393891811e-3f));
+    p = v_fma(p, f, v_set1(5.565705522894859e-2f));
+    p = v_fma(p, f, v_set1(0.24020719528198242f));
+    p = v_fma(p, f, v_set1(0.6931475400924683f));
+    p = v_fma(p, f, v_set1(1.0f));
+    return _mm512_scalef_ps(p, x);
 }
 
 #endif

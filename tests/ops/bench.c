@@ -113,6 +113,31 @@ static bool prepare_rows(struct bench *b)
     return true;
 }
 
+/* Keys and values in every page: memory that was never written is one page of zeros, which the
+ * caches hold. */
+static bool fill_pages(struct bench *b)
+{
+    const struct op_case *c = b->c;
+    const int n_slots = pages_needed(c) * c->block_size, cols = c->kv_heads * c->head_dim;
+    const int T = c->len[0];
+    struct guarded k;
+    if (!guard_alloc(b->be, DT_F32, T, cols, &k)) return false;
+    int32_t *slots = calloc(2 * (size_t)T, sizeof *slots), *zeros = slots + T;
+    float *row = calloc((size_t)cols, sizeof *row);
+    CHECK(slots && row);
+    guard_fill(&k, row, 0);
+    for (int slot = 0; slot < n_slots; slot += T) {
+        for (int i = 0; i < T; i++) slots[i] = (slot + i) % n_slots;
+        const struct step step = {
+            .n_tokens = T, .token_ids = zeros, .positions = zeros, .slots = slots};
+        b->be->ops->step_upload(b->be, &step);
+        b->be->ops->kv_write(b->be, b->be->ops->kv_layer(b->be, 1), k.view, k.view);
+    }
+    free(row);
+    free(slots);
+    return true;
+}
+
 /* Arrays of a step that outlive prepare_attention. */
 struct bench_step {
     struct step step;
@@ -123,6 +148,7 @@ static bool prepare_attention(struct bench *b, struct bench_step *st)
 {
     const struct op_case *c = b->c;
     const int new_rows = c->len[0] - c->skip, T = new_rows * c->n_seqs, ld = pages_ld(c);
+    if (!fill_pages(b)) return false;
     st->ints = calloc((size_t)(3 * T + CASE_SEQS * (ld + 2) + 1), sizeof *st->ints);
     CHECK(st->ints);
     int32_t *positions = st->ints, *slots = positions + T, *ids = slots + T;

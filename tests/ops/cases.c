@@ -3,6 +3,7 @@
 
 #include "config/base/check.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Seeds follow the position in the table, so that a case keeps its numbers when run alone. */
@@ -171,7 +172,15 @@ static void attention_both(struct emitter *e, struct op_case c)
     c.dtype = DT_BF16;
     emit(e, c);
     c.dtype = DT_I8;
-    if (!c.exact) emit(e, c); /* quotients of scaled integers are not exact */
+    emit(e, c);
+}
+
+/* Random inputs, and those that no rounding of weights changes. */
+static void attention_random(struct emitter *e, struct op_case c)
+{
+    attention_both(e, c);
+    c.powers = c.head_dim > 2;
+    if (c.powers) attention_both(e, c);
 }
 
 static void attention_cases(struct emitter *e)
@@ -194,7 +203,7 @@ static void attention_cases(struct emitter *e)
                                     .window = windows[(i + d) % ARRAY_LEN(windows)],
                                     .n_seqs = 1 + (int)(i % CASE_SEQS)};
                 memcpy(c.len, lens[l], sizeof c.len);
-                attention_both(e, c);
+                attention_random(e, c);
             }
     /* With no query every visible key weighs the same; 16 of them give exact quotients. */
     for (size_t d = 0; d < ARRAY_LEN(head_dims); d++)
@@ -230,7 +239,7 @@ static void long_attention_cases(struct emitter *e)
                             .skip = list[i].skip};
         memcpy(c.len, list[i].len, sizeof c.len);
         while (c.n_seqs < CASE_SEQS && c.len[c.n_seqs] > 0) c.n_seqs++;
-        attention_both(e, c);
+        attention_random(e, c);
     }
 }
 
@@ -250,16 +259,26 @@ static void bench_cases(struct emitter *e)
                                  .bench = true,
                                  .quant = ops[o] == CASE_QUANTIZE});
     static const struct {
-        int heads, kv_heads, head_dim, len, skip, n_seqs;
+        int heads, kv_heads, head_dim, len, skip, n_seqs, block_size;
     } list[] = {
-        {32, 8, 64, 4096, 4095, 1},  {32, 8, 64, 512, 511, 4},   {32, 8, 64, 1024, 512, 1},
-        {32, 8, 128, 4096, 4095, 1}, {32, 8, 128, 1024, 512, 1}, {8, 4, 8, 256, 255, 4},
+        {32, 8, 64, 4096, 4095, 1, 64},
+        {32, 8, 64, 512, 511, 4, 64},
+        {32, 8, 64, 1024, 512, 1, 64},
+        {32, 8, 128, 4096, 4095, 1, 64},
+        {32, 8, 128, 1024, 512, 1, 64},
+        {8, 4, 8, 256, 255, 4, 64},
+        /* caches larger than the processor's: groups of 8, 4 and 2 query heads */
+        {32, 4, 64, 16384, 16383, 4, 16},
+        {32, 8, 64, 16384, 16383, 4, 16},
+        {16, 8, 128, 8192, 8191, 4, 16},
+        /* a long prompt's last chunk */
+        {32, 4, 64, 4096, 3584, 1, 16},
     };
     for (size_t i = 0; i < ARRAY_LEN(list); i++) {
         struct op_case c = {.heads = list[i].heads,
                             .kv_heads = list[i].kv_heads,
                             .head_dim = list[i].head_dim,
-                            .block_size = 64,
+                            .block_size = list[i].block_size,
                             .n_seqs = list[i].n_seqs,
                             .skip = list[i].skip,
                             .bench = true};
@@ -290,7 +309,7 @@ static const char *const op_names[CASE_OP_COUNT] = {
 
 void case_name(const struct op_case *c, char *out, size_t size)
 {
-    const char *tail = c->exact ? " exact" : "";
+    const char *tail = c->exact ? " exact" : c->powers ? " powers" : "";
     if (c->op == CASE_ATTENTION)
         snprintf(out, size, "attention %s H%d/%d E%d page%d window%d len%d,%d,%d,%d from%d%s",
                  dtype_name(c->dtype), c->heads, c->kv_heads, c->head_dim, c->block_size, c->window,
@@ -329,12 +348,29 @@ bool case_same_on_every_isa(const struct op_case *c)
            c->op == CASE_EMBED || c->op == CASE_ROPE;
 }
 
-bool case_may_round_inputs(const struct op_case *c)
+float case_scale(const struct op_case *c)
 {
-    return c->op == CASE_LINEAR && c->dtype != DT_F32 && !c->quant;
+    return c->powers ? 0.69314718f : 1.0f / sqrtf((float)c->head_dim);
 }
 
-bool isa_rounds_inputs(const char *isa, enum dtype weights)
+/* Heads that the GPU's tensor-core kernels have (cuda/attention.h). */
+bool case_has_mma(const struct op_case *c)
 {
-    return strcmp(isa, "cuda") == 0 || (weights == DT_BF16 && strcmp(isa, "avx512_bf16") == 0);
+    static const int head_dims[] = {64, 80, 96, 128, 256};
+    for (size_t i = 0; i < ARRAY_LEN(head_dims); i++)
+        if (c->head_dim == head_dims[i]) return c->dtype != DT_F32;
+    return false;
+}
+
+enum input_form case_input_form(const struct op_case *c, const char *isa)
+{
+    const bool cuda = strcmp(isa, "cuda") == 0, bf16 = cuda || strcmp(isa, "avx512_bf16") == 0;
+    if (c->op == CASE_LINEAR && !c->quant) {
+        if (c->dtype == DT_BF16 && bf16) return INPUTS_BF16;
+        if (c->dtype == DT_F16 && cuda) return INPUTS_F16;
+    }
+    if (c->op != CASE_ATTENTION) return INPUTS_AS_THEY_ARE;
+    if (cuda && c->dtype == DT_I8) return case_has_mma(c) ? QUERIES_BF16 : QUERIES_AS_THEY_ARE;
+    if (c->dtype != DT_BF16 || !bf16) return INPUTS_AS_THEY_ARE;
+    return !cuda || case_has_mma(c) ? INPUTS_BF16 : INPUTS_AS_THEY_ARE;
 }

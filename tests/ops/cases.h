@@ -39,6 +39,9 @@ struct op_case {
     /* ATTENTION: tokens of each sequence, and the first one whose output is wanted */
     int n_seqs, len[CASE_SEQS], skip;
     int chunk; /* tokens of a sequence in one step; 0 = all */
+    /* ATTENTION: weights are powers of two down to 2^-6, which every number scheme holds exactly;
+     * scores are integers in units of log2. */
+    bool powers;
     struct rope_params rope;
     const int *positions; /* ROPE: [T] */
     uint64_t seed;
@@ -53,10 +56,14 @@ int case_rows(const struct op_case *c);
 int case_cols(const struct op_case *c);
 /* Whether every instruction set must give the same bits. */
 bool case_same_on_every_isa(const struct op_case *c);
-/* Linears with bf16 weights take their inputs rounded to bf16 on some instruction sets and on GPUs,
- * which round to f16 for weights in f16. */
-bool case_may_round_inputs(const struct op_case *c);
-bool isa_rounds_inputs(const char *isa, enum dtype weights);
+/* What becomes of a case's x before the products of one backend: bf16 or f16 for weights in that type,
+ * bf16 for the queries that tensor cores or vdpbf16ps take, int8 for queries over an int8 cache on a
+ * CPU (the reference's own form of such a case). */
+enum input_form { INPUTS_AS_THEY_ARE, INPUTS_BF16, INPUTS_F16, QUERIES_AS_THEY_ARE, QUERIES_BF16 };
+enum input_form case_input_form(const struct op_case *c, const char *isa);
+bool case_has_mma(const struct op_case *c); /* ATTENTION on a GPU */
+/* ATTENTION: what the score is multiplied by. */
+float case_scale(const struct op_case *c);
 
 /* Numbers of one case; all f32 and exactly representable in the case's dtype. */
 struct inputs {
@@ -66,9 +73,12 @@ struct inputs {
     float *w;    /* LINEAR [N][K]; norms: gain; EMBED: table [K][N] */
     float *bias; /* LINEAR [N] */
     int32_t *ids;
+    bool queries_as_they_are; /* ATTENTION over int8: q is not made int8 first */
 };
 void inputs_make(const struct op_case *c, struct inputs *in);
 void inputs_free(struct inputs *in);
+/* Numbers in x of a linear or an attention. */
+size_t inputs_x_len(const struct op_case *c);
 
 /* float64, written from the formulas; shares no code with the kernels. */
 void reference_run(const struct op_case *c, const struct inputs *in, double *out);

@@ -190,10 +190,10 @@ static void rope(const struct op_case *c, const struct inputs *in, double *out)
 
 /* --- attention --- */
 
-/* Keys or values as the cache holds them: [rows][kv_heads * head_dim]. */
-static double *cached(const struct op_case *c, const float *x, size_t rows)
+/* Heads of keys or values as the cache holds them. */
+static double *cached(const struct op_case *c, const float *x, size_t n_heads)
 {
-    const size_t E = (size_t)c->head_dim, n_heads = rows * (size_t)c->kv_heads;
+    const size_t E = (size_t)c->head_dim;
     double *out = malloc(n_heads * E * sizeof *out);
     if (!out) abort();
     for (size_t i = 0; i < n_heads * E; i++)
@@ -206,19 +206,19 @@ static double *cached(const struct op_case *c, const float *x, size_t rows)
 }
 
 /* Row i of the sequence that starts at row `base` of the inputs. */
-static void attend(const struct op_case *c, const struct inputs *in, const double *keys,
+static void attend(const struct op_case *c, const double *queries, const double *keys,
                    const double *values, size_t base, int i, int head, double *weights, double *out)
 {
     const size_t E = (size_t)c->head_dim, g = (size_t)(head / (c->heads / c->kv_heads));
     const size_t kv_cols = (size_t)c->kv_heads * E, q_cols = (size_t)c->heads * E;
-    const float *q = in->x + (base + (size_t)i) * q_cols + (size_t)head * E;
+    const double *q = queries + (base + (size_t)i) * q_cols + (size_t)head * E;
     const int first = c->window && i - c->window + 1 > 0 ? i - c->window + 1 : 0;
     double max = -INFINITY, sum = 0;
     for (int j = first; j <= i; j++) {
         const double *k = keys + (base + (size_t)j) * kv_cols + g * E;
         weights[j] = 0;
-        for (size_t e = 0; e < E; e++) weights[j] += (double)q[e] * k[e];
-        weights[j] *= (double)(float)(1.0 / sqrt((double)E));
+        for (size_t e = 0; e < E; e++) weights[j] += q[e] * k[e];
+        weights[j] *= (double)case_scale(c);
         if (weights[j] > max) max = weights[j];
     }
     for (size_t e = 0; e < E; e++) out[e] = 0;
@@ -235,16 +235,26 @@ static void attention(const struct op_case *c, const struct inputs *in, double *
 {
     size_t base = 0, rows = 0;
     for (int s = 0; s < c->n_seqs; s++) rows += (size_t)c->len[s];
-    double *keys = cached(c, in->y, rows), *values = cached(c, in->z, rows);
-    double *weights = malloc(65536 * sizeof *weights);
+    const size_t n_heads = rows * (size_t)c->kv_heads, n_x = inputs_x_len(c);
+    double *keys = cached(c, in->y, n_heads), *values = cached(c, in->z, n_heads);
+    double *weights = malloc(65536 * sizeof *weights), *queries;
     if (!weights) abort();
+    /* An int8 cache is met by queries in int8; whether bf16 ones are rounded is the caller's. */
+    if (c->dtype == DT_I8 && !in->queries_as_they_are) {
+        queries = cached(c, in->x, n_x / (size_t)c->head_dim);
+    } else {
+        queries = malloc(n_x * sizeof *queries);
+        if (!queries) abort();
+        for (size_t i = 0; i < n_x; i++) queries[i] = (double)in->x[i];
+    }
     for (int s = 0; s < c->n_seqs; s++) {
         for (int i = c->skip; i < c->len[s]; i++)
             for (int h = 0; h < c->heads; h++, out += c->head_dim)
-                attend(c, in, keys, values, base, i, h, weights, out);
+                attend(c, queries, keys, values, base, i, h, weights, out);
         base += (size_t)c->len[s];
     }
     free(weights);
+    free(queries);
     free(keys);
     free(values);
 }
@@ -320,6 +330,28 @@ static void snap_to_int4(uint64_t *state, float *w, int n_rows, int cols)
     }
 }
 
+size_t inputs_x_len(const struct op_case *c)
+{
+    size_t n = (size_t)c->T;
+    for (int s = 0; s < c->n_seqs; s++) n += (size_t)c->len[s];
+    return n * (c->op == CASE_LINEAR ? (size_t)c->K : (size_t)(c->heads * c->head_dim));
+}
+
+/* A query of 0 and 1 that sums two of the elements 1.. of keys of -3..0; the first element, which no
+ * query looks at, makes the scale of an int8 key 1. */
+static void make_powers(const struct op_case *c, uint64_t *state, struct inputs *in, size_t n_rows)
+{
+    const size_t E = (size_t)c->head_dim, n_heads = n_rows * (size_t)c->kv_heads;
+    memset(in->x, 0, inputs_x_len(c) * sizeof *in->x);
+    for (size_t i = 0; i < n_rows * (size_t)c->heads; i++) {
+        const size_t a = next_random(state) % (E - 1), b = next_random(state) % (E - 2);
+        in->x[i * E + 1 + a] = 1;
+        in->x[i * E + 1 + (a + 1 + b) % (E - 1)] = 1;
+    }
+    for (size_t i = 0; i < n_heads * E; i++)
+        in->y[i] = i % E ? -(float)(next_random(state) >> 40 & 3) : 127;
+}
+
 void inputs_make(const struct op_case *c, struct inputs *in)
 {
     memset(in, 0, sizeof *in);
@@ -342,7 +374,10 @@ void inputs_make(const struct op_case *c, struct inputs *in)
         in->x = c->exact ? alloc_floats(n * (size_t)c->heads * E)
                          : draw_array(&state, n * (size_t)c->heads * E, false);
         in->y = draw_array(&state, n * (size_t)c->kv_heads * E, c->exact);
-        in->z = draw_array(&state, n * (size_t)c->kv_heads * E, c->exact);
+        in->z = draw_array(&state, n * (size_t)c->kv_heads * E, c->exact || c->powers);
+        if (c->powers) make_powers(c, &state, in, n);
+        if (c->dtype == DT_I8 && (c->exact || c->powers))
+            pin_scale(in->z, (int)n * c->kv_heads, c->head_dim);
         return;
     }
     in->x = draw_array(&state, T * N * 2, c->exact);

@@ -109,7 +109,7 @@ static bool chunk_execute(struct chunk_step *b, const struct op_case *c, struct 
         .n_heads = c->heads,
         .n_kv_heads = c->kv_heads,
         .head_dim = c->head_dim,
-        .scale = 1.0f / sqrtf((float)c->head_dim),
+        .scale = case_scale(c),
         .window = c->window,
     };
     be->ops->attention(be, out->view, q.view, kv, shape);
