@@ -29,7 +29,7 @@
  * weight 0 (so it must be finite, unless it lies behind the item's last row).
  *
  * Kernels: head sizes 64, 80, 96, 128, 256 with a bf16 or int8 cache by mma.sync m16n8k16, q and
- * the softmax weights rounded to bf16 (2^-9 relative each), int8 widened exactly to bf16, its
+ * the softmax weights rounded to bf16 (by at most 2^-8 of themselves), int8 widened exactly to bf16, its
  * scales applied in f32; everything else by f32 fused multiply-add.
  *
  * Bytes a call: for each sequence its visible keys and values once for a decode, once for each 16

@@ -20,32 +20,41 @@ __device__ __forceinline__ void start_rows(warp_state<C, MT> &st, const struct w
     st.any_hi = last + 1;
 }
 
+/* All but the newest copies of a ring have landed. */
+template <int SLOTS, int DEEP> __device__ __forceinline__ void wait_copies(bool deep)
+{
+    if (deep)
+        cp_async_wait<DEEP - 2>();
+    else
+        cp_async_wait<SLOTS - 2>();
+}
+
 /* One item, by a warp or by the block's warps together; `w` differs between these in q, total and
- * row0 only. */
-template <class C, int MT, bool BLOCK, int SLOTS>
-__device__ __forceinline__ void run_item(const struct attn_args &a, const struct work &w)
+ * row0 only.  The ring has SLOTS slots, or DEEP ones. */
+template <class C, int MT, bool BLOCK, int SLOTS, int DEEP>
+__device__ __forceinline__ void run_item(const struct attn_args &a, const struct work &w, bool deep)
 {
     warp_state<C, MT> st;
     start_rows(st, w, a.shape.window);
     load_queries<C, MT>(a, w);
     const int step0 = w.lo / STEP, n = 2 * ((w.hi + STEP - 1) / STEP - step0);
-    UNROLL
-    for (int u = 0; u < SLOTS - 1; u++) {
+    const int slots = deep ? DEEP : SLOTS;
+    for (int u = 0; u < slots - 1; u++) {
         if (u < n) load_slot<C, BLOCK>(a, w, step0 + u / 2, u % 2, w.place.ring + u * C::SLOT);
         cp_async_commit();
     }
     bool started = false;
-    int at = 0; /* of the ring: slot of load u, while the one before it takes load u + SLOTS - 1 */
+    int at = 0; /* of the ring: slot of load u, while the one before it takes load u + slots - 1 */
     for (int u = 0; u < n; u++) {
-        cp_async_wait<SLOTS - 2>();
-        team_sync<BLOCK>();
-        const int next = u + SLOTS - 1, key0 = (step0 + u / 2) * STEP;
+        wait_copies<SLOTS, DEEP>(deep);
+        team_sync<BLOCK>(); /* all have left the slot to fill */
+        const int next = u + slots - 1, key0 = (step0 + u / 2) * STEP;
         if (next < n)
             load_slot<C, BLOCK>(a, w, step0 + next / 2, next % 2,
-                                w.place.ring + (at == 0 ? SLOTS - 1 : at - 1) * C::SLOT);
+                                w.place.ring + (at == 0 ? slots - 1 : at - 1) * C::SLOT);
         cp_async_commit();
         const unsigned char *slot = w.place.ring + at * C::SLOT;
-        at = at + 1 == SLOTS ? 0 : at + 1;
+        at = at + 1 == slots ? 0 : at + 1;
         const bool active = key0 < st.any_hi && key0 + STEP > st.any_lo;
         if (u % 2 == 0) {
             if (!active) continue;
@@ -104,7 +113,8 @@ __device__ __forceinline__ void run_tiles(const struct attn_args &a, unsigned ch
         const unsigned piece = *ticket;
         __syncthreads();
         if (piece >= n) return;
-        if (find_work(a, 0, piece, place, &w)) run_item<C, C::MT, true, C::TILE_SLOTS>(a, w);
+        if (find_work(a, 0, piece, place, &w))
+            run_item<C, C::MT, true, C::TILE_SLOTS, C::TILE_SLOTS>(a, w, false);
     }
 }
 
@@ -113,20 +123,21 @@ __device__ __forceinline__ void run_units(const struct attn_args &a, unsigned ch
                                           struct work *works)
 {
     const unsigned n = (unsigned)a.list->n_units * (unsigned)a.shape.n_kv_heads;
-    const int warp = threadIdx.x / 32;
-    if (n == 0 || warp >= C::UNIT_WARPS) return;
+    const bool deep = n <= gridDim.x * C::DEEP_WARPS;
+    const int warp = threadIdx.x / 32, n_warps = deep ? C::DEEP_WARPS : C::UNIT_WARPS;
+    if (n == 0 || warp >= n_warps) return;
     struct work &w = works[warp];
-    unsigned char *q = shared + warp * C::UNIT_SIZE;
+    unsigned char *q = shared + warp * (deep ? C::DEEP_SIZE : C::UNIT_SIZE);
     const struct warp_place place = {q, reinterpret_cast<float *>(q + C::Q16),
                                      q + C::Q16 + C::TOTAL16, 0};
     for (;;) {
         unsigned piece = 0;
         if (threadIdx.x % 32 == 0)
-            piece = take_ticket(&a.tickets[ATTN_TICKET_UNIT], n, gridDim.x * C::UNIT_WARPS);
+            piece = take_ticket(&a.tickets[ATTN_TICKET_UNIT], n, gridDim.x * (unsigned)n_warps);
         piece = __shfl_sync(FULL, piece, 0);
         if (piece >= n) return;
         if (find_work(a, a.list->n_tiles, piece, place, &w))
-            run_item<C, 1, false, C::UNIT_SLOTS>(a, w);
+            run_item<C, 1, false, C::UNIT_SLOTS, C::DEEP_SLOTS>(a, w, deep);
     }
 }
 

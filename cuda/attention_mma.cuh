@@ -59,7 +59,12 @@ template <int E_, class KV, int WARPS_, int MT_, int KIB> struct mma_config {
     static constexpr int UNIT_WARPS = min_of(ROOM / (Q16 + TOTAL16 + 2 * SLOT), WARPS);
     static constexpr int UNIT_SLOTS = min_of((ROOM / UNIT_WARPS - Q16 - TOTAL16) / SLOT, 4);
     static constexpr int UNIT_SIZE = Q16 + TOTAL16 + UNIT_SLOTS * SLOT;
-    static constexpr int SHARED = max_of(TILE_FIXED + TILE_SLOTS * SLOT, UNIT_WARPS *UNIT_SIZE);
+    /* Where there are fewer units than that, fewer warps of a block work, on longer rings. */
+    static constexpr int DEEP_WARPS = min_of(UNIT_WARPS, 2);
+    static constexpr int DEEP_SLOTS = min_of((ROOM / DEEP_WARPS - Q16 - TOTAL16) / SLOT, 8);
+    static constexpr int DEEP_SIZE = Q16 + TOTAL16 + DEEP_SLOTS * SLOT;
+    static constexpr int UNITS = max_of(UNIT_WARPS * UNIT_SIZE, DEEP_WARPS *DEEP_SIZE);
+    static constexpr int SHARED = max_of(TILE_FIXED + TILE_SLOTS * SLOT, UNITS);
     static_assert(TILE_SLOTS >= 2 && UNIT_WARPS >= 1 && UNIT_SLOTS >= 2 && SHARED <= ROOM, "");
 };
 
@@ -88,14 +93,6 @@ template <class C, int MT> struct warp_state {
     int all_lo, all_hi; /* keys that all of them see */
     bool merged;        /* there is a total */
 };
-
-__device__ __forceinline__ uint32_t pack(float a, float b)
-{
-    const __nv_bfloat162 v = __floats2bfloat162_rn(a, b);
-    uint32_t r;
-    memcpy(&r, &v, 4);
-    return r;
-}
 
 /* Bytes 0 and 2, and bytes 1 and 3, as bf16 pairs: exact. */
 __device__ __forceinline__ void widen(uint32_t x, uint32_t *even, uint32_t *odd)
@@ -136,7 +133,7 @@ __device__ __forceinline__ void load_queries(const struct attn_args &a, const st
             const int in16 = i % 8;
             const int e0 = C::I8 ? i / 8 * 16 + in16 % 4 * 4 + in16 / 4 : 2 * i;
             const int e1 = C::I8 ? e0 + 2 : e0 + 1;
-            const uint32_t v = valid ? pack(from[e0], from[e1]) : 0u;
+            const uint32_t v = valid ? cvt_bf16x2(from[e0], from[e1]) : 0u;
             memcpy(w.place.q + chunk_at<C::Q_STRIDE>(r, i / 4) + i % 4 * 4, &v, 4);
         }
     }
@@ -314,7 +311,7 @@ __device__ __forceinline__ void add_values(warp_state<C, MT> &st, const struct w
     UNROLL
     for (int i = 0; i < MT * 8; i++) {
         const float *s = st.s[i / 8][i / 4 % 2 * 2 + i / 2 % 2] + i % 2 * 2;
-        p[i / 8][i / 4 % 2][i % 4] = pack(s[0], s[1]);
+        p[i / 8][i / 4 % 2][i % 4] = cvt_bf16x2(s[0], s[1]);
     }
     UNROLL
     for (int c = 0; c < C::CHUNKS; c++) {
@@ -416,6 +413,7 @@ template <class C, int MT>
 __device__ __forceinline__ void keep_total(warp_state<C, MT> &st, float *total)
 {
     const int g = threadIdx.x % 32 / 4;
+    __syncwarp(); /* the four threads of a row have read the maximum and sum before */
     UNROLL
     for (int i = 0; i < MT * 2 && threadIdx.x % 4 == 0; i++) {
         float *ml = total + MT * 16 * C::E + (i / 2 * 16 + g + 8 * (i % 2)) * 2;

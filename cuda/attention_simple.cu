@@ -4,13 +4,13 @@
  * A warp takes a unit and does its rows one after the other.  For the scores a lane is a key, for
  * the values it is a column (E / 32 of them). */
 #include "cuda/attention.cuh"
+#include "cuda/row_reduce.cuh"
 
 namespace
 {
 
 constexpr int WARPS = 4, BLOCKS_PER_SM = 4, MAX_E = 512, COLUMNS = MAX_E / 32;
 constexpr float LOG2_E = 1.44269504088896340736f;
-constexpr unsigned FULL = 0xffffffffu;
 
 __device__ __forceinline__ float to_f32(float x)
 {
@@ -38,18 +38,6 @@ __device__ __forceinline__ void clear(struct row_state &s)
     for (int i = 0; i < COLUMNS; i++) s.o[i] = 0.0f;
 }
 
-__device__ __forceinline__ float warp_reduce_max(float x)
-{
-    for (int d = 16; d > 0; d /= 2) x = fmaxf(x, __shfl_xor_sync(FULL, x, d));
-    return x;
-}
-
-__device__ __forceinline__ float warp_reduce_sum(float x)
-{
-    for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(FULL, x, d);
-    return x;
-}
-
 /* Keys [lo, hi), all within the step that starts at key0, into the row's span. */
 template <class KV>
 __device__ __forceinline__ void add_step(const struct attn_args &a, const int32_t *table, int head,
@@ -73,15 +61,15 @@ __device__ __forceinline__ void add_step(const struct attn_args &a, const int32_
         }
         x *= a.shape.scale * LOG2_E;
     }
-    const float m = fmaxf(st.m, warp_reduce_max(x)), ref = m == -INFINITY ? 0.0f : m;
+    const float m = fmaxf(st.m, warp_max(x)), ref = m == -INFINITY ? 0.0f : m;
     const float p = seen ? ex2(x - ref) : 0.0f, keep = ex2(st.m - ref);
-    st.l = fmaf(st.l, keep, warp_reduce_sum(p));
+    st.l = fmaf(st.l, keep, warp_sum(p));
     st.m = m;
     UNROLL
     for (int i = 0; i < COLUMNS; i++) st.o[i] *= keep;
     for (int j = lo - key0; j < hi - key0; j++) {
-        const float pj = __shfl_sync(FULL, p * value_scale, j);
-        const KV *v = static_cast<const KV *>(a.kv.v) + __shfl_sync(FULL, slot, j) * (size_t)E;
+        const float pj = __shfl_sync(FULL_WARP, p * value_scale, j);
+        const KV *v = static_cast<const KV *>(a.kv.v) + __shfl_sync(FULL_WARP, slot, j) * (size_t)E;
         UNROLL
         for (int i = 0; i < COLUMNS; i++)
             if (i * 32 + lane < E) st.o[i] = fmaf(pj, to_f32(v[i * 32 + lane]), st.o[i]);
@@ -152,7 +140,7 @@ __global__ void __launch_bounds__(WARPS * 32) k_attention_simple(struct attn_arg
     for (;;) {
         unsigned piece = 0;
         if (lane == 0) piece = take_ticket(&a.tickets[ATTN_TICKET_UNIT], n, gridDim.x * WARPS);
-        piece = __shfl_sync(FULL, piece, 0);
+        piece = __shfl_sync(FULL_WARP, piece, 0);
         if (piece >= n) return;
         const struct attn_item it = a.list->items[(unsigned)a.list->n_tiles + piece / heads];
         const int head = (int)(piece % heads);

@@ -109,11 +109,12 @@ void cuda_sample_report(const struct sample_args *a, void *stream);
 
 /* --- host ---
  *
- * Memory: about 37 KB of the device a sample (V = 128 Ki), and per staging area (there are two)
- * 8.5 KB a sample and 4 bytes for each of max_seqs * context tokens, for histories; the device has
- * one more.  256 sequences of 131,072 tokens: 134 MB each.
- * A step copies 88 bytes a sample, and its bans, biases and histories as far as it has any; back come
- * 4 bytes a sample, or 176 where one of them wants logprobs. */
+ * Memory of the device: about 35 KB a sample (V = 128 Ki), and one staging area; pinned: two such areas,
+ * each 8.6 KB a sample for parameters, bans and biases, and 4 bytes for each of max_seqs * context
+ * tokens of histories: 134 MB for 256 sequences of 131,072 tokens, whether or not anybody asks for
+ * penalties.  A step copies 80 bytes a sample, and its bans, biases and histories as far as it has
+ * any: every step the whole history of each sample with penalties.  Back come 4 bytes a sample, or
+ * 176 where one of them wants logprobs. */
 
 /* After cuda_step_reserve, which allocates at.drawn. */
 enum status cuda_sample_reserve(struct cuda_backend *cb, struct error *err);

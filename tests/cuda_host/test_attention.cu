@@ -5,7 +5,7 @@
  * (int8: scales of NaN), unused table entries are absurd, values before every window are huge,
  * and all arrays have their exact size.
  *
- *   test_attention [forward | reverse | SEED] [quick]   without a schedule: all of them */
+ *   test_attention [f | r | SEED] [quick]   schedule; without one: all of them */
 #include "cuda/cu.h"
 
 #include <string>
@@ -583,15 +583,15 @@ static void run_all(bool quick)
 
 int main(int argc, char **argv)
 {
-    std::vector<std::string> schedules = {"forward", "reverse", "1", "2", "3"};
+    std::vector<std::string> schedules = {"f", "r", "1", "2", "3"};
     const bool quick = argc > 1 && !strcmp(argv[argc - 1], "quick");
     if (argc - quick > 1) schedules = {argv[1]};
     run_cost();
     run_plans(quick ? 200 : 2000);
     for (const std::string &s : schedules) {
-        ih::set_schedule(s == "forward"   ? ih::FORWARD
-                         : s == "reverse" ? ih::REVERSE
-                                          : ih::RANDOM,
+        ih::set_schedule(s[0] == 'f'   ? ih::FORWARD
+                         : s[0] == 'r' ? ih::REVERSE
+                                       : ih::RANDOM,
                          strtoull(s.c_str(), nullptr, 10));
         run_all(quick || s != schedules[0]);
     }

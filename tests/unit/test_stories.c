@@ -7,10 +7,12 @@
 #include "engine/engine.h"
 #include "tests/unit/step_builder.h"
 
+#include <limits.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -65,13 +67,37 @@ static int read_stories(void **state)
     return n_stories > 0 ? 0 : -1;
 }
 
-static struct engine *open_engine(const char *isa)
+/* The plug-in for the device "cuda": the one of a GPU where INFERD_CUDA_PLUGIN names it, else the
+ * kernels as host code, which this build has beside it. */
+static const char *cuda_plugin(void)
 {
+    static char path[PATH_MAX + 32];
+    const char *named = getenv("INFERD_CUDA_PLUGIN");
+    if (named) return named;
+    const ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+    if (n <= 0) return NULL;
+    path[n] = '\0';
+    for (int i = 0; i < 3; i++) *strrchr(path, '/') = '\0';
+    strcat(path, "/libinferd-cuda-host.so");
+    return access(path, R_OK) == 0 ? path : NULL;
+}
+
+static bool is_host_code(void)
+{
+    return getenv("INFERD_CUDA_PLUGIN") == NULL;
+}
+
+static struct engine *open_engine(const char *isa, bool eager)
+{
+    const bool cuda = strcmp(isa, "cuda") == 0;
     const struct engine_options o = {.model_dir = model_dir,
                                      .dtype = DT_F32,
                                      .kv_dtype = DT_F32,
-                                     .device = "cpu",
-                                     .isa = isa,
+                                     .device = cuda ? "cuda" : "cpu",
+                                     .cuda_plugin = cuda_plugin(),
+                                     .gpu_memory_utilization = 0.9,
+                                     .enforce_eager = eager,
+                                     .isa = cuda ? "auto" : isa,
                                      .n_threads = 2,
                                      .block_size = 16,
                                      .max_num_seqs = N_SLOTS,
@@ -166,7 +192,7 @@ static void check_isa(const char *isa)
 {
     static const int chunks[] = {1, 3, MAX_TOKENS};
     static struct request requests[N_SLOTS];
-    struct engine *e = open_engine(isa);
+    struct engine *e = open_engine(isa, false);
     if (!e) return;
     struct step_builder b;
     builder_init(&b, N_SLOTS, 16, MAX_LEN, MAX_TOKENS);
@@ -193,6 +219,48 @@ static void test_greedy(void **state)
         skip();
     }
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) check_isa(isas[i]);
+}
+
+/* Rows of a decode that a bucket's padding fills up: 5 of 8. */
+enum { CUDA_SLOTS = 5 };
+/* Kernels as host code take some 100 ms a step. */
+enum { HOST_TOKENS = 10 };
+
+static void run_story(struct engine *e, const struct story *s, int n, struct request *requests)
+{
+    struct step_builder b;
+    builder_init(&b, N_SLOTS, 16, MAX_LEN, MAX_TOKENS);
+    assert_true(engine_info(e)->n_blocks >= builder_n_blocks(&b));
+    expect_story(&requests[0], s, 3, n > 1 ? 2 : 0);
+    if (is_host_code()) requests[0].n_end = requests[0].n_prompt + HOST_TOKENS;
+    if (n > 1) add_others(requests + 1);
+    run_requests(e, &b, requests, n, "cuda");
+    builder_free(&b);
+}
+
+/* On a GPU, or its kernels as host code: the known text alone (buckets of one row) and among others,
+ * and the same from captured steps as from steps that are launched operator by operator. */
+static void test_greedy_on_cuda(void **state)
+{
+    static struct request requests[2][N_SLOTS];
+    (void)state;
+    if (n_stories == 0 || !cuda_plugin()) skip();
+    const int n = is_host_code() ? 1 : n_stories;
+    for (int eager = 0; eager < 2; eager++) {
+        struct engine *e = open_engine("cuda", eager);
+        assert_non_null(e);
+        assert_string_equal(engine_info(e)->device, "cuda");
+        for (int i = 0; i < n; i++) {
+            run_story(e, &stories[i], 1, requests[eager]);
+            run_story(e, &stories[i], CUDA_SLOTS, requests[eager]);
+        }
+        engine_close(e);
+    }
+    for (int r = 0; r < CUDA_SLOTS; r++) {
+        assert_int_equal(requests[0][r].n, requests[1][r].n);
+        assert_memory_equal(requests[0][r].ids, requests[1][r].ids,
+                            (size_t)requests[0][r].n * sizeof(int32_t));
+    }
 }
 
 /* The expected text as a prompt in one piece: each next token's log-probability is the same as
@@ -239,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_greedy),
+        cmocka_unit_test(test_greedy_on_cuda),
         cmocka_unit_test(test_scored),
     };
     return cmocka_run_group_tests(tests, read_stories, NULL);
