@@ -1,9 +1,13 @@
 /* device.h with the host as the device: launches run at once, or are recorded while the stream is
- * being captured.  Allocations are exact, so that the address sanitizer guards their ends. */
+ * being captured.  Allocations are exact, so that the address sanitizer guards their ends.
+ *
+ * The environment chooses what a program that knows nothing of the shim runs under:
+ *   INFERD_CUDA_HOST_SCHEDULE  forward (as without it), reverse, or a number: the seed of a random one
+ *   INFERD_CUDA_HOST_ARCH      80, 89 or 90 (as without it) */
 #include "tests/cuda_host/cuda_host.h"
 
+#include <cstdlib>
 #include <functional>
-#include <string>
 #include <vector>
 
 extern "C" {
@@ -40,6 +44,34 @@ enum status take(device *d, void **out, size_t size, const char *what, struct er
     *out = p;
     return STATUS_OK;
 }
+
+/* The host's memory that a captured copy names is read when the graph runs. */
+void check_not_on_stack(const device *d, const void *p, const char *what)
+{
+    if (d->recording) ih::check_arguments(&p, sizeof p, ih::here(what));
+}
+
+enum status read_environment(struct error *err)
+{
+    const char *order = getenv("INFERD_CUDA_HOST_SCHEDULE"),
+               *arch = getenv("INFERD_CUDA_HOST_ARCH");
+    char *end = nullptr;
+    if (order && strcmp(order, "forward") == 0) ih::set_schedule(ih::FORWARD, 0);
+    if (order && strcmp(order, "reverse") == 0) ih::set_schedule(ih::REVERSE, 0);
+    if (order && strcmp(order, "forward") != 0 && strcmp(order, "reverse") != 0) {
+        const unsigned long long seed = strtoull(order, &end, 10);
+        if (end == order || *end)
+            return error_set(err, STATUS_INVALID,
+                             "INFERD_CUDA_HOST_SCHEDULE=%s: forward, reverse or a number", order);
+        ih::set_schedule(ih::RANDOM, seed);
+    }
+    if (!arch) return STATUS_OK;
+    const long n = strtol(arch, &end, 10);
+    if (*end || (n != 80 && n != 89 && n != 90))
+        return error_set(err, STATUS_INVALID, "INFERD_CUDA_HOST_ARCH=%s: 80, 89 or 90", arch);
+    ih::set_arch((int)n);
+    return STATUS_OK;
+}
 } // namespace
 
 void ih::submit(void *stream, dim3 grid, dim3 block, size_t shared_size, std::function<void()> body,
@@ -55,10 +87,13 @@ extern "C" {
 enum status device_open(struct device **out, int index, struct error *err)
 {
     if (index != 0) return error_set(err, STATUS_UNAVAILABLE, "the host shim has one device");
+    const enum status s = read_environment(err);
+    if (s != STATUS_OK) return s;
     *out = new device();
     struct device_info *i = &(*out)->info;
     snprintf(i->name, sizeof i->name, "host shim");
-    i->major = 9;
+    i->major = ih::arch() / 10;
+    i->minor = ih::arch() % 10;
     i->n_sms = 4;
     i->total = i->free = (size_t)4 << 30;
     i->l2_size = (size_t)32 << 20;
@@ -69,6 +104,7 @@ void device_close(struct device *d)
 {
     if (!d) return;
     for (void *p : d->blocks) free(p);
+    delete d->recording;
     delete d;
 }
 
@@ -118,6 +154,8 @@ void device_free(struct device *d, void *p)
 
 void device_copy(struct device *d, void *dst, const void *src, size_t size)
 {
+    check_not_on_stack(d, dst, "device_copy");
+    check_not_on_stack(d, src, "device_copy");
     run_or_record(d, [=] { memcpy(dst, src, size); });
 }
 
@@ -158,7 +196,7 @@ enum status device_capture_end(struct device *d, struct device_graph **out, stru
 
 void device_graph_launch(struct device *d, struct device_graph *g)
 {
-    (void)d;
+    if (d->recording) ih::fatal(ih::here("device_graph_launch"), "inside a capture");
     for (const auto &work : g->work) work();
 }
 

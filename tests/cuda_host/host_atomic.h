@@ -32,14 +32,14 @@ template <class T, class F> T update(T *p, F f)
 } // namespace ih
 
 /* Each for the types that CUDA has it for; the value converts to *p's type, as there. */
-#define IH_ATOMIC(name, expression)                                          \
-    template <class T> T atomic##name(T *p, std::common_type_t<T> v)         \
-    {                                                                        \
-        return ih::update(p, [v](T old) { return (T)(expression); });        \
-    }                                                                        \
-    template <class T> T atomic##name##_block(T *p, std::common_type_t<T> v) \
-    {                                                                        \
-        return atomic##name(p, v);                                           \
+#define IH_ATOMIC(name, expression)                                                    \
+    template <class T> T atomic##name(T *p, std::common_type_t<T> v)                   \
+    {                                                                                  \
+        return ih::update(p, [v]([[maybe_unused]] T old) { return (T)(expression); }); \
+    }                                                                                  \
+    template <class T> T atomic##name##_block(T *p, std::common_type_t<T> v)           \
+    {                                                                                  \
+        return atomic##name(p, v);                                                     \
     }
 IH_ATOMIC(Add, old + v)
 IH_ATOMIC(Sub, old - v)

@@ -48,11 +48,14 @@ template <class T> T shfl(unsigned mask, T v, int src, int width, site at)
         at);
     return s.result;
 }
-/* `src` where it lies in the lane's segment of `width` lanes, else the lane itself. */
-inline int within(int src, int width)
+/* `src`, or the lane itself where src lies before (behind) the lane's segment of `width` lanes. */
+inline int not_before(int src, int width)
 {
-    const int first = cur->lane & ~(width - 1);
-    return src >= first && src < first + width ? src : cur->lane;
+    return src >= (cur->lane & ~(width - 1)) ? src : cur->lane;
+}
+inline int not_behind(int src, int width)
+{
+    return src < (cur->lane & ~(width - 1)) + width ? src : cur->lane;
 }
 
 /* Every lane of the mask gets fold over the lanes' values, lowest lane first. */
@@ -127,17 +130,17 @@ T __shfl_sync(unsigned m, T v, int src, int width = 32, ih::site at = ih::here("
 template <class T>
 T __shfl_xor_sync(unsigned m, T v, int x, int width = 32, ih::site at = ih::here("shfl_xor"))
 {
-    return ih::shfl(m, v, ih::within(ih::cur->lane ^ x, width), width, at);
+    return ih::shfl(m, v, ih::not_behind(ih::cur->lane ^ x, width), width, at);
 }
 template <class T>
 T __shfl_down_sync(unsigned m, T v, unsigned d, int width = 32, ih::site at = ih::here("shfl_down"))
 {
-    return ih::shfl(m, v, ih::within(ih::cur->lane + (int)d, width), width, at);
+    return ih::shfl(m, v, ih::not_behind(ih::cur->lane + (int)d, width), width, at);
 }
 template <class T>
 T __shfl_up_sync(unsigned m, T v, unsigned d, int width = 32, ih::site at = ih::here("shfl_up"))
 {
-    return ih::shfl(m, v, ih::within(ih::cur->lane - (int)d, width), width, at);
+    return ih::shfl(m, v, ih::not_before(ih::cur->lane - (int)d, width), width, at);
 }
 
 inline unsigned __ballot_sync(unsigned m, int p, ih::site at = ih::here("ballot"))
