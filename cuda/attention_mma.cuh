@@ -77,12 +77,10 @@ template <int E_, class KV, int WARPS_, int MT_, int KIB> struct mma_config {
 };
 
 /* What is a warp's: its queries, its sums of spans and behind them [16 MT][2] their maximum and sum of
- * weights, the ring it reads, and its first row within an item. */
+ * weights, the ring it reads, as offsets into shared memory (a pointer kept in memory would be one
+ * into any memory to the compiler); and its first row within an item. */
 struct warp_place {
-    unsigned char *q;
-    float *total;
-    unsigned char *ring;
-    int row0;
+    int q, total, ring, row0;
 };
 
 /* What a warp is doing; in shared memory, since little of it is needed often. */
@@ -128,7 +126,8 @@ template <bool BLOCK> __device__ __forceinline__ void team_sync()
 
 /* The warp's queries as bf16; rows beyond the item's are zero. */
 template <class C, int MT>
-__device__ __forceinline__ void load_queries(const struct attn_args &a, const struct work &w)
+__device__ __forceinline__ void load_queries(const struct attn_args &a, const struct work &w,
+                                             unsigned char *shared)
 {
     const int lane = threadIdx.x % 32;
 #pragma unroll 2
@@ -143,8 +142,9 @@ __device__ __forceinline__ void load_queries(const struct attn_args &a, const st
             const int e0 = C::I8 ? i / 8 * 16 + in16 % 4 * 4 + in16 / 4 : 2 * i;
             const int e1 = C::I8 ? e0 + 2 : e0 + 1;
             const uint32_t v = valid ? cvt_bf16x2(from[e0], from[e1]) : 0u;
-            memcpy(w.place.q + chunk_of<C::Q_STRIDE>(row_at<C::Q_STRIDE>(r), i / 4) + i % 4 * 4, &v,
-                   4);
+            memcpy(shared + w.place.q + chunk_of<C::Q_STRIDE>(row_at<C::Q_STRIDE>(r), i / 4) +
+                       i % 4 * 4,
+                   &v, 4);
         }
     }
     __syncwarp();
@@ -446,8 +446,9 @@ __device__ __forceinline__ void keep_total(warp_state<C, MT> &st, float *total)
 
 template <class C, int MT>
 __device__ __forceinline__ void end_span(warp_state<C, MT> &st, const struct attn_args &a,
-                                         const struct work &w, int span)
+                                         const struct work &w, unsigned char *shared, int span)
 {
+    float *total = reinterpret_cast<float *>(shared + w.place.total);
     UNROLL
     for (int i = 0; i < MT * 2; i++) {
         float &l = st.l[i / 2][i % 2];
@@ -458,11 +459,11 @@ __device__ __forceinline__ void end_span(warp_state<C, MT> &st, const struct att
         write_partial(st, a, w, span);
         return;
     }
-    if (st.merged) add_total(st, w.place.total);
+    if (st.merged) add_total(st, total);
     if ((span + 1) * SPAN >= st.any_hi)
         write_rows(st, a, w);
     else
-        keep_total(st, w.place.total);
+        keep_total(st, total);
 }
 
 } // namespace
