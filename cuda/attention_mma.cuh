@@ -114,6 +114,13 @@ template <class C> __device__ __forceinline__ int column(int nt, int j, int t)
     return C::I8 ? nt / 2 * 16 + 4 * t + 2 * j + nt % 2 : nt * 8 + 2 * t + j;
 }
 
+/* The compiler moves loads of shared memory ahead to hide their latency, a whole loop's if it may:
+ * more than there are registers. */
+__device__ __forceinline__ void loads_stay_behind()
+{
+    __syncwarp();
+}
+
 template <bool BLOCK> __device__ __forceinline__ void team_sync()
 {
     if (BLOCK)
@@ -171,7 +178,7 @@ __device__ __forceinline__ void load_slot(const struct attn_args &a, const struc
     const int key0 = step * STEP;
     const size_t low = find_keys(a, w, table, key0), high = find_keys(a, w, table, key0 + 16);
     const char *from = static_cast<const char *>(values ? a.kv.v : a.kv.k);
-#pragma unroll 4
+#pragma unroll 1
     for (int i = rank; i < STEP * C::CHUNKS; i += size) {
         const int r = i / C::CHUNKS, c = i % C::CHUNKS;
         const bool valid = key0 + r >= w.lo && key0 + r < w.hi;
@@ -208,15 +215,14 @@ __device__ __forceinline__ void compute_scores(warp_state<C, MT> &st, const unsi
                                                const unsigned char *slot)
 {
     const int lane = threadIdx.x % 32;
-    int query = chunk_of<C::Q_STRIDE>(row_at<C::Q_STRIDE>(lane % 16), lane / 16);
-    int key = row_at<C::KV_STRIDE>(lane);
-    stay_here(&query);
-    stay_here(&key);
+    const int query = chunk_of<C::Q_STRIDE>(row_at<C::Q_STRIDE>(lane % 16), lane / 16);
+    const int key = row_at<C::KV_STRIDE>(lane);
     UNROLL
     for (int i = 0; i < MT * 16; i++) st.s[i / 16][i / 4 % 4][i % 4] = 0.0f;
 #pragma unroll 2
-    for (int k = 0; k < C::E / 16; k++) { /* more at a time would take more registers */
+    for (int k = 0; k < C::E / 16; k++) {
         uint32_t a[MT][4], b[4][2], r[2][4];
+        loads_stay_behind();
         UNROLL
         for (int mt = 0; mt < MT; mt++)
             ldmatrix_x4(a[mt], q + mt * C::Q16 + chunk_of<C::Q_STRIDE>(query, 2 * k));
@@ -313,8 +319,7 @@ __device__ __forceinline__ void add_values(warp_state<C, MT> &st, const struct w
                                            const unsigned char *slot)
 {
     const int lane = threadIdx.x % 32, t = lane % 4;
-    int key = row_at<C::KV_STRIDE>(lane);
-    stay_here(&key);
+    const int key = row_at<C::KV_STRIDE>(lane);
     if (C::I8) {
         float scales[4][2];
         read_scales<C>(slot, scales);
@@ -334,6 +339,7 @@ __device__ __forceinline__ void add_values(warp_state<C, MT> &st, const struct w
     UNROLL
     for (int c = 0; c < C::CHUNKS; c++) {
         uint32_t r[4], b[2][4];
+        if (c % 2 == 0) loads_stay_behind();
         ldmatrix_x4_trans(r, slot + chunk_of<C::KV_STRIDE>(key, c));
         UNROLL
         for (int i = 0; i < 4; i++) {
@@ -419,6 +425,7 @@ __device__ __forceinline__ void add_total(warp_state<C, MT> &st, const float *to
         }
         UNROLL
         for (int i = 0; i < C::NT * 4; i++) {
+            if (i % 8 == 0) loads_stay_behind();
             float &o = st.o[mt][i / 4][i % 4];
             const float before = total[(mt * C::NT * 4 + i) * 32 + threadIdx.x % 32];
             o = merge_value(before, x[i / 2 % 2], o, y[i / 2 % 2]);
