@@ -92,7 +92,8 @@ static content make_content(const layout &c, const seq &s)
     }
     for (int i = 0; i < n; i++) {
         const int at = i / c.E;
-        float k = uniform(), v = at / c.G < unseen ? 3e4f : uniform();
+        const float far = at / c.G >= 32 * ATTN_SPAN ? 2.0f : 1.0f; /* a new maximum there */
+        float k = far * uniform(), v = at / c.G < unseen ? 3e4f : uniform();
         if (c.kv == DT_I8) {
             d.k8.push_back(int8_t(int(rnd() % 255) - 127));
             d.v8.push_back(int8_t(int(rnd() % 255) - 127));
@@ -569,6 +570,7 @@ static void run_all(bool quick)
                               i % 3};
             run_case(c, few[i++ % 2], true);
         }
+    if (!quick) run_case({64, 2, 1, DT_BF16, 128, 0, 0}, {{32 * ATTN_SPAN + 300, 1}}, false);
     run_replay({64, 4, 2, DT_BF16, 16, 0, 0});
     if (!quick) run_replay({128, 4, 1, DT_I8, 48, 100, 0});
     if (!quick) run_replay({24, 2, 1, DT_F32, 16, 0, 0});
