@@ -32,15 +32,17 @@ template <int SLOTS, int DEEP> __device__ __forceinline__ void wait_copies(bool 
 /* One item, by a warp or by the block's warps together; `w` differs between these in q, total and
  * row0 only.  The ring has SLOTS slots, or DEEP ones. */
 template <class C, int MT, bool BLOCK, int SLOTS, int DEEP>
-__device__ __forceinline__ void run_item(const struct attn_args &a, const struct work &w, bool deep)
+__device__ __forceinline__ void run_item(const struct attn_args &a, const struct work &w,
+                                         unsigned char *shared, bool deep)
 {
     warp_state<C, MT> st;
     start_rows(st, w, a.shape.window);
-    load_queries<C, MT>(a, w);
+    load_queries<C, MT>(a, w, shared);
+    unsigned char *ring = shared + w.place.ring;
     const int step0 = w.lo / STEP, n = 2 * ((w.hi + STEP - 1) / STEP - step0);
     const int slots = deep ? DEEP : SLOTS;
     for (int u = 0; u < slots - 1; u++) {
-        if (u < n) load_slot<C, BLOCK>(a, w, step0 + u / 2, u % 2, w.place.ring + u * C::SLOT);
+        if (u < n) load_slot<C, BLOCK>(a, w, step0 + u / 2, u % 2, ring + u * C::SLOT);
         cp_async_commit();
     }
     bool started = false;
@@ -51,22 +53,22 @@ __device__ __forceinline__ void run_item(const struct attn_args &a, const struct
         const int next = u + slots - 1, key0 = (step0 + u / 2) * STEP;
         if (next < n)
             load_slot<C, BLOCK>(a, w, step0 + next / 2, next % 2,
-                                w.place.ring + (at == 0 ? slots - 1 : at - 1) * C::SLOT);
+                                ring + (at == 0 ? slots - 1 : at - 1) * C::SLOT);
         cp_async_commit();
-        const unsigned char *slot = w.place.ring + at * C::SLOT;
+        const unsigned char *slot = ring + at * C::SLOT;
         at = at + 1 == slots ? 0 : at + 1;
         const bool active = key0 < st.any_hi && key0 + STEP > st.any_lo;
         if (u % 2 == 0) {
             if (!active) continue;
             if (!started) start_span(st);
             started = true;
-            compute_scores(st, w.place.q, slot);
+            compute_scores(st, shared + w.place.q, slot);
             softmax_step(st, a, w, key0, slot);
             continue;
         }
         if (active) add_values(st, w, key0, slot);
         if (!started || ((key0 + STEP) % SPAN != 0 && u + 1 < n)) continue;
-        end_span(st, a, w, key0 / SPAN);
+        end_span(st, a, w, shared, key0 / SPAN);
         started = false;
     }
     cp_async_wait<0>();
@@ -104,9 +106,8 @@ __device__ __forceinline__ void run_tiles(const struct attn_args &a, unsigned ch
     const int warp = threadIdx.x / 32;
     if (n == 0) return;
     struct work &w = works[warp];
-    unsigned char *q = shared + warp * C::MT * (C::Q16 + C::TOTAL16);
-    const struct warp_place place = {q, reinterpret_cast<float *>(q + C::MT * C::Q16),
-                                     shared + C::TILE_FIXED, warp * C::MT * 16};
+    const int q = warp * C::MT * (C::Q16 + C::TOTAL16);
+    const struct warp_place place = {q, q + C::MT * C::Q16, C::TILE_FIXED, warp * C::MT * 16};
     for (;;) {
         if (threadIdx.x == 0) *ticket = take_ticket(&a.tickets[ATTN_TICKET_TILE], n, gridDim.x);
         __syncthreads();
@@ -114,7 +115,7 @@ __device__ __forceinline__ void run_tiles(const struct attn_args &a, unsigned ch
         __syncthreads();
         if (piece >= n) return;
         if (find_work(a, 0, piece, place, &w))
-            run_item<C, C::MT, true, C::TILE_SLOTS, C::TILE_SLOTS>(a, w, false);
+            run_item<C, C::MT, true, C::TILE_SLOTS, C::TILE_SLOTS>(a, w, shared, false);
     }
 }
 
@@ -127,9 +128,8 @@ __device__ __forceinline__ void run_units(const struct attn_args &a, unsigned ch
     const int warp = threadIdx.x / 32, n_warps = deep ? C::DEEP_WARPS : C::UNIT_WARPS;
     if (n == 0 || warp >= n_warps) return;
     struct work &w = works[warp];
-    unsigned char *q = shared + warp * (deep ? C::DEEP_SIZE : C::UNIT_SIZE);
-    const struct warp_place place = {q, reinterpret_cast<float *>(q + C::Q16),
-                                     q + C::Q16 + C::TOTAL16, 0};
+    const int q = warp * (deep ? C::DEEP_SIZE : C::UNIT_SIZE);
+    const struct warp_place place = {q, q + C::Q16, q + C::Q16 + C::TOTAL16, 0};
     for (;;) {
         unsigned piece = 0;
         if (threadIdx.x % 32 == 0)
@@ -137,18 +137,29 @@ __device__ __forceinline__ void run_units(const struct attn_args &a, unsigned ch
         piece = __shfl_sync(FULL, piece, 0);
         if (piece >= n) return;
         if (find_work(a, a.list->n_tiles, piece, place, &w))
-            run_item<C, 1, false, C::UNIT_SLOTS, C::DEEP_SLOTS>(a, w, deep);
+            run_item<C, 1, false, C::UNIT_SLOTS, C::DEEP_SLOTS>(a, w, shared, deep);
     }
 }
+
+/* Whether a GPU of the architecture being compiled for has the memory; else there is no code for it. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+template <class C> constexpr bool fits_here = C::SHARED <= 163 * 1024;
+#else
+template <class C> constexpr bool fits_here = true;
+#endif
 
 template <class C>
 __global__ void __launch_bounds__(C::WARPS * 32, 1) k_attention_mma(struct attn_args a)
 {
-    SHARED_DYN(unsigned char, shared);
-    SHARED(struct work, works, C::WARPS);
-    SHARED(unsigned, ticket, 1);
-    run_tiles<C>(a, shared, works, ticket);
-    run_units<C>(a, shared, works);
+    if constexpr (fits_here<C>) {
+        SHARED_DYN(unsigned char, shared);
+        SHARED(struct work, works, C::WARPS);
+        SHARED(unsigned, ticket, 1);
+        run_tiles<C>(a, shared, works, ticket);
+        run_units<C>(a, shared, works);
+    } else {
+        __trap();
+    }
 }
 
 /* --- launch --- */

@@ -38,9 +38,17 @@ constexpr int max_of(int a, int b)
     return a > b ? a : b;
 }
 
-template <int STRIDE> __device__ __forceinline__ int chunk_at(int row, int chunk)
+/* Where chunks of a row lie: chunk_of(row_at(row), chunk).  Distances with an exclusive or are powers
+ * of two, so that it is one over all bits below the row's. */
+template <int STRIDE> __device__ __forceinline__ int row_at(int row)
 {
-    return row * STRIDE + (STRIDE % 128 == 0 ? chunk ^ (row & 7) : chunk) * 16;
+    static_assert(STRIDE % 128 != 0 || (STRIDE & (STRIDE - 1)) == 0, "");
+    return row * STRIDE + (STRIDE % 128 == 0 ? row % 8 * 16 : 0);
+}
+
+template <int STRIDE> __device__ __forceinline__ int chunk_of(int row, int chunk)
+{
+    return STRIDE % 128 == 0 ? row ^ (chunk * 16) : row + chunk * 16;
 }
 
 template <int E_, class KV, int WARPS_, int MT_, int KIB> struct mma_config {
@@ -69,12 +77,10 @@ template <int E_, class KV, int WARPS_, int MT_, int KIB> struct mma_config {
 };
 
 /* What is a warp's: its queries, its sums of spans and behind them [16 MT][2] their maximum and sum of
- * weights, the ring it reads, and its first row within an item. */
+ * weights, the ring it reads, as offsets into shared memory (a pointer kept in memory would be one
+ * into any memory to the compiler); and its first row within an item. */
 struct warp_place {
-    unsigned char *q;
-    float *total;
-    unsigned char *ring;
-    int row0;
+    int q, total, ring, row0;
 };
 
 /* What a warp is doing; in shared memory, since little of it is needed often. */
@@ -108,6 +114,13 @@ template <class C> __device__ __forceinline__ int column(int nt, int j, int t)
     return C::I8 ? nt / 2 * 16 + 4 * t + 2 * j + nt % 2 : nt * 8 + 2 * t + j;
 }
 
+/* The compiler moves loads of shared memory ahead to hide their latency, a whole loop's if it may:
+ * more than there are registers. */
+__device__ __forceinline__ void loads_stay_behind()
+{
+    __syncwarp();
+}
+
 template <bool BLOCK> __device__ __forceinline__ void team_sync()
 {
     if (BLOCK)
@@ -120,9 +133,11 @@ template <bool BLOCK> __device__ __forceinline__ void team_sync()
 
 /* The warp's queries as bf16; rows beyond the item's are zero. */
 template <class C, int MT>
-__device__ __forceinline__ void load_queries(const struct attn_args &a, const struct work &w)
+__device__ __forceinline__ void load_queries(const struct attn_args &a, const struct work &w,
+                                             unsigned char *shared)
 {
     const int lane = threadIdx.x % 32;
+#pragma unroll 2
     for (int r = 0; r < 16 * MT; r++) {
         const bool valid = w.place.row0 + r < w.item.n_rows;
         const float *from = a.q;
@@ -134,7 +149,9 @@ __device__ __forceinline__ void load_queries(const struct attn_args &a, const st
             const int e0 = C::I8 ? i / 8 * 16 + in16 % 4 * 4 + in16 / 4 : 2 * i;
             const int e1 = C::I8 ? e0 + 2 : e0 + 1;
             const uint32_t v = valid ? cvt_bf16x2(from[e0], from[e1]) : 0u;
-            memcpy(w.place.q + chunk_at<C::Q_STRIDE>(r, i / 4) + i % 4 * 4, &v, 4);
+            memcpy(shared + w.place.q + chunk_of<C::Q_STRIDE>(row_at<C::Q_STRIDE>(r), i / 4) +
+                       i % 4 * 4,
+                   &v, 4);
         }
     }
     __syncwarp();
@@ -161,11 +178,13 @@ __device__ __forceinline__ void load_slot(const struct attn_args &a, const struc
     const int key0 = step * STEP;
     const size_t low = find_keys(a, w, table, key0), high = find_keys(a, w, table, key0 + 16);
     const char *from = static_cast<const char *>(values ? a.kv.v : a.kv.k);
+#pragma unroll 1
     for (int i = rank; i < STEP * C::CHUNKS; i += size) {
         const int r = i / C::CHUNKS, c = i % C::CHUNKS;
         const bool valid = key0 + r >= w.lo && key0 + r < w.hi;
         const size_t key = (r < 16 ? low : high) + (size_t)(r % 16);
-        cp_async16(slot + chunk_at<C::KV_STRIDE>(r, c), from + key * C::KV_ROW + c * 16, valid);
+        cp_async16(slot + chunk_of<C::KV_STRIDE>(row_at<C::KV_STRIDE>(r), c),
+                   from + key * C::KV_ROW + c * 16, valid);
     }
     if (!C::I8) return;
     const float *scales = values ? a.kv.v_scale : a.kv.k_scale;
@@ -196,21 +215,24 @@ __device__ __forceinline__ void compute_scores(warp_state<C, MT> &st, const unsi
                                                const unsigned char *slot)
 {
     const int lane = threadIdx.x % 32;
+    const int query = chunk_of<C::Q_STRIDE>(row_at<C::Q_STRIDE>(lane % 16), lane / 16);
+    const int key = row_at<C::KV_STRIDE>(lane);
     UNROLL
     for (int i = 0; i < MT * 16; i++) st.s[i / 16][i / 4 % 4][i % 4] = 0.0f;
 #pragma unroll 2
-    for (int k = 0; k < C::E / 16; k++) { /* more at a time would take more registers */
+    for (int k = 0; k < C::E / 16; k++) {
         uint32_t a[MT][4], b[4][2], r[2][4];
+        loads_stay_behind();
         UNROLL
         for (int mt = 0; mt < MT; mt++)
-            ldmatrix_x4(a[mt], q + chunk_at<C::Q_STRIDE>(mt * 16 + lane % 16, 2 * k + lane / 16));
+            ldmatrix_x4(a[mt], q + mt * C::Q16 + chunk_of<C::Q_STRIDE>(query, 2 * k));
         if (C::I8) {
-            ldmatrix_x4(r[0], slot + chunk_at<C::KV_STRIDE>(lane, k));
+            ldmatrix_x4(r[0], slot + chunk_of<C::KV_STRIDE>(key, k));
             UNROLL
             for (int n = 0; n < 4; n++) widen(r[0][n], &b[n][0], &b[n][1]);
         } else {
-            ldmatrix_x4(r[0], slot + chunk_at<C::KV_STRIDE>(lane, 2 * k));
-            ldmatrix_x4(r[1], slot + chunk_at<C::KV_STRIDE>(lane, 2 * k + 1));
+            ldmatrix_x4(r[0], slot + chunk_of<C::KV_STRIDE>(key, 2 * k));
+            ldmatrix_x4(r[1], slot + chunk_of<C::KV_STRIDE>(key, 2 * k + 1));
             UNROLL
             for (int n = 0; n < 4; n++) {
                 b[n][0] = r[0][n];
@@ -297,6 +319,7 @@ __device__ __forceinline__ void add_values(warp_state<C, MT> &st, const struct w
                                            const unsigned char *slot)
 {
     const int lane = threadIdx.x % 32, t = lane % 4;
+    const int key = row_at<C::KV_STRIDE>(lane);
     if (C::I8) {
         float scales[4][2];
         read_scales<C>(slot, scales);
@@ -316,7 +339,8 @@ __device__ __forceinline__ void add_values(warp_state<C, MT> &st, const struct w
     UNROLL
     for (int c = 0; c < C::CHUNKS; c++) {
         uint32_t r[4], b[2][4];
-        ldmatrix_x4_trans(r, slot + chunk_at<C::KV_STRIDE>(lane, c));
+        if (c % 2 == 0) loads_stay_behind();
+        ldmatrix_x4_trans(r, slot + chunk_of<C::KV_STRIDE>(key, c));
         UNROLL
         for (int i = 0; i < 4; i++) {
             if (C::I8)
@@ -401,6 +425,7 @@ __device__ __forceinline__ void add_total(warp_state<C, MT> &st, const float *to
         }
         UNROLL
         for (int i = 0; i < C::NT * 4; i++) {
+            if (i % 8 == 0) loads_stay_behind();
             float &o = st.o[mt][i / 4][i % 4];
             const float before = total[(mt * C::NT * 4 + i) * 32 + threadIdx.x % 32];
             o = merge_value(before, x[i / 2 % 2], o, y[i / 2 % 2]);
@@ -428,8 +453,9 @@ __device__ __forceinline__ void keep_total(warp_state<C, MT> &st, float *total)
 
 template <class C, int MT>
 __device__ __forceinline__ void end_span(warp_state<C, MT> &st, const struct attn_args &a,
-                                         const struct work &w, int span)
+                                         const struct work &w, unsigned char *shared, int span)
 {
+    float *total = reinterpret_cast<float *>(shared + w.place.total);
     UNROLL
     for (int i = 0; i < MT * 2; i++) {
         float &l = st.l[i / 2][i % 2];
@@ -440,11 +466,11 @@ __device__ __forceinline__ void end_span(warp_state<C, MT> &st, const struct att
         write_partial(st, a, w, span);
         return;
     }
-    if (st.merged) add_total(st, w.place.total);
+    if (st.merged) add_total(st, total);
     if ((span + 1) * SPAN >= st.any_hi)
         write_rows(st, a, w);
     else
-        keep_total(st, w.place.total);
+        keep_total(st, total);
 }
 
 } // namespace
