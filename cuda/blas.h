@@ -28,10 +28,10 @@ enum status blas_open(struct blas **out, struct device *d, struct error *err);
 void blas_close(struct blas *b); /* NULL is fine */
 
 /* Whether the library can do it.  The first call for a shape looks for its plan and keeps it, in a
- * table of fixed size; it runs on the host alone, but the library may load code: outside of a
- * capture.  With a full table new shapes get a false. */
+ * table of fixed size that forgets all when it is full; it runs on the host alone, but the library may
+ * load code: outside of a capture. */
 bool blas_has_plan(struct blas *b, const struct blas_shape *s);
-/* Enqueues it; blas_has_plan() said yes.  out: f32, or int32 for int8. */
+/* Enqueues it; blas_has_plan() has just said yes.  out: f32, or int32 for int8. */
 void blas_multiply(struct blas *b, const struct blas_shape *s, void *out, const void *x,
                    const void *w, const float *bias);
 /* INTERNAL when a product could not be enqueued since open. */

@@ -4,11 +4,12 @@
 
 #include <cublasLt.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What cuBLAS itself takes on Hopper. */
 #define WORKSPACE ((size_t)32 << 20)
-/* Shapes: 4 products a layer and the logits, for each bucket of a captured step, and for steps that
- * are not captured whatever T they have, until it is full. */
+/* Shapes: 4 products of a layer and the logits, for each bucket of a captured step, and for each T of
+ * other steps. */
 #define MAX_PLANS 4096
 
 struct plan {
@@ -151,7 +152,11 @@ bool blas_has_plan(struct blas *b, const struct blas_shape *s)
     DCHECK(!(s->bias && s->type == BLAS_INT8));
     struct plan *p = find_plan(b, s);
     if (p->used) return p->works;
-    if (b->n_plans >= MAX_PLANS / 2) return false;
+    if (b->n_plans >= MAX_PLANS / 2) { /* begin anew: graphs have what they need of theirs */
+        memset(b->plans, 0, sizeof b->plans);
+        b->n_plans = 0;
+        p = find_plan(b, s);
+    }
     b->n_plans++;
     *p = (struct plan){.shape = *s, .used = true};
     p->works = describe(p) && choose_algorithm(b, p);

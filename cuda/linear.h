@@ -17,9 +17,9 @@
  * Bytes a call (what must move at least): N K of the weights' size, T K of the inputs', 4 T N.
  * FLOPs: 2 T N K.  linear_print_plan() tabulates both, and the time that they take at a GPU's rates.
  *
- *   LINEAR_GEMV  T <= 8: a block for each 16 outputs, whose 8 warps split K; weights go from global
- *                memory to mma.sync (f32: to FMA) without a detour, 8 loads of 16 bytes in flight a
- *                thread.  linear_gemv.cu, linear_f32.cu
+ *   LINEAR_GEMV  T <= 8: a block for each 16 or 32 outputs, whose 8 warps split K; weights go from
+ *                global memory to mma.sync (f32: to FMA) without a detour, 8 or 16 loads of 16 bytes
+ *                in flight a thread.  linear_gemv.cu, linear_f32.cu
  *   LINEAR_TILE  mma.sync on tiles of tile_n outputs x tile_m rows, weights as the M operand, fed
  *                by cp.async through up to 8 stages of 128 bytes of K.  linear_mma.cu,
  *                linear_int8.cu; f32: FMA, k ascending, linear_f32.cu
@@ -75,7 +75,7 @@ struct linear_shape {
 struct linear_plan {
     enum linear_path path;
     enum linear_rows form;
-    int tile_n, tile_m; /* LINEAR_TILE */
+    int tile_n, tile_m; /* outputs and rows of a block (GEMV: outputs alone; f32: neither) */
     int k;              /* inputs that the kernel reads: K, or K filled up with zeros in scratch */
     int rows_per_call;  /* what scratch takes at once */
 };
@@ -109,7 +109,7 @@ struct linear_args {
     const float *bias;    /* [n] or NULL */
     int ldo, ldx, ldw, rows, n, k;
     enum linear_type type;
-    int tile_n, tile_m; /* 32 x 16|32|64, 128 x 16|32|64|128 */
+    int tile_n, tile_m; /* GEMV: 16 or 32 outputs; tiles: 32 x 16|32|64, 128 x 16|32|64|128 */
 };
 void cuda_linear_gemv(const struct linear_args *a, void *stream);     /* x as in direct; not f32 */
 void cuda_linear_gemv_f32(const struct linear_args *a, void *stream); /* rows <= 8 */

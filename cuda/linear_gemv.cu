@@ -1,6 +1,6 @@
 /* Products of up to 8 rows, at the speed of the weights' memory.
  *
- * A block has 16 outputs and reads their rows once.  Its warps take turns along K, 256 bytes of each
+ * A block has 16 or 32 outputs and reads their rows once.  Its warps take turns along K, 256 bytes of each
  * row at a time; a lane's 16 bytes of a row are two registers of each of two mma.sync, so inputs
  * stand in the same, permuted, order on both sides and nothing passes through shared memory. */
 #include "cuda/linear_ops.cuh"
@@ -8,10 +8,10 @@
 namespace
 {
 
-constexpr int WARPS = 8, OUTPUTS = 16;
-constexpr int LOADS = 4;           /* of 16 bytes, of each of a lane's two rows */
-constexpr int PART_LD = 16 + 4;    /* banks: 2t rows of 20 words, g words */
-constexpr int CHUNKS_PER_LOAD = 4; /* four lanes share a row */
+constexpr int WARPS = 8, TILE = 16; /* outputs of one mma.sync */
+constexpr int LOADS = 4;            /* of 16 bytes, of each of a lane's rows */
+constexpr int PART_LD = 16 + 4;     /* banks: 2t rows of 20 words, g words */
+constexpr int CHUNKS_PER_LOAD = 4;  /* four lanes share a row */
 
 /* The 16 bytes of weights from `k` on meet these inputs, in B_REGS * 2 registers. */
 template <class Op> PTX void load_inputs(uint32_t *b, const struct linear_args &a, int row, int k)
@@ -47,30 +47,31 @@ PTX void multiply(typename Op::acc *acc, uint4 low, uint4 high, const uint32_t *
     }
 }
 
-template <class Op>
+/* TILES: 1 or 2, of 16 outputs; the order of an output's sum is the same. */
+template <class Op, int TILES>
 __global__ void __launch_bounds__(WARPS * 32) k_linear_gemv(struct linear_args a)
 {
     using acc_t = typename Op::acc;
-    SHARED(acc_t, part, WARPS * LINEAR_GEMV_ROWS * PART_LD);
+    constexpr int OUTPUTS = TILE * TILES, PART = LINEAR_GEMV_ROWS * PART_LD;
+    SHARED(acc_t, part, WARPS * TILES * PART);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const int n = blockIdx.x * OUTPUTS + g;
     const int n_chunks = (a.k * Op::W_SIZE + 15) / 16;
     const size_t pitch = (size_t)a.ldw * Op::W_SIZE;
-    const char *low_row = static_cast<const char *>(a.w) + (size_t)n * pitch;
-    const char *high_row = low_row + 8 * pitch;
+    const char *w = static_cast<const char *>(a.w) + (size_t)n * pitch;
     const uint64_t policy = stream_policy();
-    acc_t acc[4] = {};
+    acc_t acc[TILES][4] = {};
 
     for (int base = warp * LOADS * CHUNKS_PER_LOAD; base < n_chunks;
          base += WARPS * LOADS * CHUNKS_PER_LOAD) {
-        uint4 low[LOADS], high[LOADS];
+        uint4 lines[LOADS][2 * TILES]; /* of rows n, n + 8, ... */
         UNROLL
-        for (int u = 0; u < LOADS; u++) {
+        for (int i = 0; i < LOADS * 2 * TILES; i++) {
+            const int u = i / (2 * TILES), j = i % (2 * TILES);
             const int chunk = base + u * CHUNKS_PER_LOAD + t;
-            low[u] = high[u] = make_uint4(0, 0, 0, 0);
-            if (chunk < n_chunks && n < a.n) low[u] = load_stream16(low_row + 16 * chunk, policy);
-            if (chunk < n_chunks && n + 8 < a.n)
-                high[u] = load_stream16(high_row + 16 * chunk, policy);
+            lines[u][j] = make_uint4(0, 0, 0, 0);
+            if (chunk < n_chunks && n + 8 * j < a.n)
+                lines[u][j] = load_stream16(w + 8 * j * pitch + 16 * chunk, policy);
         }
         UNROLL
         for (int u = 0; u < LOADS; u++) {
@@ -78,25 +79,33 @@ __global__ void __launch_bounds__(WARPS * 32) k_linear_gemv(struct linear_args a
             if (first >= n_chunks) break; /* of the whole warp */
             uint32_t b[2 * Op::B_REGS];
             load_inputs<Op>(b, a, g, (first + t) * (16 / Op::W_SIZE));
-            multiply<Op>(acc, low[u], high[u], b);
+            UNROLL
+            for (int i = 0; i < TILES; i++)
+                multiply<Op>(acc[i], lines[u][2 * i], lines[u][2 * i + 1], b);
         }
     }
 
-    for (int r = 0; r < 4; r++)
-        part[(warp * LINEAR_GEMV_ROWS + 2 * t + r % 2) * PART_LD + g + r / 2 * 8] = acc[r];
+    UNROLL
+    for (int i = 0; i < 4 * TILES; i++) {
+        const int row = 2 * t + i % 2, col = g + i / 2 % 2 * 8;
+        part[(warp * TILES + i / 4) * PART + row * PART_LD + col] = acc[i / 4][i % 4];
+    }
     __syncthreads();
     const int row = threadIdx.x / OUTPUTS, col = threadIdx.x % OUTPUTS;
-    if (row >= a.rows || row >= LINEAR_GEMV_ROWS || blockIdx.x * OUTPUTS + col >= (unsigned)a.n)
-        return;
-    acc_t sum = part[row * PART_LD + col];
-    for (int w = 1; w < WARPS; w++) sum += part[(w * LINEAR_GEMV_ROWS + row) * PART_LD + col];
-    store_out<Op>(a, row, (int)blockIdx.x * OUTPUTS + col, sum);
+    const int out = blockIdx.x * OUTPUTS + col;
+    if (row >= a.rows || row >= LINEAR_GEMV_ROWS || out >= a.n) return;
+    const acc_t *mine = part + col / TILE * PART + row * PART_LD + col % TILE;
+    acc_t sum = mine[0];
+    for (int i = 1; i < WARPS; i++) sum += mine[i * TILES * PART];
+    store_out<Op>(a, row, out, sum);
 }
 
 template <class Op> void launch(const struct linear_args *a, void *stream)
 {
-    const dim3 grid((unsigned)(a->n + OUTPUTS - 1) / OUTPUTS), block(WARPS * 32);
-    LAUNCH(k_linear_gemv<Op>, grid, block, 0, stream, *a);
+    const dim3 grid((unsigned)(a->n + a->tile_n - 1) / a->tile_n), block(WARPS * 32);
+    const auto one = k_linear_gemv<Op, 1>, two = k_linear_gemv<Op, 2>;
+    if (a->tile_n == TILE) LAUNCH(one, grid, block, 0, stream, *a);
+    if (a->tile_n == 2 * TILE) LAUNCH(two, grid, block, 0, stream, *a);
 }
 
 } // namespace

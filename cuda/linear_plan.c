@@ -55,6 +55,14 @@ static void choose_tile(const struct linear_shape *s, struct linear_plan *p)
     }
 }
 
+/* Each block reads all inputs, from the L2 cache.  Where that is more than half of what it reads of
+ * weights, blocks of twice the outputs, as long as every multiprocessor has one. */
+static int gemv_outputs(const struct linear_shape *s)
+{
+    const bool inputs_weigh = 2 * s->rows * types[s->type].x_size > 16 * types[s->type].w_size;
+    return inputs_weigh && s->n / 32 >= s->n_sms ? 32 : 16;
+}
+
 static void limit_rows(int *rows, size_t most)
 {
     DCHECK(most > 0);
@@ -73,6 +81,7 @@ struct linear_plan linear_choose(const struct linear_shape *s)
         limit_rows(&p.rows_per_call, s->x_size / ((size_t)p.k * (size_t)forms[p.form].size));
     if (p.path == LINEAR_BLAS && s->type == LINEAR_W8A8)
         limit_rows(&p.rows_per_call, s->sums_len / (size_t)s->n);
+    if (p.path == LINEAR_GEMV) p.tile_n = gemv_outputs(s);
     if (p.path == LINEAR_TILE) choose_tile(s, &p);
     return p;
 }
@@ -128,6 +137,7 @@ void linear_print_plan(void (*add)(void *ctx, const char *line), void *ctx)
             const struct linear_plan p = linear_choose(&s);
             const struct linear_cost c = linear_estimate(&s, &linear_rates_h200);
             char tile[16] = "-";
+            if (p.path == LINEAR_GEMV) snprintf(tile, sizeof tile, "%d", p.tile_n);
             if (p.path == LINEAR_TILE) snprintf(tile, sizeof tile, "%dx%d", p.tile_n, p.tile_m);
             snprintf(line, sizeof line, "%-8s %-6s %5d  %-4s %-7s %-7s %5d %9.2f %9.2f %9.2f",
                      products[product].name, types[s.type].name, s.rows, paths[p.path], tile,

@@ -328,7 +328,7 @@ void few_rows(bool quick)
     for (enum linear_type type : all_types)
         for (int T : {1, 3, 8})
             for (int K : {1, 15, 16, 17, 64, 127, 128, 1024, 1040, 4112})
-                for (int N : {1, 15, 16, 18})
+                for (int N : {1, 15, 16, 18, 165}) /* of 165: blocks of 32, 4 multiprocessors */
                     for (int offset = 0; offset < 2; offset++) {
                         if (quick && (K > 200 || T == 3)) continue;
                         test_case c = {};
@@ -382,6 +382,7 @@ void many_rows()
                 c.K = 45;
                 c.bias = T % 2;
                 c.offset = T == 100;
+                c.wide = T == 129;
                 run_case(c);
             }
 }
@@ -421,7 +422,7 @@ void same_bits()
             test_case c = {};
             c.type = type;
             c.T = tile_m ? tile_m : LINEAR_GEMV_ROWS;
-            c.N = 37;
+            c.N = tile_m ? 37 : 140; /* with few rows blocks of 16 outputs, else of 32 */
             c.K = 333;
             c.real = true;
             c.tile_n = tile_m ? 32 : 0;
@@ -475,14 +476,15 @@ void expect(bool ok, const char *what)
     cases++;
     if (ok) return;
     failures++;
-    printf("FAIL plan: %s\n", what);
+    printf("FAIL %s\n", what);
 }
 
 void plans()
 {
     struct linear_shape s = {LINEAR_W8A8,       8, 4096, 4096, true, true, 132, LINEAR_SCRATCH,
                              LINEAR_SCRATCH / 4};
-    expect(linear_choose(&s).path == LINEAR_GEMV, "8 rows are for the GEMV");
+    expect(linear_choose(&s).path == LINEAR_GEMV && linear_choose(&s).tile_n == 16,
+           "8 int8 rows are for the GEMV, 16 outputs a block");
     s.rows = 9;
     expect(linear_choose(&s).path == LINEAR_TILE && linear_choose(&s).tile_n == 32 &&
                linear_choose(&s).tile_m == 16,
@@ -554,6 +556,9 @@ int main(int argc, char **argv)
     replay();
     pieces();
     many_rows();
+#ifdef INFERD_HOST_SHIM
+    expect(ih::n_ldsm_rows > 0 && ih::n_ldsm_extra == 0, "no ldmatrix meets a bank twice");
+#endif
     if (cuda_linear_check(&cb, &err) != STATUS_OK) {
         failures++;
         printf("FAIL %s\n", err.message);
