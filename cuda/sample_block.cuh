@@ -124,23 +124,26 @@ __device__ __forceinline__ bool owns(int i)
     return (i >> 2) % THREADS == (int)threadIdx.x;
 }
 
-/* use(place, logit) for those that this thread owns. */
+/* use(place, logit) for those that this thread owns.  Whole chunks: all loads, then all uses. */
 template <class Use>
 __device__ __forceinline__ void each_logit(const float *logits, struct chunk c, Use use)
 {
     const float *from = logits + c.base;
-    const bool aligned = (uintptr_t)from % 16 == 0;
+    if (c.n < SAMPLE_CHUNK || (uintptr_t)from % 16 != 0) {
+        for (int g = 0; g < GROUPS; g++)
+            for (int i = own_at(g); i < own_at(g) + 4 && i < c.n; i++) use(i, from[i]);
+        return;
+    }
+    float4 v[GROUPS];
+    UNROLL
+    for (int g = 0; g < GROUPS; g++) v[g] = *reinterpret_cast<const float4 *>(from + own_at(g));
+    UNROLL
     for (int g = 0; g < GROUPS; g++) {
         const int i = own_at(g);
-        if (aligned && i + 4 <= c.n) {
-            const float4 v = *reinterpret_cast<const float4 *>(from + i);
-            use(i, v.x);
-            use(i + 1, v.y);
-            use(i + 2, v.z);
-            use(i + 3, v.w);
-        } else {
-            for (int j = i; j < i + 4 && j < c.n; j++) use(j, from[j]);
-        }
+        use(i, v[g].x);
+        use(i + 1, v[g].y);
+        use(i + 2, v[g].z);
+        use(i + 3, v[g].w);
     }
 }
 
