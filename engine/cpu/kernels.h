@@ -84,7 +84,7 @@ static inline const void *panel_data(const struct linear_args *a, int p)
 #define ATTN_S_PITCH (ATTN_TILE * 4 + LINE)
 
 /* How keys and values are stored.  KV_I8: integers of -127..127, those of keys with the table's
- * w8_flip, and for each token and head one scale for its key and one for its value. */
+ * k8_flip, and for each token and head one scale for its key and one for its value. */
 enum kv_format { KV_F32, KV_BF16, KV_I8, KV_COUNT };
 
 struct attn_tile {
@@ -112,6 +112,7 @@ struct attn_rows {
 struct cpu_kernels {
     const char *name;
     uint8_t w8_flip; /* int8 weights are stored as q ^ w8_flip */
+    uint8_t k8_flip; /* keys of an int8 cache; another where a table borrows its attention */
     int panel;       /* outputs of a panel: 16 or 64 */
     linear_panel_fn *linear[WF_COUNT];
     int32_t (*sum_i8)(const int8_t *x, int n);

@@ -38,10 +38,10 @@ static int32_t sum_i8(const int8_t *x, int n)
 }
 
 /* All but what bf16 is multiplied by. */
-#define AVX512_COMMON                                                                     \
-    .w8_flip = W8_FLIP, .panel = PANEL, .sum_i8 = sum_i8, .rmsnorm = rmsnorm, .add = add, \
-    .quantize = quantize, .silu_mul = silu_mul, .rope = rope, .widen_bf16 = widen_bf16,   \
-    .sample = &cpu_sample_avx512
+#define AVX512_COMMON                                                                             \
+    .w8_flip = W8_FLIP, .k8_flip = W8_FLIP, .panel = PANEL, .sum_i8 = sum_i8, .rmsnorm = rmsnorm, \
+    .add = add, .quantize = quantize, .silu_mul = silu_mul, .rope = rope,                         \
+    .widen_bf16 = widen_bf16, .sample = &cpu_sample_avx512
 
 const struct cpu_kernels cpu_kernels_avx512 = {
     .name = "avx512",

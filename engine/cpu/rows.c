@@ -312,7 +312,7 @@ static void kv_write_head(void *ctx, int worker, int g)
         /* Only int8 has scales. */
         float *k_scales = (float *)(void *)(k_block + cb->k_scales_at) + (size_t)g * bs;
         float *v_scales = (float *)(void *)(v_block + cb->v_scales_at) + (size_t)g * bs;
-        kv_encode(cb, f32_row(j->k, t) + (size_t)g * E, cb->kernels->w8_flip, k_scales + offset,
+        kv_encode(cb, f32_row(j->k, t) + (size_t)g * E, cb->kernels->k8_flip, k_scales + offset,
                   &row);
         kv_scatter(k_block, k_head + offset, bs, &row, steps, cb->k_group * item);
         kv_encode(cb, f32_row(j->v, t) + (size_t)g * E, 0, v_scales + offset, &row);

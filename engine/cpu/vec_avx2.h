@@ -39,10 +39,10 @@
 #define MAX_ROWS_I4  4
 #define FOR_TILES_I4 FOR_TILES_4
 #endif
-#define FOR_TILES_DOT(X, name)                                                          \
-    X(name, 1, 1)                                                                       \
-    X(name, 1, 2) X(name, 2, 1) X(name, 2, 2) X(name, 3, 1) X(name, 3, 2) X(name, 4, 1) \
-        X(name, 4, 2)
+#define FOR_TILES_DOT(X, name) \
+    X(name, 1, 1)              \
+    X(name, 1, 2)              \
+    X(name, 2, 1) X(name, 2, 2) X(name, 3, 1) X(name, 3, 2) X(name, 4, 1) X(name, 4, 2)
 #define MAX_NV_DOT(rows)  2
 #define MAX_ROWS_DOT      4
 #define MAX_ROWS_DOT_ONCE 4
