@@ -85,7 +85,13 @@ void blas_multiply(struct blas *b, const struct blas_shape *s, void *out, const 
 {
     if (!b->plans.count({s->type, s->rows, s->n, s->k})) abort(); /* nobody asked for its plan */
     if ((uintptr_t)x % 16 || (uintptr_t)w % 16 || (uintptr_t)out % s->align_out) abort();
-    const product p = {*s, out, x, w, bias};
+    product p;
+    memset(&p, 0, sizeof p); /* bytes between members too: launches look for pointers in all of them */
+    memcpy(&p.s, s, offsetof(blas_shape, bias) + sizeof s->bias);
+    p.out = out;
+    p.x = x;
+    p.w = w;
+    p.bias = bias;
     LAUNCH(k_blas_host, dim3((unsigned)s->rows), dim3(1), 0, device_stream(b->on), p);
 }
 
