@@ -25,7 +25,8 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PROGRAMS = ("llama-bench", "llama-batched-bench", "llama-server")
+# Of a peer; llama-bench also says which of the two it is.
+PROGRAMS = {"prefill": "llama-bench", "decode": "llama-batched-bench", "server": "llama-server"}
 # How many steps a decode of a peer has; the context is that of the one in the middle.
 DECODE_STEPS = 16
 # A row of llama-batched-bench: PP, TG, B, N_KV, T_PP, S_PP, T_TG, S_TG, T, S.
@@ -144,13 +145,12 @@ class Inferd:
 
 # --- llama.cpp and ik_llama.cpp ------------------------------------------------------------------
 
-def find_programs(folder):
-    folder = pathlib.Path(folder)
+def find_programs(folder, measures):
+    folder, wanted = pathlib.Path(folder), {"llama-bench", *(PROGRAMS[m] for m in measures)}
     for place in (folder, folder / "bin", folder / "build/bin"):
-        found = {p: place / p for p in PROGRAMS if os.access(place / p, os.X_OK)}
-        if len(found) == len(PROGRAMS):
-            return found
-    raise Failure(f"{folder} has no {', '.join(PROGRAMS)} (nor its bin/): give the folder where the peer's build or package put them")
+        if all(os.access(place / p, os.X_OK) for p in wanted):
+            return {p: place / p for p in wanted}
+    raise Failure(f"{folder} has no {', '.join(sorted(wanted))} (nor its bin/): give the folder where the peer's build or package put them")
 
 
 def usage(program):
@@ -158,17 +158,16 @@ def usage(program):
 
 
 class Peer:
-    """`models`: {precision: GGUF file}.  `repack`: ik_llama.cpp repacks the weights at load."""
+    """`models`: {precision: GGUF file}.  `measures`: what it will be asked for.  `repack`: ik_llama.cpp repacks the weights at load."""
 
-    def __init__(self, folder, models, repack=False):
-        self.programs, self.models, self.repack = find_programs(folder), models, repack
+    def __init__(self, folder, models, measures, repack=False):
+        self.programs, self.models, self.repack = find_programs(folder, measures), models, repack
         self.ik = "-rtr" in usage(self.programs["llama-bench"])
         if repack and not self.ik:
             raise Failure(f"{folder} is llama.cpp, which has no -rtr: its repacking is always on")
         self.kind = "ik_llama.cpp" if self.ik else "llama.cpp"
         self.name = self.kind + (" -rtr" if repack else "")
         self.version = None
-        self.server_usage = usage(self.programs["llama-server"])
 
     def holds(self, precision):
         return self.models[precision].stem
@@ -195,7 +194,7 @@ class Peer:
 
     def server(self, precision, port, o):
         # No prompt comes twice, so keeping them could only cost time.
-        no_cache = ["-cram", 0] if "-cram" in self.server_usage else []
+        no_cache = ["-cram", 0] if "-cram" in usage(self.programs["llama-server"]) else []
         return [self.programs["llama-server"], "-m", self.models[precision], "--host", "127.0.0.1", "--port", port,
                 "-t", o.threads, "-tb", o.threads, "-np", o.streams, "-c", o.streams * o.slot_len, *no_cache,
                 *(["-rtr"] if self.repack else [])]

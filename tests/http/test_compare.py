@@ -106,7 +106,7 @@ def test_refusals(tmp_path):
     text = tmp_path / "text"
     text.write_text("no model")
     for args, said in [
-            (["--peer", tmp_path, *given[2:]], f"{tmp_path} has no llama-bench"),
+            (["--peer", tmp_path, *given[2:]], f"{tmp_path} has no llama-batched-bench, llama-bench, llama-server"),
             (given[:2], "has no --peer-model"), (given[2:], "--peer-model without a --peer"),
             ([*given, "--precisions", "int4"], "no --peer-model int4=FILE"), ([*given, "--precisions", "fp8"], "\"fp8\" is none of int8"),
             ([*given[:2], "--peer-model", f"int8={text}"], "is no GGUF file"),
@@ -115,5 +115,5 @@ def test_refusals(tmp_path):
             ([*given[:2], "--peer-model", "q8=x"], "PRECISION one of int8, int4, bf16"),
             (["--model", tmp_path], "no config.json there"), (["--batches", "1,x"], "\"x\" is no whole number"),
             (["--inferd", tmp_path / "absent"], "run make, or give --inferd"), (["--only", "train"], "\"train\" is none of prefill")]:
-        message = fails(1 if "has no llama-bench" in said else 2, *args)
+        message = fails(1 if "llama-server" in said else 2, *args)
         assert said in message, (args, message)
