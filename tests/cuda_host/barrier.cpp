@@ -127,18 +127,12 @@ static collective *find_collective(warp_state &w, unsigned mask, lanes_fn fn, si
     return c;
 }
 
+/* It reads and writes what lies on the other lanes' stacks, which wait for it. */
 static void perform(collective *c)
 {
-#if IH_TSAN
-    /* It reads and writes what lies on the other lanes' stacks, which wait for it. */
-    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-#endif
+    ignore_accesses_begin();
     c->fn(c->arg, c->mask);
-#if IH_TSAN
-    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-#endif
+    ignore_accesses_end();
 }
 
 void warp_op(unsigned mask, void *arg, lanes_fn fn, site at, bool aligned)

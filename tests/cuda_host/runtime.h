@@ -24,6 +24,22 @@ void AnnotateIgnoreWritesEnd(const char *, int);
 
 namespace ih
 {
+/* What ThreadSanitizer is not to see of the running fiber. */
+inline void ignore_accesses_begin()
+{
+#if IH_TSAN
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+#endif
+}
+inline void ignore_accesses_end()
+{
+#if IH_TSAN
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+#endif
+}
+
 constexpr int MAX_THREADS = 1024, MAX_WARPS = 32, MAX_COPIES = 512;
 
 template <class T, int N> struct table {

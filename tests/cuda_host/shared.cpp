@@ -58,13 +58,9 @@ static char *carve(size_t size, size_t align)
 #if IH_ASAN
     __asan_unpoison_memory_region(p, size);
 #endif
-#if IH_TSAN
-    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-#endif
+    ignore_accesses_begin();
     memset(p, 0xff, size);
-#if IH_TSAN
-    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-#endif
+    ignore_accesses_end();
     return p;
 }
 
@@ -91,12 +87,16 @@ void shared_begin(size_t dynamic, site at)
 {
     dynamic_size = dynamic;
     static_size = 0;
-    if (IH_TSAN) { /* new memory has no history: no false races between blocks */
+    /* For TSan new memory, without a history: two blocks' shared memory has nothing to do with one
+     * another, and blocks are not ordered, so that races between them in global memory show. */
+    ignore_accesses_begin();
+    if (IH_TSAN) {
         free(arena);
         arena = nullptr;
     }
     if (!arena)
         arena = static_cast<char *>(aligned_alloc(ALIGN, (ARENA + ALIGN - 1) / ALIGN * ALIGN));
+    ignore_accesses_end();
     if (!arena) fatal(at, "out of memory for shared memory");
 #if IH_ASAN
     __asan_poison_memory_region(arena, ARENA);
