@@ -379,7 +379,7 @@ static std::vector<float> run(const layout &c, const machine &m, const std::vect
     return out;
 }
 
-static const machine machines[] = {{9, 0, 4}, {8, 9, 2}, {9, 0, 132}};
+static const machine machines[] = {{9, 0, 1}, {8, 9, 2}, {9, 0, 132}};
 
 /* All sequences in one step; then each alone and cut in pieces, on other machines: the same bits. */
 static void run_case(const layout &c, const std::vector<seq> &seqs, bool alone)
@@ -571,6 +571,9 @@ static void run_all(bool quick)
             run_case(c, few[i++ % 2], true);
         }
     if (!quick) run_case({64, 2, 1, DT_BF16, 128, 0, 0}, {{32 * ATTN_SPAN + 300, 1}}, false);
+    if (!quick) /* pieces of several spans */
+        run_case({64, 8, 8, DT_BF16, 64, 0, 0}, {{1900, 1}}, false);
+    if (!quick) run_case({8, 8, 8, DT_F32, 64, 0, 0}, {{1500, 1}, {1400, 1}, {1300, 2}}, false);
     run_replay({64, 4, 2, DT_BF16, 16, 0, 0});
     if (!quick) run_replay({128, 4, 1, DT_I8, 48, 100, 0});
     if (!quick) run_replay({24, 2, 1, DT_F32, 16, 0, 0});
