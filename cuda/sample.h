@@ -124,6 +124,7 @@ void cuda_sample_upload(struct cuda_backend *cb, const struct step *step);
 /* Entry of engine/backend.h: logits [R', V] f32. */
 void cuda_sample(struct backend *be, struct tensor logits);
 /* Waits for the step; out[n_samples of the step that was uploaded last]. */
-enum status cuda_sample_download(struct cuda_backend *cb, struct sample_out *out, struct error *err);
+enum status cuda_sample_download(struct cuda_backend *cb, struct sample_out *out,
+                                 struct error *err);
 
 #endif
