@@ -4,8 +4,12 @@
 #ifndef ENGINE_CPU_BODY_LINEAR4_H
 #define ENGINE_CPU_BODY_LINEAR4_H
 
-#define FETCHES_4 (2 * GROUP4_STEPS + 1) /* of a group */
-
+/* The weights are q + 8. */
+#define BEGIN_4(r)                                              \
+    if (R > r) {                                                \
+        c##r##0 = vi_set1(-8 * x_sum[(size_t)r * t->x_sum_ld]); \
+        c##r##1 = c##r##2 = c##r##3 = c##r##0;                  \
+    }
 #define DOT_4(r)                                         \
     if (R > r) {                                         \
         int32_t four;                                    \
@@ -16,36 +20,34 @@
         if (NV > 2) c##r##2 = vi_dot_u4(c##r##2, w2, b); \
         if (NV > 3) c##r##3 = vi_dot_u4(c##r##3, w3, b); \
     }
-#define TURN_4(r)                                \
-    if (R > r) {                                 \
-        c##r##0 = vi_turn4(c##r##0);             \
-        if (NV > 1) c##r##1 = vi_turn4(c##r##1); \
-        if (NV > 2) c##r##2 = vi_turn4(c##r##2); \
-        if (NV > 3) c##r##3 = vi_turn4(c##r##3); \
+/* One half of the bytes of a step.  The other loads them again: held over, they would not fit the
+ * registers. */
+#define HALF_4(half)                                          \
+    {                                                         \
+        const veci w0 = half(vi_load_at(w, 0));               \
+        const veci w1 = NV > 1 ? half(vi_load_at(w, 1)) : w0; \
+        const veci w2 = NV > 2 ? half(vi_load_at(w, 2)) : w0; \
+        const veci w3 = NV > 3 ? half(vi_load_at(w, 3)) : w0; \
+        FOR_ROWS(DOT_4)                                       \
     }
-
-/* The integer sums of one group, in units of 1 / HIGH4: all its low halves, then all its high ones.  A
- * function of its own, with numbers of rounds that it is told: else gcc 12 keeps the sums in memory. */
+/* The integer sums of one group.  A function of its own, with a number of steps that it is told: else
+ * gcc 12 keeps the sums in memory. */
 ALWAYS_INLINE void group_i4(const struct tile_args *t, const int R, const int NV)
 {
+    const char *w = t->w;
     const int8_t *x = t->x;
+    const int32_t *x_sum = t->x_sum;
     int32_t *sums = t->sums;
     const size_t ldx = t->ldx, pitch = t->pitch;
-    half4 half = half4_low();
     DECLARE_FETCH
     FOR_ROWS(DECLARE_I)
-    for (int i = 0; i < t->n_halves; i++, x += 4 - GROUP4) {
-        const char *w = t->w;
-        FOR_ROWS(TURN_4)
-        for (int k = 0; k < t->k; k += 8, w += pitch, x += 8) {
-            const veci w0 = vi_half4(vi_load_at(w, 0), half);
-            const veci w1 = NV > 1 ? vi_half4(vi_load_at(w, 1), half) : w0;
-            const veci w2 = NV > 2 ? vi_half4(vi_load_at(w, 2), half) : w0;
-            const veci w3 = NV > 3 ? vi_half4(vi_load_at(w, 3), half) : w0;
-            FOR_ROWS(DOT_4)
-            FETCH
-        }
-        half = half4_high();
+    FOR_ROWS(BEGIN_4)
+    for (int k = 0; k < t->k; k += 8, w += pitch, x += 4) {
+        HALF_4(vi_nibbles_low)
+        __asm__("" : "+r"(w)); /* forget what was loaded */
+        x += 4;
+        HALF_4(vi_nibbles_high)
+        FETCH
     }
     FETCH /* the scales */
     FOR_ROWS(STORE_I)
@@ -53,21 +55,14 @@ ALWAYS_INLINE void group_i4(const struct tile_args *t, const int R, const int NV
 
 TILE_TABLE(group_i4, FOR_TILES_I4);
 
-/* Takes the integer sums of a group into the f32 ones, which only the end of a group needs.  The weights
- * are q + 8. */
-ALWAYS_INLINE void add_group_i4(const struct tile_args *t, const int32_t *group, float *sums,
-                                const int R, const int NV)
+/* Takes the integer sums of a group into the f32 ones, which only the end of a group needs. */
+ALWAYS_INLINE void add_group_i4(float *sums, const int32_t *group, const char *scales, const int R,
+                                const int NV)
 {
-    const uint16_t *scales =
-        (const uint16_t *)(const void *)((const char *)t->w + GROUP4_STEPS * t->pitch);
     for (int v = 0; v < NV; v++) {
-        /* Exact, as is the sum in f32: the product is that of the plain sum and scale. */
-        const vec scale = v_mul(v_load_f16(scales + v * VW), v_set1(1.0f / HIGH4));
-        const int32_t *x_sum = t->x_sum;
-        for (int i = v * VW; i < R * SUM_PITCH; i += SUM_PITCH, x_sum += t->x_sum_ld) {
-            const veci sum = vi_sub(vi_load(group + i), vi_set1(8 * HIGH4 * *x_sum));
-            v_store(sums + i, v_fma(v_from_i32(sum), scale, v_load(sums + i)));
-        }
+        const vec scale = v_load_f16((const uint16_t *)(const void *)scales + v * VW);
+        for (int i = v * VW; i < R * SUM_PITCH; i += SUM_PITCH)
+            v_store(sums + i, v_fma(v_from_i32(vi_load(group + i)), scale, v_load(sums + i)));
     }
 }
 
@@ -77,21 +72,21 @@ ALWAYS_INLINE void tile_i4(const struct tile_args *t, const int R, const int NV)
     _Alignas(64) int32_t group[MAX_TILE * SUM_PITCH];
     float *sums = t->sums;
     struct tile_args g = *t;
-    const size_t group_size = t->pitch / LINE * LINE4_SIZE;
+    const size_t scales_at = GROUP4_STEPS * t->pitch;
+    const size_t group_size = scales_at + t->pitch / LINE * LINE4_SCALES;
     g.sums = group;
     if (!t->resume) {
         for (int r = 0; r < R; r++)
             for (int v = 0; v < NV; v++) v_store(sums + r * SUM_PITCH + v * VW, v_zero());
     }
     g.k = GROUP4;
-    g.n_halves = 2;
     for (int k = 0; k + GROUP4 <= t->k; k += GROUP4) {
         group_i4_tiles[R - 1][NV - 1](&g);
-        add_group_i4(&g, group, sums, R, NV);
+        add_group_i4(sums, group, (const char *)g.w + scales_at, R, NV);
         g.w = (const char *)g.w + group_size;
         g.x = (const int8_t *)g.x + GROUP4;
         g.x_sum++;
-        if (t->fetch) g.fetch += FETCHES_4 * g.fetch_step;
+        g.fetch += (GROUP4_STEPS + 1) * g.fetch_step;
     }
 }
 

@@ -36,8 +36,7 @@ struct tile_args {
     size_t pitch;         /* bytes between k steps */
     size_t ldx, x_sum_ld;
     int k;
-    int n_halves; /* int4: 2 */
-    bool resume;  /* go on from the sums; else from zero */
+    bool resume; /* go on from the sums; else from zero */
     /* What to fetch meanwhile: in each step so many lines, and on by so many bytes. */
     const char *fetch;
     int fetch_lines, fetch_step;
@@ -129,7 +128,7 @@ static inline void finish_f32(const struct linear_args *a, int p, int row0, int 
  * compute longer for each line fetched, and want fewer ends of blocks. */
 ALWAYS_INLINE int block_size(int n_tiles)
 {
-    return n_tiles <= 2 ? 16 << 10 : n_tiles <= 4 ? 32 << 10 : 64 << 10;
+    return n_tiles <= 2 ? 16 << 10 : n_tiles <= 4 ? 32 << 10 : n_tiles <= 8 ? 64 << 10 : 128 << 10;
 }
 
 /* How a format's weights lie: `unit` inputs take unit_size bytes of each line, in `steps` steps. */

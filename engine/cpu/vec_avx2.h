@@ -186,26 +186,6 @@ VEC_INLINE veci vi_dot_i8(veci sum, veci w, veci prepared, veci x)
     (void)prepared;
     return _mm256_dpbusd_avx_epi32(sum, w, x);
 }
-/* One 4-bit half of each byte; the high one times HIGH4. */
-#define HIGH4 16
-typedef veci half4;
-VEC_INLINE half4 half4_low(void)
-{
-    return _mm256_set1_epi8(15);
-}
-VEC_INLINE half4 half4_high(void)
-{
-    return _mm256_set1_epi8((char)0xf0);
-}
-VEC_INLINE veci vi_half4(veci w, half4 half)
-{
-    return _mm256_and_si256(w, half);
-}
-/* Sums of low halves in the unit of the high ones. */
-VEC_INLINE veci vi_turn4(veci sum)
-{
-    return _mm256_slli_epi32(sum, 4);
-}
 /* sum += four products for each lane; w unsigned */
 VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
 {
@@ -238,26 +218,6 @@ VEC_INLINE veci vi_load_i8_pairs_mask(const void *p, vmask m)
     (void)m;
     return vi_load_i8_pairs(p);
 }
-/* One 4-bit half of each byte; the high one times HIGH4. */
-#define HIGH4 1
-typedef __m128i half4; /* bits that it is moved by */
-VEC_INLINE half4 half4_low(void)
-{
-    return _mm_setzero_si128();
-}
-VEC_INLINE half4 half4_high(void)
-{
-    return _mm_cvtsi32_si128(4);
-}
-VEC_INLINE veci vi_half4(veci w, half4 half)
-{
-    return _mm256_and_si256(_mm256_srl_epi16(w, half), _mm256_set1_epi8(15));
-}
-/* Sums of low halves in the unit of the high ones. */
-VEC_INLINE veci vi_turn4(veci sum)
-{
-    return sum;
-}
 /* sum += four products for each lane; w in 0..15: pairs stay below 2 * 15 * 128, exact in 16 bits */
 VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
 {
@@ -265,6 +225,15 @@ VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
                             _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
 }
 #endif
+/* The 4-bit halves of each byte. */
+VEC_INLINE veci vi_nibbles_low(veci w)
+{
+    return _mm256_and_si256(w, _mm256_set1_epi8(15));
+}
+VEC_INLINE veci vi_nibbles_high(veci w)
+{
+    return _mm256_and_si256(_mm256_srli_epi16(w, 4), _mm256_set1_epi8(15));
+}
 VEC_INLINE vec v_load_f16(const uint16_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));

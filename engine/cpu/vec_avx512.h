@@ -171,27 +171,16 @@ VEC_INLINE veci vi_load_i8_pairs_mask(const void *p, vmask m)
 {
     return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi16(m, p));
 }
-/* One 4-bit half of each byte; the high one times HIGH4. */
-#define HIGH4 16
-typedef __m512i half4;
-VEC_INLINE half4 half4_low(void)
+/* The 4-bit halves of each byte. */
+VEC_INLINE veci vi_nibbles_low(veci w)
 {
-    return _mm512_set1_epi8(15);
+    return _mm512_and_si512(w, _mm512_set1_epi8(15));
 }
-VEC_INLINE half4 half4_high(void)
+VEC_INLINE veci vi_nibbles_high(veci w)
 {
-    return _mm512_set1_epi8((char)0xf0);
+    return _mm512_and_si512(_mm512_srli_epi16(w, 4), _mm512_set1_epi8(15));
 }
-VEC_INLINE veci vi_half4(veci w, half4 half)
-{
-    return _mm512_and_si512(w, half);
-}
-/* Sums of low halves in the unit of the high ones. */
-VEC_INLINE veci vi_turn4(veci sum)
-{
-    return _mm512_slli_epi32(sum, 4);
-}
-/* sum += four products for each lane; w unsigned */
+/* sum += four products for each lane; w in 0..15 */
 VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
 {
     return _mm512_dpbusd_epi32(sum, w, x);

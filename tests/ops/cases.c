@@ -247,7 +247,7 @@ static void long_attention_cases(struct emitter *e)
 
 static void bench_cases(struct emitter *e)
 {
-    static const int rows[] = {1, 4, 16, 64, 512};
+    static const int rows[] = {1, 4, 8, 16, 32, 64, 512};
     for (size_t r = 0; r < ARRAY_LEN(rows); r++)
         linear_formats(e, (struct op_case){.T = rows[r], .N = 8192, .K = 2048, .bench = true});
     static const enum case_op ops[] = {CASE_RMSNORM, CASE_ADD_RMSNORM, CASE_QUANTIZE,
