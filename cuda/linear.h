@@ -109,7 +109,7 @@ struct linear_args {
     const float *bias;    /* [n] or NULL */
     int ldo, ldx, ldw, rows, n, k;
     enum linear_type type;
-    int tile_n, tile_m; /* GEMV: 16 or 32 outputs; tiles: 32 x 16|32|64, 128 x 16|32|64|128 */
+    int tile_n, tile_m; /* GEMV: 16 or 32 outputs; tiles: 32|64|128 x 16|32|64, 128 x 128 */
 };
 void cuda_linear_gemv(const struct linear_args *a, void *stream);     /* x as in direct; not f32 */
 void cuda_linear_gemv_f32(const struct linear_args *a, void *stream); /* rows <= 8 */

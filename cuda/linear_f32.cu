@@ -56,8 +56,8 @@ __global__ void __launch_bounds__(WARPS * 32, 2) k_linear_gemv_f32(struct linear
             UNROLL
             for (int o = 0; o < OUTPUTS; o++) {
                 const int k = base + u * 128 + lane * 4;
-                uint4 v = make_uint4(0, 0, 0, 0);
-                if (k < a.k && n0 + o < a.n) v = load_stream16(w + (size_t)o * a.ldw + k, policy);
+                const uint4 v =
+                    load_stream16(w + (size_t)o * a.ldw + k, policy, k < a.k && n0 + o < a.n);
                 lines[u][o] = make_float4(__int_as_float((int)v.x), __int_as_float((int)v.y),
                                           __int_as_float((int)v.z), __int_as_float((int)v.w));
             }

@@ -69,9 +69,8 @@ __global__ void __launch_bounds__(WARPS * 32) k_linear_gemv(struct linear_args a
         for (int i = 0; i < LOADS * 2 * TILES; i++) {
             const int u = i / (2 * TILES), j = i % (2 * TILES);
             const int chunk = base + u * CHUNKS_PER_LOAD + t;
-            lines[u][j] = make_uint4(0, 0, 0, 0);
-            if (chunk < n_chunks && n + 8 * j < a.n)
-                lines[u][j] = load_stream16(w + 8 * j * pitch + 16 * chunk, policy);
+            lines[u][j] = load_stream16(w + 8 * j * pitch + 16 * chunk, policy,
+                                        chunk < n_chunks && n + 8 * j < a.n);
         }
         UNROLL
         for (int u = 0; u < LOADS; u++) {

@@ -170,6 +170,9 @@ template <class Op> void launch_tiles(const struct linear_args *a, void *stream)
     if (a->tile_n == 32 && a->tile_m == 16) launch_tile<Op, 1, 1, 4, 16>(a, stream);
     if (a->tile_n == 32 && a->tile_m == 32) launch_tile<Op, 1, 1, 4, 32>(a, stream);
     if (a->tile_n == 32 && a->tile_m == 64) launch_tile<Op, 1, 1, 4, 64>(a, stream);
+    if (a->tile_n == 64 && a->tile_m == 16) launch_tile<Op, 2, 1, 4, 16>(a, stream);
+    if (a->tile_n == 64 && a->tile_m == 32) launch_tile<Op, 2, 1, 4, 32>(a, stream);
+    if (a->tile_n == 64 && a->tile_m == 64) launch_tile<Op, 2, 1, 4, 64>(a, stream);
     if (a->tile_n == 128 && a->tile_m == 16) launch_tile<Op, 4, 1, 2, 16>(a, stream);
     if (a->tile_n == 128 && a->tile_m == 32) launch_tile<Op, 4, 1, 2, 32>(a, stream);
     if (a->tile_n == 128 && a->tile_m == 64) launch_tile<Op, 4, 1, 2, 64>(a, stream);

@@ -72,6 +72,10 @@ suite_cuda() {
         t=$(basename "$t" .cu)
         run "cuda_$t" timeout 300 "$BUILD/tests/cuda_host/$t" "${args[@]}"
     done
+    # The whole backend: sanitizers see the kernels in the tests above.
+    [ ${#args[@]} -eq 0 ] && run cuda_optest timeout 900 "$BUILD/tests/optest" --backend cuda \
+        --plugin "$BUILD/libinferd-cuda-host.so"
+    return 0
 }
 suite_sim() { run simtest timeout 900 "$BUILD/tests/simtest"; }
 suite_diff() {

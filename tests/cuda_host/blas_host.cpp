@@ -17,11 +17,12 @@ struct blas {
 namespace
 {
 
+/* Without gaps, in which words of the caller's stack would look like arguments. */
 struct product {
-    blas_shape s;
     void *out;
     const void *x, *w;
-    const float *bias;
+    const float *bias; /* or NULL */
+    int type, n, k, ldx, ldw, ldo;
 };
 
 template <class T> float value(T v)
@@ -33,18 +34,18 @@ template <class T> float value(T v)
 
 template <class T> void multiply_row(const product &p, int row)
 {
-    const T *x = static_cast<const T *>(p.x) + (size_t)row * p.s.ldx;
-    for (int n = 0; n < p.s.n; n++) {
-        const T *w = static_cast<const T *>(p.w) + (size_t)n * p.s.ldw;
+    const T *x = static_cast<const T *>(p.x) + (size_t)row * p.ldx;
+    for (int n = 0; n < p.n; n++) {
+        const T *w = static_cast<const T *>(p.w) + (size_t)n * p.ldw;
         if constexpr (std::is_same_v<T, int8_t>) {
             int32_t sum = 0;
-            for (int k = 0; k < p.s.k; k++) sum += x[k] * w[k];
-            static_cast<int32_t *>(p.out)[(size_t)row * p.s.ldo + n] = sum;
+            for (int k = 0; k < p.k; k++) sum += x[k] * w[k];
+            static_cast<int32_t *>(p.out)[(size_t)row * p.ldo + n] = sum;
         } else {
             float sum = 0.0f;
-            for (int k = 0; k < p.s.k; k++) sum = fmaf(value(x[k]), value(w[k]), sum);
-            if (p.s.bias) sum += p.bias[n];
-            static_cast<float *>(p.out)[(size_t)row * p.s.ldo + n] = sum;
+            for (int k = 0; k < p.k; k++) sum = fmaf(value(x[k]), value(w[k]), sum);
+            if (p.bias) sum += p.bias[n];
+            static_cast<float *>(p.out)[(size_t)row * p.ldo + n] = sum;
         }
     }
 }
@@ -52,10 +53,10 @@ template <class T> void multiply_row(const product &p, int row)
 void k_blas_host(product p)
 {
     const int row = (int)blockIdx.x;
-    if (p.s.type == BLAS_F32) multiply_row<float>(p, row);
-    if (p.s.type == BLAS_BF16) multiply_row<__nv_bfloat16>(p, row);
-    if (p.s.type == BLAS_F16) multiply_row<__half>(p, row);
-    if (p.s.type == BLAS_INT8) multiply_row<int8_t>(p, row);
+    if (p.type == BLAS_F32) multiply_row<float>(p, row);
+    if (p.type == BLAS_BF16) multiply_row<__nv_bfloat16>(p, row);
+    if (p.type == BLAS_F16) multiply_row<__half>(p, row);
+    if (p.type == BLAS_INT8) multiply_row<int8_t>(p, row);
 }
 
 } // namespace
@@ -85,6 +86,7 @@ void blas_multiply(struct blas *b, const struct blas_shape *s, void *out, const 
 {
     if (!b->plans.count({s->type, s->rows, s->n, s->k})) abort(); /* nobody asked for its plan */
     if ((uintptr_t)x % 16 || (uintptr_t)w % 16 || (uintptr_t)out % s->align_out) abort();
+<<<<<<< HEAD
     product p;
     memset(&p, 0,
            sizeof p); /* bytes between members too: launches look for pointers in all of them */
@@ -93,6 +95,10 @@ void blas_multiply(struct blas *b, const struct blas_shape *s, void *out, const 
     p.x = x;
     p.w = w;
     p.bias = bias;
+=======
+    const product p = {out,    x,      w,     s->bias ? bias : nullptr, s->type, s->n, s->k,
+                       s->ldx, s->ldw, s->ldo};
+>>>>>>> cu-linear
     LAUNCH(k_blas_host, dim3((unsigned)s->rows), dim3(1), 0, device_stream(b->on), p);
 }
 

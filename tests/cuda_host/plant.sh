@@ -49,7 +49,8 @@ while IFS=$'\t' read -r file edit what; do
     fi
     caught=
     for schedule in f r 1 2 3; do
-        timeout 120 "$tmp/$test" $schedule >"$tmp/log" 2>&1 || { caught=$schedule && break; }
+        # In a shell of its own, which keeps the word of a crash to itself.
+        (timeout 120 "$tmp/$test" $schedule; exit $?) >"$tmp/log" 2>&1 || { caught=$schedule && break; }
     done
     if [ -n "$caught" ]; then
         echo "ok   $what (schedule $caught)"

@@ -345,8 +345,8 @@ void few_rows(bool quick)
 
 void every_tile(bool quick)
 {
-    static const int tiles[][2] = {{32, 16},  {32, 32},  {32, 64},  {128, 16},
-                                   {128, 32}, {128, 64}, {128, 128}};
+    static const int tiles[][2] = {{32, 16}, {32, 32},  {32, 64},  {64, 16},  {64, 32},
+                                   {64, 64}, {128, 16}, {128, 32}, {128, 64}, {128, 128}};
     for (enum linear_type type : {LINEAR_BF16, LINEAR_F16, LINEAR_W8A8, LINEAR_W8A16}) {
         for (const auto &tile : tiles) {
             for (int i = 0; i < (quick ? 2 : 6); i++) {
@@ -486,9 +486,9 @@ void plans()
     expect(linear_choose(&s).path == LINEAR_GEMV && linear_choose(&s).tile_n == 16,
            "8 int8 rows are for the GEMV, 16 outputs a block");
     s.rows = 9;
-    expect(linear_choose(&s).path == LINEAR_TILE && linear_choose(&s).tile_n == 32 &&
+    expect(linear_choose(&s).path == LINEAR_TILE && linear_choose(&s).tile_n == 64 &&
                linear_choose(&s).tile_m == 16,
-           "9 rows of 4096 outputs: 128 tiles of 32 x 16");
+           "9 rows of 4096 outputs: 64 tiles of 64 x 16, 128 of 32 x 16 read more");
     s.rows = 64;
     s.n = 28672;
     expect(linear_choose(&s).tile_n == 128 && linear_choose(&s).tile_m == 64,
