@@ -72,13 +72,12 @@ __device__ __forceinline__ void load_chunk(const struct sample_args &a,
                                            const struct sample_row &row, struct chunk c,
                                            struct scratch m)
 {
-    const bool raw = row.flags & SAMPLE_RAW;
     if (c.n < SAMPLE_CHUNK)
         for (int g = 0; g < GROUPS; g++)
             for (int i = own_at(g); i < own_at(g) + 4; i++) m.x[i] = -INFINITY;
     each_logit(logits_of(a, row), c,
-               [&](int i, float v) { m.x[i] = v == v || raw ? v : -INFINITY; });
-    if (!raw) change_logits(a, row, c, m);
+               [&](int i, float v) { m.x[i] = v; }); /* NaN stays, and loses against everything */
+    if (!(row.flags & SAMPLE_RAW)) change_logits(a, row, c, m);
 }
 
 /* --- scan --- */
@@ -144,7 +143,9 @@ __device__ __forceinline__ struct peak peak_of(const struct sample_args &a,
     const float x = packed_value(best);
     if ((row.flags & SAMPLE_GREEDY) || !(x > -INFINITY)) return p;
     p.max = __fdiv_rn(x, row.temperature);
-    p.decided = !(fabsf(p.max) < INFINITY); /* so small a temperature that the scale overflows */
+    /* Infinite logits, or so small a temperature that the scale of the weights overflows. */
+    const float scale = (float)(1.44269504088896340736 / (double)row.temperature);
+    p.decided = !(fabsf(p.max) < INFINITY && scale < INFINITY);
     p.floor = __fadd_rn(p.max, row.log_min_p);
     return p;
 }

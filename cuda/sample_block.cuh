@@ -23,10 +23,10 @@ constexpr int GROUPS = SAMPLE_CHUNK / (4 * THREADS);
 
 /* --- keys --- */
 
-/* Floats as unsigned integers of the same order. */
+/* Floats as unsigned integers of the same order; -0 and 0 are equal. */
 __device__ __forceinline__ uint32_t order_key(float v)
 {
-    const uint32_t u = (uint32_t)__float_as_int(v);
+    const uint32_t u = (uint32_t)__float_as_int(__fadd_rn(v, 0.0f));
     return u & 0x80000000u ? ~u : u | 0x80000000u;
 }
 __device__ __forceinline__ float key_value(uint32_t k)
@@ -35,11 +35,11 @@ __device__ __forceinline__ float key_value(uint32_t k)
 }
 
 /* A value and its id as one integer: the greater value wins, then the lower id; NaN is 0, which loses
- * against everything.  -0 and 0 are equal. */
+ * against everything. */
 __device__ __forceinline__ u64 pack(float v, int id)
 {
     if (v != v) return 0;
-    return (u64)order_key(v == 0.0f ? 0.0f : v) << 32 | (0xffffffffu - (uint32_t)id);
+    return (u64)order_key(v) << 32 | (0xffffffffu - (uint32_t)id);
 }
 __device__ __forceinline__ int packed_id(u64 p)
 {

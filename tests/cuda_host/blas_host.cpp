@@ -86,19 +86,8 @@ void blas_multiply(struct blas *b, const struct blas_shape *s, void *out, const 
 {
     if (!b->plans.count({s->type, s->rows, s->n, s->k})) abort(); /* nobody asked for its plan */
     if ((uintptr_t)x % 16 || (uintptr_t)w % 16 || (uintptr_t)out % s->align_out) abort();
-<<<<<<< HEAD
-    product p;
-    memset(&p, 0,
-           sizeof p); /* bytes between members too: launches look for pointers in all of them */
-    memcpy(&p.s, s, offsetof(blas_shape, bias) + sizeof s->bias);
-    p.out = out;
-    p.x = x;
-    p.w = w;
-    p.bias = bias;
-=======
     const product p = {out,    x,      w,     s->bias ? bias : nullptr, s->type, s->n, s->k,
                        s->ldx, s->ldw, s->ldo};
->>>>>>> cu-linear
     LAUNCH(k_blas_host, dim3((unsigned)s->rows), dim3(1), 0, device_stream(b->on), p);
 }
 

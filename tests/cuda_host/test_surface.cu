@@ -199,7 +199,7 @@ __global__ void k_hints(const uint4 *x, uint4 *y, uint64_t *policy_seen)
     prefetch_l2(x + i);
     const uint64_t policy = stream_policy();
     if (i == 0) *policy_seen = policy;
-    uint4 v = i % 2 ? __ldcs(x + i) : load_stream16(x + i, policy);
+    uint4 v = i % 2 ? __ldcs(x + i) : load_stream16(x + i, policy, true);
     v.x += __ldg(&x[i].y);
     if (i % 2)
         __stcs(y + i, v);
