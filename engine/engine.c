@@ -159,10 +159,17 @@ static struct backend_limits make_limits(const struct engine *e)
     };
 }
 
+/* Whether the kernel knows an NVIDIA GPU (/dev/dxg: under Windows): cheaper to ask than loading the
+ * plug-in and its libraries to hear that there is none. */
+static bool gpu_present(void)
+{
+    return access("/dev/nvidiactl", F_OK) == 0 || access("/dev/dxg", F_OK) == 0;
+}
+
 static enum status open_backend(struct engine *e, const struct engine_options *o, struct error *err)
 {
-    if (strcmp(o->device, "cpu") != 0) {
-        const bool must = strcmp(o->device, "cuda") == 0;
+    const bool must = strcmp(o->device, "cuda") == 0;
+    if (must || (strcmp(o->device, "auto") == 0 && (o->cuda_plugin || gpu_present()))) {
         const struct plugin_options po = {.device = 0};
         struct error why = {0};
         e->info.device = "cuda";
