@@ -14,7 +14,8 @@
  *   - on the host it branches only on shapes and on `struct step_dims`, never on device data; what
  *     differs from step to step (ids, positions, tables, sampling) is staged by step_upload();
  *   - a row's result depends on that row alone, bit for bit: the order of a reduction never
- *     depends on how many other rows there are, or on how they are split over threads.
+ *     depends on how many other rows there are, or on how they are split over threads.  One exception:
+ *     a GPU's floating-point linears choose their kernel by the number of rows (cuda/linear.h).
  *
  * Letters: T token rows, D model width, H query heads, G KV heads, E head width, F ffn width,
  * R logit rows, V vocabulary, N/K a linear's outputs/inputs.
