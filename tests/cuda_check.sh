@@ -11,7 +11,7 @@ function number_before(text, word,    at) {
 /Compiling entry function/ {
     arch = $0; sub(/.*for ./, "", arch); sub(/.$/, "", arch)
     name = $0; sub(/.*entry function ./, "", name); sub(/. for .sm_.*/, "", name)
-    sub(/^void /, "", name); sub(/\(.*/, "", name)
+    sub(/^void /, "", name); gsub(/\(anonymous namespace\)::/, "", name); sub(/\(.*/, "", name)
     gsub(/\(int\)|\(bool\)/, "", name)
 }
 /bytes stack frame/ {
