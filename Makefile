@@ -296,6 +296,7 @@ install: all
 	install -D -m 755 $(BUILD)/inferd $(DESTDIR)$(PREFIX)/bin/inferd
 	install -d $(DESTDIR)$(PREFIX)/share/inferd/models/demo
 	install -m 644 $(DEMO_FILES) $(DESTDIR)$(PREFIX)/share/inferd/models/demo
+	$(if $(CUDA_SO),install -D -m 755 $(CUDA_SO) $(DESTDIR)$(PREFIX)/lib/inferd/libinferd-cuda.so)
 SUITE_NAMES = $(strip $(shell sed -n 's/^suite_\([a-z]*\)() .*/\1/p' tests/run_tests.sh))
 help:
 	@sed -n '3,7s/^# \{0,3\}//p' Makefile

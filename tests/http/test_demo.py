@@ -110,7 +110,7 @@ def test_installed_binary_finds_it(tmp_path):
 
 
 @pytest.mark.parametrize("words, shown", [
-    (["help"], ["PREFIX=/usr/local", "DESTDIR=", "layers unit ops sim", "MODEL=DIR|ORG/NAME", "PORT=8000", "inferd pull"]),
+    (["help"], ["PREFIX=/usr/local", "DESTDIR=", "layers unit ops cuda sim", "MODEL=DIR|ORG/NAME", "PORT=8000", "inferd pull"]),
     (["-n", "run", "PORT=8011", "MODEL=a/b"], ["-j", "http://127.0.0.1:8011, elsewhere by PORT=N", "exec build/inferd serve a/b"])])
 def test_make(words, shown):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "BUILD", "CONFIG"))}
