@@ -2,6 +2,7 @@
 #include "engine/plugin.h"
 
 #include "cuda/cuda.h"
+#include "cuda/plan.h"
 
 __attribute__((visibility("default"))) const struct plugin *inferd_plugin(void);
 
@@ -15,6 +16,7 @@ const struct plugin *inferd_plugin(void)
         .limits_size = sizeof(struct backend_limits),
         .version = INFERD_VERSION,
         .open = cuda_backend_open,
+        .print_plan = cuda_print_plan,
     };
     return &plugin;
 }

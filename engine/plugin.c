@@ -38,8 +38,7 @@ static enum status check_plugin(const struct plugin *p, const char *path, struct
                      p && p->abi == PLUGIN_ABI ? p->version : "an older or a newer one");
 }
 
-enum status plugin_backend_open(struct backend **out, const char *path,
-                                const struct plugin_options *o, struct error *err)
+enum status plugin_load(const struct plugin **out, const char *path, struct error *err)
 {
     char found[PATH_MAX + 64];
     if (!path) {
@@ -61,7 +60,18 @@ enum status plugin_backend_open(struct backend **out, const char *path,
         s = error_set(err, STATUS_UNAVAILABLE, "%s is not a plug-in of inferd", path);
     else
         s = check_plugin(entry(), path, err);
-    if (s == STATUS_OK) s = entry()->open(out, o, err);
-    if (s != STATUS_OK) dlclose(object);
-    return s;
+    if (s != STATUS_OK) {
+        dlclose(object);
+        return s;
+    }
+    *out = entry();
+    return STATUS_OK;
+}
+
+enum status plugin_backend_open(struct backend **out, const char *path,
+                                const struct plugin_options *o, struct error *err)
+{
+    const struct plugin *p;
+    const enum status s = plugin_load(&p, path, err);
+    return s == STATUS_OK ? p->open(out, o, err) : s;
 }

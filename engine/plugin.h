@@ -15,13 +15,15 @@ struct plugin_options {
     bool host_addressable; /* tensors that the host may read and write: for tests */
 };
 
-#define PLUGIN_ABI 1 /* raised when backend.h, step.h or this file changes what crosses */
+#define PLUGIN_ABI 2 /* raised when backend.h, step.h or this file changes what crosses */
 
 struct plugin {
     int abi;
     size_t backend_size, ops_size, step_size, limits_size; /* sizeof: a stale object shows */
     const char *version;                                   /* of inferd */
     enum status (*open)(struct backend **out, const struct plugin_options *o, struct error *err);
+    /* What a step of a well-known model costs there at best, line by line; for people. */
+    void (*print_plan)(void (*add)(void *ctx, const char *line), void *ctx);
 };
 
 #define PLUGIN_ENTRY "inferd_plugin"
@@ -30,6 +32,8 @@ typedef const struct plugin *plugin_entry_fn(void);
 /* Loads the object and opens its backend.  `path` NULL: libinferd-cuda.so beside the binary, or in
  * ../lib/inferd from there.  The object stays loaded for the life of the process.  NOT_FOUND when
  * there is no such file, UNAVAILABLE when it cannot be loaded or has no device. */
+/* The object itself, checked; `path` as below. */
+enum status plugin_load(const struct plugin **out, const char *path, struct error *err);
 enum status plugin_backend_open(struct backend **out, const char *path,
                                 const struct plugin_options *o, struct error *err);
 

@@ -3,6 +3,7 @@
  *   optest [--isa X] [--filter TEXT] [--verbose]     correctness
  *   optest --bench [--isa X] [--filter TEXT]         bandwidth and arithmetic rate
  *   optest --backend cuda [--plugin FILE] ...        the same of the plug-in, beside one CPU table
+ *   optest --plan [--plugin FILE]                    bytes, operations and bounds of whole steps there
  *
  * A case passes when, on each instruction set: the answer agrees with float64 (bit for bit where
  * the inputs are integers); nothing outside the output was written; two threads give the bits of
@@ -17,6 +18,7 @@
  * and by where its tiles lie, which float64 does not know: random cases have a tolerance for that, and
  * cases whose weights need no rounding have none. */
 #include "config/base/check.h"
+#include "engine/plugin.h"
 #include "tests/ops/run.h"
 
 #include <math.h>
@@ -38,7 +40,7 @@ static const char *const all_isas[] = {"scalar", "avx2", "avx2_vnni", "avx512", 
 
 struct options {
     const char *isa, *filter, *plugin;
-    bool bench, verbose, cuda;
+    bool bench, verbose, cuda, plan;
 };
 
 struct tally {
@@ -370,6 +372,8 @@ static bool parse_options(int argc, char **argv, struct options *o)
             o->verbose = true;
         else if (strcmp(argv[i], "--backend") == 0 && more)
             o->cuda = strcmp(argv[++i], BACKEND_CUDA) == 0;
+        else if (strcmp(argv[i], "--plan") == 0)
+            o->plan = true;
         else if (strcmp(argv[i], "--plugin") == 0 && more)
             o->plugin = argv[++i];
         else if (strcmp(argv[i], "--isa") == 0 && more)
@@ -382,14 +386,33 @@ static bool parse_options(int argc, char **argv, struct options *o)
     return true;
 }
 
+static void print_line(void *ctx, const char *line)
+{
+    (void)ctx;
+    puts(line);
+}
+
+static int print_plan(const char *path)
+{
+    const struct plugin *p;
+    struct error err = {0};
+    if (plugin_load(&p, path, &err) != STATUS_OK) {
+        fprintf(stderr, "optest: %s\n", err.message);
+        return 1;
+    }
+    p->print_plan(print_line, NULL);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {0};
     if (!parse_options(argc, argv, &o)) {
         fprintf(stderr, "usage: optest [--bench] [--isa NAME | --backend cpu|cuda "
-                        "[--plugin FILE]] [--filter TEXT] [--verbose]\n");
+                        "[--plugin FILE]] [--filter TEXT] [--verbose] | --plan [--plugin FILE]\n");
         return 2;
     }
+    if (o.plan) return print_plan(o.plugin);
     struct tally t = {.options = &o};
     if (!choose_isas(&t)) {
         fprintf(stderr, "optest: no instruction set to test\n");

@@ -1,0 +1,123 @@
+#include "cuda/plan.h"
+
+#include "config/base/check.h"
+#include "cuda/attention.h"
+#include "cuda/linear.h"
+
+#include <stdio.h>
+
+/* llama-3.1-8b */
+enum { D = 4096, H = 32, G = 8, E = 128, F = 14336, V = 128256, LAYERS = 32, BLOCK = 16 };
+enum { H200_SMS = 132, MAX_SEQS = 64 };
+
+struct plan_step {
+    const char *name;
+    int n_seqs, rows_each, context; /* rows of each sequence, tokens in its cache afterwards */
+};
+static const struct plan_step steps[] = {{"decode 1 x 4096", 1, 1, 4096},
+                                         {"decode 8 x 4096", 8, 1, 4096},
+                                         {"decode 64 x 4096", 64, 1, 4096},
+                                         {"prompt 512", 1, 512, 512},
+                                         {"prompt 2048", 1, 2048, 2048}};
+
+struct plan_table {
+    void (*add)(void *ctx, const char *line);
+    void *ctx;
+    const struct plan_step *step;
+    const char *type;
+    double bytes, flops, ns; /* of the step so far */
+    int launches;
+};
+
+/* One operator that runs `times` in a step, in `launches` kernels each. */
+static void row(struct plan_table *t, const char *name, int times, int launches,
+                struct linear_cost c)
+{
+    char line[160];
+    snprintf(line, sizeof line, "%-16s %-5s %-14s %5d %10.3f %10.3f %9.2f", t->step->name, t->type,
+             name, times * launches, c.bytes / 1e6, c.flops / 1e9, c.ns / 1e3);
+    t->add(t->ctx, line);
+    t->bytes += c.bytes * times;
+    t->flops += c.flops * times;
+    t->ns += c.ns * times;
+    t->launches += times * launches;
+}
+
+static struct linear_cost memory_bound(double bytes)
+{
+    return (struct linear_cost){.bytes = bytes, .ns = bytes / linear_rates_h200.bytes * 1e9};
+}
+
+static void linear(struct plan_table *t, const char *name, int times, bool int8, int rows, int n,
+                   int k)
+{
+    const struct linear_shape s = {
+        .type = int8 ? LINEAR_W8A8 : LINEAR_BF16,
+        .rows = rows,
+        .n = n,
+        .k = k,
+        .x_aligned = true,
+        .blas = true,
+        .n_sms = H200_SMS,
+        .x_size = LINEAR_SCRATCH,
+        .sums_len = LINEAR_SCRATCH / sizeof(int32_t),
+    };
+    const struct linear_plan p = linear_choose(&s);
+    struct linear_cost c = linear_estimate(&s, &linear_rates_h200);
+    c.bytes += c.extra;
+    const int pieces = (rows + p.rows_per_call - 1) / p.rows_per_call;
+    const bool scales = int8 && p.path == LINEAR_BLAS, converts = p.form != LINEAR_ROWS_DIRECT;
+    row(t, name, times, pieces * (1 + scales + converts), c);
+}
+
+static void attention(struct plan_table *t)
+{
+    const struct plan_step *p = t->step;
+    int32_t q_start[MAX_SEQS + 1], kv_len[MAX_SEQS];
+    for (int i = 0; i <= p->n_seqs; i++) q_start[i] = i * p->rows_each;
+    for (int i = 0; i < p->n_seqs; i++) kv_len[i] = p->context;
+    const struct backend_limits l = {
+        .n_heads = H, .n_kv_heads = G, .head_dim = E, .block_size = BLOCK, .kv_dtype = DT_BF16};
+    const struct step step = {.n_seqs = p->n_seqs, .q_start = q_start, .kv_len = kv_len};
+    const struct attn_cost a = attention_cost(&l, 0, &step);
+    row(t, "attention", LAYERS, p->context > ATTN_SPAN ? 2 : 1,
+        (struct linear_cost){.bytes = a.bytes, .flops = a.ops, .ns = a.seconds * 1e9});
+}
+
+/* The order of engine/model.c. */
+static void whole_step(struct plan_table *t, bool int8)
+{
+    const int T = t->step->n_seqs * t->step->rows_each, R = t->step->n_seqs;
+    const double rows = T, act = int8 ? 1 : 4; /* bytes of a norm's or SiLU's output */
+    row(t, "embed", 1, 1, memory_bound(rows * D * 6));
+    row(t, "add+norm", 2 * LAYERS, 1, memory_bound(rows * D * (12 + act)));
+    linear(t, "qkv", LAYERS, int8, T, (H + 2 * G) * E, D);
+    row(t, "rope+kv", LAYERS, 1, memory_bound(rows * E * (8.0 * (H + G) + 4.0 * G + 2.0 * 2 * G)));
+    attention(t);
+    if (int8) row(t, "quantise", LAYERS, 1, memory_bound(rows * H * E * 5));
+    linear(t, "o", LAYERS, int8, T, D, H * E);
+    linear(t, "gate_up", LAYERS, int8, T, 2 * F, D);
+    row(t, "silu*mul", LAYERS, 1, memory_bound(rows * F * (8 + act)));
+    linear(t, "down", LAYERS, int8, T, D, F);
+    row(t, "final norm", 1, 1, memory_bound(rows * D * 16));
+    row(t, "gather", 1, 1, memory_bound(8.0 * R * D));
+    linear(t, "lm_head", 1, int8, R, V, D);
+    row(t, "sample", 1, 4, memory_bound(4.0 * R * V));
+}
+
+void cuda_print_plan(void (*add)(void *ctx, const char *line), void *ctx)
+{
+    char line[160];
+    snprintf(line, sizeof line, "%-16s %-5s %-14s %5s %10s %10s %9s", "step", "type", "operator",
+             "runs", "MB each", "GFLOP", "us each");
+    add(ctx, line);
+    for (size_t i = 0; i < 2 * ARRAY_LEN(steps); i++) {
+        const bool int8 = i % 2;
+        struct plan_table t = {
+            .add = add, .ctx = ctx, .step = &steps[i / 2], .type = int8 ? "int8" : "bf16"};
+        whole_step(&t, int8);
+        snprintf(line, sizeof line, "%-16s %-5s %-14s %5d %10.0f %10.0f %9.0f", t.step->name,
+                 t.type, "whole step", t.launches, t.bytes / 1e6, t.flops / 1e9, t.ns / 1e3);
+        add(ctx, line);
+    }
+}
