@@ -15,7 +15,7 @@ extern "C" {
 __device__ __forceinline__ unsigned take_ticket(unsigned *ticket, unsigned n, unsigned n_takers)
 {
     const unsigned w = atomicAdd(ticket, 1u);
-    if (w == n + n_takers - 1) *ticket = 0;
+    if (w == n + n_takers - 1) atomicExch(ticket, 0u);
     return w;
 }
 
