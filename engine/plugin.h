@@ -4,7 +4,7 @@
 /* plugin.h - a backend in a shared object of its own, so that one binary serves with or without the
  * device's libraries.
  *
- * The object exports one function, plugin_entry, whose answer names the interface that it was built
+ * The object exports one function, PLUGIN_ENTRY, whose answer names the interface that it was built
  * against; one that differs is refused.  The two are built and installed together.
  * Threads: any, before the engine runs. */
 
@@ -29,11 +29,11 @@ struct plugin {
 #define PLUGIN_ENTRY "inferd_plugin"
 typedef const struct plugin *plugin_entry_fn(void);
 
-/* Loads the object and opens its backend.  `path` NULL: libinferd-cuda.so beside the binary, or in
- * ../lib/inferd from there.  The object stays loaded for the life of the process.  NOT_FOUND when
- * there is no such file, UNAVAILABLE when it cannot be loaded or has no device. */
-/* The object itself, checked; `path` as below. */
+/* Loads the object, which then stays for the life of the process.  `path` NULL: libinferd-cuda.so
+ * beside the binary, or in ../lib/inferd from there.  NOT_FOUND when there is no such file, UNAVAILABLE
+ * when it cannot be loaded or was built for another inferd. */
 enum status plugin_load(const struct plugin **out, const char *path, struct error *err);
+/* The same, and opens its backend; also UNAVAILABLE when there is no such device. */
 enum status plugin_backend_open(struct backend **out, const char *path,
                                 const struct plugin_options *o, struct error *err);
 

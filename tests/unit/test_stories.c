@@ -113,6 +113,7 @@ static struct engine *open_engine(const char *isa, bool eager)
 /* One request being generated in a slot. */
 struct request {
     int32_t ids[MAX_LEN];
+    float logprobs[MAX_LEN]; /* of what was drawn */
     int n_prompt, n, n_computed, n_end;
     const struct story *story; /* NULL: nobody looks at it */
     int chunk, starts_at;      /* prompt tokens a step; the step it joins at */
@@ -160,6 +161,7 @@ static void run_requests(struct engine *e, struct step_builder *b, struct reques
         for (int k = 0; k < n_drawing; k++) {
             struct request *r = &requests[drawing[k]];
             if (r->story) check_token(r, &samples[k], isa);
+            r->logprobs[r->n] = samples[k].logprob;
             r->ids[r->n++] = samples[k].token;
         }
         for (int i = 0; i < n; i++)
@@ -240,7 +242,7 @@ static void run_story(struct engine *e, const struct story *s, int n, struct req
 }
 
 /* On a GPU, or its kernels as host code: the known text alone (buckets of one row) and among others,
- * and the same from captured steps as from steps that are launched operator by operator. */
+ * and the same bits from captured steps as from steps that are launched operator by operator. */
 static void test_greedy_on_cuda(void **state)
 {
     static struct request requests[2][N_SLOTS];
@@ -261,6 +263,8 @@ static void test_greedy_on_cuda(void **state)
         assert_int_equal(requests[0][r].n, requests[1][r].n);
         assert_memory_equal(requests[0][r].ids, requests[1][r].ids,
                             (size_t)requests[0][r].n * sizeof(int32_t));
+        assert_memory_equal(requests[0][r].logprobs, requests[1][r].logprobs,
+                            (size_t)requests[0][r].n * sizeof(float));
     }
 }
 
