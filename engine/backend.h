@@ -125,7 +125,7 @@ struct rope_params {
  * factor that cos and sin are multiplied by.  Pure; engine/rope.c. */
 double rope_inv_freq(const struct rope_params *p, int len, double *inv_freq);
 
-/* The sizes a captured graph is made for. */
+/* The sizes of one forward pass, and of a captured graph. */
 struct step_dims {
     int n_tokens; /* T (padded, on a backend that captures) */
     int n_logits; /* distinct logit rows */
@@ -178,6 +178,7 @@ struct backend_ops {
 
     /* --- the step bracket --- */
     void (*step_upload)(struct backend *be, const struct step *step);
+    /* Calls `forward` once for the whole step, or for blocks of its rows in turn (forward_rows). */
     enum status (*run)(struct backend *be, const struct step_dims *dims, forward_fn *forward,
                        void *model, struct error *err);
     /* Waits for the step and copies its samples out. */
@@ -224,6 +225,7 @@ struct backend {
     const char *isa;       /* "avx512"; for people */
     int n_threads;
     bool pinned;        /* each thread has a CPU of its own */
+    int forward_rows;   /* rows of one `forward` at most, set by reserve(); 0: max_tokens */
     size_t weight_size; /* bytes held by prepared weights */
     /* the implementation's state follows */
 };

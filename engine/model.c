@@ -32,7 +32,8 @@ enum status model_init(struct model *m, struct backend *be, const struct model_c
     memset(m, 0, sizeof *m);
     m->config = c;
     m->weights = w;
-    const int T = limits->max_tokens, R = limits->max_samples;
+    const int T = be->forward_rows > 0 ? be->forward_rows : limits->max_tokens;
+    const int R = limits->max_samples < T ? limits->max_samples : T;
     const int q_cols = c->n_heads * c->head_dim, kv_cols = c->n_kv_heads * c->head_dim;
     const struct layer_weights *l = &w->layers[0];
     const struct {

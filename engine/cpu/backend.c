@@ -234,15 +234,6 @@ static enum status cpu_tensor_alloc(struct backend *be, enum dtype dtype, int ro
 
 /* --- open and close --- */
 
-static enum status cpu_run(struct backend *be, const struct step_dims *dims, forward_fn *forward,
-                           void *model, struct error *err)
-{
-    (void)err;
-    DCHECK(dims->n_tokens == cpu_of(be)->step.n_tokens);
-    forward(be, dims, model);
-    return STATUS_OK;
-}
-
 struct host_job {
     host_job_fn *fn;
     void *ctx;
@@ -289,7 +280,7 @@ static const struct backend_ops cpu_ops = {
     .tensor_alloc = cpu_tensor_alloc,
     .activation_dtype = cpu_activation_dtype,
     .step_upload = cpu_step_upload,
-    .run = cpu_run,
+    .run = cpu_step_run,
     .step_download = cpu_step_download,
     .copy_blocks = cpu_copy_blocks,
     .embed = cpu_embed,

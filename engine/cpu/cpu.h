@@ -81,18 +81,24 @@ struct cpu_backend {
     uint8_t *rope_known; /* [rope_table_rows] */
     int rope_table_rows;
     float *rope_step;          /* [max_tokens][E]: angles that the table does not hold */
-    const float **rope_angles; /* [max_tokens] this step's rows */
+    const float **rope_angles; /* [max_tokens] of the whole step's rows */
 
-    /* the step */
-    struct step step;
-    int32_t *token_ids;   /* [max_tokens] with token_src resolved */
-    int32_t *logit_rows;  /* [max_samples] distinct token rows that samples name */
-    int32_t *sample_rows; /* [max_samples] the logits row of each sample */
+    /* the step as uploaded */
+    struct step whole;
+    int32_t *token_ids;         /* [max_tokens] with token_src resolved */
+    struct sample_out *samples; /* [max_samples] */
+
+    /* the rows of it that operators see: all, or a block (cpu_step_select) */
+    struct step step;          /* token_ids resolved; samples' rows stay those of `whole` */
+    const float **angles;      /* [step.n_tokens] */
+    struct sample_out *drawn;  /* [step.n_samples] */
+    int32_t *q_start, *kv_len; /* [max_seqs + 1], [max_seqs] of a block */
+    int32_t *logit_rows;       /* [max_samples] distinct rows that samples name */
+    int32_t *sample_rows;      /* [max_samples] the logits row of each sample */
     int n_logits;
     struct attn_item *items; /* [max_tokens] */
     int n_items;
-    double attn_pairs;          /* sum over rows of keys seen, windows aside */
-    struct sample_out *samples; /* [max_samples] */
+    double attn_pairs; /* sum over rows of keys seen, windows aside */
 
     /* scratch */
     int32_t *x_sum;     /* [max rows][groups of the widest row] of the integer linears */
@@ -145,6 +151,10 @@ enum dtype cpu_activation_dtype(struct backend *be, const struct weight *w);
 /* --- step.c --- */
 enum status cpu_step_reserve(struct cpu_backend *cb, struct error *err);
 void cpu_step_upload(struct backend *be, const struct step *step);
+/* Shows operators the uploaded step's rows [row0, row0 + n_rows). */
+void cpu_step_select(struct cpu_backend *cb, int row0, int n_rows);
+enum status cpu_step_run(struct backend *be, const struct step_dims *dims, forward_fn *forward,
+                         void *model, struct error *err);
 enum status cpu_step_download(struct backend *be, struct step_result *out, struct error *err);
 void cpu_sample(struct backend *be, struct tensor logits);
 
@@ -170,7 +180,7 @@ void cpu_allreduce(struct backend *be, struct tensor x);
 /* --- linear.c, attention.c --- */
 void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const struct weight *w);
 enum status cpu_attention_reserve(struct cpu_backend *cb, struct error *err);
-void cpu_attention_plan(struct cpu_backend *cb); /* at upload: fills items */
+void cpu_attention_plan(struct cpu_backend *cb); /* fills items for cb->step */
 void cpu_attention(struct backend *be, struct tensor out, struct tensor q,
                    const struct kv_layer *kv, struct attn_shape s);
 

@@ -180,7 +180,7 @@ static void embed_row(const struct row_job *j, int worker, int r)
 {
     (void)worker;
     const struct weight *w = ((const struct embed_job *)j)->table;
-    const int32_t id = j->cb->token_ids[r];
+    const int32_t id = j->cb->step.token_ids[r];
     DCHECK(id >= 0 && id < w->n);
     const size_t at = (size_t)id * (size_t)w->k;
     if (w->dtype == DT_BF16)
@@ -226,7 +226,7 @@ struct rope_job {
 
 static void rotate_heads(const struct cpu_backend *cb, float *x, int cols, int head_dim, int row)
 {
-    const float *angles = cb->rope_angles[row];
+    const float *angles = cb->angles[row];
     cb->kernels->rope(x, angles, angles + head_dim / 2, head_dim / 2, cols / head_dim);
 }
 

@@ -14,6 +14,7 @@ struct direct_options {
     enum dtype dtype, kv_dtype;
     enum quant_scheme quant;
     int n_slots, block_size, max_len, max_tokens, n_threads;
+    int forward_rows; /* 0: as many as the backend takes */
 };
 
 struct direct_model {
@@ -65,6 +66,7 @@ static inline bool direct_open(struct direct_model *d, const struct direct_optio
         .kv_dtype = o->kv_dtype,
     };
     direct_need(d->be->ops->reserve(d->be, &limits, &c->rope, &err), &err);
+    if (o->forward_rows > 0) d->be->forward_rows = o->forward_rows;
     direct_need(model_init(&d->model, d->be, c, &d->weights, &limits, &err), &err);
     return true;
 }
@@ -85,6 +87,8 @@ static inline void direct_run(struct direct_model *d, float *out, int n_rows)
     struct step_result result = {.samples = d->samples};
     struct error err = {0};
     const struct step *s = &d->b.step;
+    /* The logits are those of the last rows that went through the model together. */
+    CHECK(s->n_tokens <= d->model.residual.rows);
     for (int i = 0; i < s->n_tokens; i++) builder_sample(&d->b, i, 0, 0, &params);
     const struct step_dims dims = {.n_tokens = s->n_tokens, .n_logits = s->n_tokens};
     d->be->ops->step_upload(d->be, s);
