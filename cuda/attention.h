@@ -35,8 +35,7 @@
  * Bytes a call: for each sequence its visible keys and values once for a decode, once for each 16
  * flat rows of a short chunk and for each tile of a long one (from the L2 cache then), and
  * 8 T H E of q and out; operations 4 H E for each visible pair (attention_cost).  Nothing was
- * measured on a GPU yet.  Registers on sm_90: 132 to 255 (mma), 96 (f32), 72 (merge), none spilled but
- * by heads of 256 with a bf16 cache: 72 bytes a thread on sm_90, 4 on sm_80 and sm_89.
+ * measured on a GPU yet.  No kernel spills registers (make cuda-check).
  *
  * Not done: tiles are not split by keys, so a single chunk of few rows far into a long context
  * leaves multiprocessors idle; the f32 kernel shares no keys between rows.

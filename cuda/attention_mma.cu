@@ -4,80 +4,88 @@
 namespace
 {
 
-template <class C, int MT>
-__device__ __forceinline__ void start_rows(warp_state<C, MT> &st, const struct work &w, int window)
+/* Waits for the load that is due, and fills the slot of the one before it, which all have left by
+ * then.  An item's loads are numbered from its first step on, two a step: keys, then values; `at` is
+ * the slot of the one that is due.  Returns where that lies in shared memory. */
+template <class C, bool BLOCK, int SLOTS, int DEEP>
+__device__ __forceinline__ int next_slot(const struct attn_args &a, const struct work &w,
+                                         unsigned char *shared, int due, int &at)
 {
-    const struct attn_item &it = w.item;
-    st.merged = false;
-    st.any_lo = st.any_hi = st.all_lo = st.all_hi = 0;
-    if (w.place.row0 >= it.n_rows) return;
-    const int last_row = min(w.place.row0 + 16 * MT, it.n_rows) - 1;
-    const int first = it.pos0 + (it.row + w.place.row0) / w.group;
-    const int last = it.pos0 + (it.row + last_row) / w.group;
-    st.any_lo = first_seen(first, window);
-    st.all_lo = first_seen(last, window);
-    st.all_hi = first + 1;
-    st.any_hi = last + 1;
-}
-
-/* All but the newest copies of a ring have landed. */
-template <int SLOTS, int DEEP> __device__ __forceinline__ void wait_copies(bool deep)
-{
-    if (deep)
+    const int slots = w.place.slots;
+    if (slots == DEEP)
         cp_async_wait<DEEP - 2>();
     else
         cp_async_wait<SLOTS - 2>();
+    team_sync<BLOCK>();
+    const int load = due + slots - 1;
+    const int slot = w.place.ring + at * C::SLOT;
+    if (load / 2 * STEP < w.hi)
+        load_slot<C, BLOCK>(a, w, load / 2, load % 2,
+                            shared + w.place.ring + (at == 0 ? slots - 1 : at - 1) * C::SLOT);
+    cp_async_commit();
+    at = at + 1 == slots ? 0 : at + 1;
+    return slot;
 }
 
-/* One item, by a warp or by the block's warps together; `w` differs between these in q, total and
- * row0 only.  The ring has SLOTS slots, or DEEP ones. */
+/* One item, by a warp or by the block's warps together; `w` differs between these in the warp's
+ * keys and place only.  The ring has SLOTS slots, or DEEP ones. */
 template <class C, int MT, bool BLOCK, int SLOTS, int DEEP>
 __device__ __forceinline__ void run_item(const struct attn_args &a, const struct work &w,
-                                         unsigned char *shared, bool deep)
+                                         unsigned char *shared)
 {
     warp_state<C, MT> st;
-    start_rows(st, w, a.shape.window);
     load_queries<C, MT>(a, w, shared);
-    unsigned char *ring = shared + w.place.ring;
-    const int step0 = w.lo / STEP, n = 2 * ((w.hi + STEP - 1) / STEP - step0);
-    const int slots = deep ? DEEP : SLOTS;
-    for (int u = 0; u < slots - 1; u++) {
-        if (u < n) load_slot<C, BLOCK>(a, w, step0 + u / 2, u % 2, ring + u * C::SLOT);
+    int step = w.lo / STEP, at = 0;
+    for (int u = 0; u < w.place.slots - 1; u++) {
+        if ((step + u / 2) * STEP < w.hi)
+            load_slot<C, BLOCK>(a, w, step + u / 2, u % 2, shared + w.place.ring + u * C::SLOT);
         cp_async_commit();
     }
-    bool started = false;
-    int at = 0; /* of the ring: slot of load u, while the one before it takes load u + slots - 1 */
-    for (int u = 0; u < n; u++) {
-        wait_copies<SLOTS, DEEP>(deep);
-        team_sync<BLOCK>(); /* all have left the slot to fill */
-        const int next = u + slots - 1, key0 = (step0 + u / 2) * STEP;
-        if (next < n)
-            load_slot<C, BLOCK>(a, w, step0 + next / 2, next % 2,
-                                ring + (at == 0 ? slots - 1 : at - 1) * C::SLOT);
-        cp_async_commit();
-        const unsigned char *slot = ring + at * C::SLOT;
-        at = at + 1 == slots ? 0 : at + 1;
-        const bool active = key0 < st.any_hi && key0 + STEP > st.any_lo;
-        if (u % 2 == 0) {
-            if (!active) continue;
-            if (!started) start_span(st);
-            started = true;
-            compute_scores(st, shared + w.place.q, slot);
-            softmax_step(st, a, w, key0, slot);
-            continue;
+    for (; step * STEP < w.hi; step++) {
+        scores<MT> s;
+        weights<MT> p; /* takes half the registers: made as early as can be */
+        const int key0 = step * STEP, span = key0 / SPAN, behind = key0 + STEP;
+        const bool active = key0 < w.any_hi && behind > w.any_lo;
+        const int keys = next_slot<C, BLOCK, SLOTS, DEEP>(a, w, shared, 2 * step, at);
+        if (active) {
+            if (key0 % SPAN == 0 || key0 <= w.any_lo) start_span(st);
+            compute_scores<C>(s, shared, w.place.q, keys);
+            softmax_step(st, s, a, w, key0, shared, keys);
+            if (!C::I8) pack_weights(p, s);
         }
-        if (active) add_values(st, w, key0, slot);
-        if (!started || ((key0 + STEP) % SPAN != 0 && u + 1 < n)) continue;
-        end_span(st, a, w, shared, key0 / SPAN);
-        started = false;
+        const int values = next_slot<C, BLOCK, SLOTS, DEEP>(a, w, shared, 2 * step + 1, at);
+        if (active) {
+            if (C::I8) {
+                scale_weights<C>(s, w, key0, shared + values);
+                pack_weights(p, s);
+            }
+            add_values(st, p, shared, values);
+        }
+        const bool ends = behind % SPAN == 0 || behind >= w.hi;
+        if (ends && span * SPAN < w.any_hi && behind > w.any_lo) end_span(st, a, w, shared, span);
     }
     cp_async_wait<0>();
     team_sync<BLOCK>(); /* queries, totals and slots are free */
 }
 
-/* Piece `piece` of the list's items from `first` on, for this warp; false: no key is seen. */
+/* The keys that this warp's `rows` rows of item `it`, from place.row0 on, see. */
+__device__ __forceinline__ void find_rows(struct work *w, const struct attn_item &it, int rows,
+                                          int window)
+{
+    const int first_row = w->place.row0, last_row = min(first_row + rows, it.n_rows) - 1;
+    const bool none = first_row > last_row;
+    const int first = it.pos0 + (it.row + first_row) / w->group;
+    const int last = it.pos0 + (it.row + last_row) / w->group;
+    w->any_lo = none ? 0 : first_seen(first, window);
+    w->any_hi = none ? 0 : last + 1;
+    w->all_lo = none ? 0 : first_seen(last, window);
+    w->all_hi = none ? 0 : first + 1;
+}
+
+/* Piece `piece` of the list's items from `first` on, for this warp and `rows` rows; false: no key is
+ * seen. */
 __device__ __forceinline__ bool find_work(const struct attn_args &a, int first, unsigned piece,
-                                          const struct warp_place &place, struct work *w)
+                                          int rows, struct work *w)
 {
     const unsigned heads = (unsigned)a.shape.n_kv_heads;
     const struct attn_item &it = a.list->items[(unsigned)first + piece / heads];
@@ -92,52 +100,70 @@ __device__ __forceinline__ bool find_work(const struct attn_args &a, int first, 
         w->group = group;
         w->lo = lo;
         w->hi = hi;
-        w->place = place;
+        find_rows(w, it, rows, a.shape.window);
     }
     __syncwarp();
     return lo < hi;
+}
+
+/* The next piece of `n_items` items, or NO_PIECE; `n_takers`: who takes them. */
+constexpr unsigned NO_PIECE = ~0u;
+__device__ __forceinline__ unsigned take_piece(const struct attn_args &a, int ticket, int n_items,
+                                               unsigned n_takers)
+{
+    const unsigned n = (unsigned)n_items * (unsigned)a.shape.n_kv_heads;
+    const unsigned piece = take_ticket(&a.tickets[ticket], n, n_takers);
+    return piece < n ? piece : NO_PIECE;
 }
 
 template <class C>
 __device__ __forceinline__ void run_tiles(const struct attn_args &a, unsigned char *shared,
                                           struct work *works, unsigned *ticket)
 {
-    const unsigned n = (unsigned)a.list->n_tiles * (unsigned)a.shape.n_kv_heads;
     const int warp = threadIdx.x / 32;
-    if (n == 0) return;
+    if (a.list->n_tiles == 0) return;
     struct work &w = works[warp];
     const int q = warp * C::MT * (C::Q16 + C::TOTAL16);
-    const struct warp_place place = {q, q + C::MT * C::Q16, C::TILE_FIXED, warp * C::MT * 16};
     for (;;) {
-        if (threadIdx.x == 0) *ticket = take_ticket(&a.tickets[ATTN_TICKET_TILE], n, gridDim.x);
+        if (threadIdx.x == 0) *ticket = take_piece(a, ATTN_TICKET_TILE, a.list->n_tiles, gridDim.x);
         __syncthreads();
         const unsigned piece = *ticket;
         __syncthreads();
-        if (piece >= n) return;
-        if (find_work(a, 0, piece, place, &w))
-            run_item<C, C::MT, true, C::TILE_SLOTS, C::TILE_SLOTS>(a, w, shared, false);
+        if (piece == NO_PIECE) return;
+        if (threadIdx.x % 32 == 0) /* again: before the loop, it would cost a register in there */
+            w.place = {q, q + C::MT * C::Q16, C::TILE_FIXED, C::TILE_SLOTS, warp * C::MT * 16};
+        if (find_work(a, 0, piece, 16 * C::MT, &w))
+            run_item<C, C::MT, true, C::TILE_SLOTS, C::TILE_SLOTS>(a, w, shared);
     }
+}
+
+/* The warps of a block that take units: fewer, on longer rings, where there are fewer units. */
+template <class C> __device__ __forceinline__ bool is_deep(const struct attn_args &a)
+{
+    return (unsigned)a.list->n_units * (unsigned)a.shape.n_kv_heads <= gridDim.x * C::DEEP_WARPS;
 }
 
 template <class C>
 __device__ __forceinline__ void run_units(const struct attn_args &a, unsigned char *shared,
                                           struct work *works)
 {
-    const unsigned n = (unsigned)a.list->n_units * (unsigned)a.shape.n_kv_heads;
-    const bool deep = n <= gridDim.x * C::DEEP_WARPS;
-    const int warp = threadIdx.x / 32, n_warps = deep ? C::DEEP_WARPS : C::UNIT_WARPS;
-    if (n == 0 || warp >= n_warps) return;
+    const int warp = threadIdx.x / 32;
+    if (a.list->n_units == 0 || warp >= (is_deep<C>(a) ? C::DEEP_WARPS : C::UNIT_WARPS)) return;
     struct work &w = works[warp];
-    const int q = warp * (deep ? C::DEEP_SIZE : C::UNIT_SIZE);
-    const struct warp_place place = {q, q + C::Q16, q + C::Q16 + C::TOTAL16, 0};
+    if (threadIdx.x % 32 == 0) {
+        const bool deep = is_deep<C>(a);
+        const int q = warp * (deep ? C::DEEP_SIZE : C::UNIT_SIZE);
+        w.place = {q, q + C::Q16, q + C::Q16 + C::TOTAL16, deep ? C::DEEP_SLOTS : C::UNIT_SLOTS, 0};
+    }
     for (;;) {
         unsigned piece = 0;
         if (threadIdx.x % 32 == 0)
-            piece = take_ticket(&a.tickets[ATTN_TICKET_UNIT], n, gridDim.x * (unsigned)n_warps);
+            piece = take_piece(a, ATTN_TICKET_UNIT, a.list->n_units,
+                               gridDim.x * (is_deep<C>(a) ? C::DEEP_WARPS : C::UNIT_WARPS));
         piece = __shfl_sync(FULL, piece, 0);
-        if (piece >= n) return;
-        if (find_work(a, a.list->n_tiles, piece, place, &w))
-            run_item<C, 1, false, C::UNIT_SLOTS, C::DEEP_SLOTS>(a, w, shared, deep);
+        if (piece == NO_PIECE) return;
+        if (find_work(a, a.list->n_tiles, piece, 16, &w))
+            run_item<C, 1, false, C::UNIT_SLOTS, C::DEEP_SLOTS>(a, w, shared);
     }
 }
 

@@ -38,17 +38,19 @@ constexpr int max_of(int a, int b)
     return a > b ? a : b;
 }
 
-/* Where chunks of a row lie: chunk_of(row_at(row), chunk).  Distances with an exclusive or are powers
- * of two, so that it is one over all bits below the row's. */
-template <int STRIDE> __device__ __forceinline__ int row_at(int row)
+/* Where a row's chunk of 16 bytes lies, from the first row on. */
+template <int STRIDE> __device__ __forceinline__ int chunk_at(int row, int chunk)
 {
-    static_assert(STRIDE % 128 != 0 || (STRIDE & (STRIDE - 1)) == 0, "");
-    return row * STRIDE + (STRIDE % 128 == 0 ? row % 8 * 16 : 0);
+    return row * STRIDE + (STRIDE % 128 == 0 ? chunk ^ row % 8 : chunk) * 16;
 }
 
-template <int STRIDE> __device__ __forceinline__ int chunk_of(int row, int chunk)
+/* The same from the place of the row's chunk 0, which has the first row's own place, a multiple of 128,
+ * in it: made of what differs from slot to slot, an address is not kept in a register from one to
+ * the next, and most of it is a constant in ldmatrix. */
+template <int STRIDE> __device__ __forceinline__ int chunk_of(int row, unsigned chunk)
 {
-    return STRIDE % 128 == 0 ? row ^ (chunk * 16) : row + chunk * 16;
+    return STRIDE % 128 == 0 ? (row ^ (int)(chunk % 8 * 16)) + (int)(chunk / 8 * 128)
+                             : row + (int)chunk * 16;
 }
 
 template <int E_, class KV, int WARPS_, int MT_, int KIB> struct mma_config {
@@ -78,26 +80,33 @@ template <int E_, class KV, int WARPS_, int MT_, int KIB> struct mma_config {
 
 /* What is a warp's: its queries, its sums of spans and behind them [16 MT][2] their maximum and sum of
  * weights, the ring it reads, as offsets into shared memory (a pointer kept in memory would be one
- * into any memory to the compiler); and its first row within an item. */
+ * into any memory to the compiler); the ring's slots; and its first row within an item. */
 struct warp_place {
-    int q, total, ring, row0;
+    int q, total, ring, slots, row0;
 };
 
 /* What a warp is doing; in shared memory, since little of it is needed often. */
 struct work {
     struct attn_item item;
-    int head, group; /* KV head; query heads of one */
-    int lo, hi;      /* keys of the item's spans that any of its rows sees */
+    int head, group;    /* KV head; query heads of one */
+    int lo, hi;         /* keys of the item's spans that any of its rows sees */
+    int any_lo, any_hi; /* keys that any row of the warp sees; no rows: 0, 0 */
+    int all_lo, all_hi; /* keys that all rows of the warp see */
     struct warp_place place;
 };
 
+/* Scores, then weights of one step: rows g and g + 8, keys 8 n + 2 t + {0, 1}; weights in bf16.  Apart
+ * from the state, so that they take no registers between steps. */
+template <int MT> struct scores {
+    float at[MT][4][4];
+};
+template <int MT> struct weights {
+    uint32_t at[MT][2][4];
+};
+
 template <class C, int MT> struct warp_state {
-    float s[MT][4][4];     /* scores, then weights: rows g and g + 8, keys 8 n + 2 t + {0, 1} */
     float o[MT][C::NT][4]; /* the span's result */
     float m[MT][2], l[MT][2];
-    int any_lo, any_hi; /* keys that any row of the warp sees */
-    int all_lo, all_hi; /* keys that all of them see */
-    bool merged;        /* there is a total */
 };
 
 /* Bytes 0 and 2, and bytes 1 and 3, as bf16 pairs: exact. */
@@ -149,9 +158,7 @@ __device__ __forceinline__ void load_queries(const struct attn_args &a, const st
             const int e0 = C::I8 ? i / 8 * 16 + in16 % 4 * 4 + in16 / 4 : 2 * i;
             const int e1 = C::I8 ? e0 + 2 : e0 + 1;
             const uint32_t v = valid ? cvt_bf16x2(from[e0], from[e1]) : 0u;
-            memcpy(shared + w.place.q + chunk_of<C::Q_STRIDE>(row_at<C::Q_STRIDE>(r), i / 4) +
-                       i % 4 * 4,
-                   &v, 4);
+            memcpy(shared + w.place.q + chunk_at<C::Q_STRIDE>(r, i / 4) + i % 4 * 4, &v, 4);
         }
     }
     __syncwarp();
@@ -183,8 +190,7 @@ __device__ __forceinline__ void load_slot(const struct attn_args &a, const struc
         const int r = i / C::CHUNKS, c = i % C::CHUNKS;
         const bool valid = key0 + r >= w.lo && key0 + r < w.hi;
         const size_t key = (r < 16 ? low : high) + (size_t)(r % 16);
-        cp_async16(slot + chunk_of<C::KV_STRIDE>(row_at<C::KV_STRIDE>(r), c),
-                   from + key * C::KV_ROW + c * 16, valid);
+        cp_async16(slot + chunk_at<C::KV_STRIDE>(r, c), from + key * C::KV_ROW + c * 16, valid);
     }
     if (!C::I8) return;
     const float *scales = values ? a.kv.v_scale : a.kv.k_scale;
@@ -211,28 +217,28 @@ __device__ __forceinline__ void read_scales(const unsigned char *slot, float (*o
 /* --- one step --- */
 
 template <class C, int MT>
-__device__ __forceinline__ void compute_scores(warp_state<C, MT> &st, const unsigned char *q,
-                                               const unsigned char *slot)
+__device__ __forceinline__ void compute_scores(scores<MT> &s, const unsigned char *shared, int q,
+                                               int slot)
 {
     const int lane = threadIdx.x % 32;
-    const int query = chunk_of<C::Q_STRIDE>(row_at<C::Q_STRIDE>(lane % 16), lane / 16);
-    const int key = row_at<C::KV_STRIDE>(lane);
+    const int query = q + chunk_at<C::Q_STRIDE>(lane % 16, lane / 16);
+    const int key = slot + chunk_at<C::KV_STRIDE>(lane, 0);
     UNROLL
-    for (int i = 0; i < MT * 16; i++) st.s[i / 16][i / 4 % 4][i % 4] = 0.0f;
+    for (int i = 0; i < MT * 16; i++) s.at[i / 16][i / 4 % 4][i % 4] = 0.0f;
 #pragma unroll 2
-    for (int k = 0; k < C::E / 16; k++) {
+    for (unsigned k = 0; k < C::E / 16; k++) {
         uint32_t a[MT][4], b[4][2], r[2][4];
         loads_stay_behind();
         UNROLL
         for (int mt = 0; mt < MT; mt++)
-            ldmatrix_x4(a[mt], q + mt * C::Q16 + chunk_of<C::Q_STRIDE>(query, 2 * k));
+            ldmatrix_x4(a[mt], shared + chunk_of<C::Q_STRIDE>(query, 2 * k) + mt * C::Q16);
         if (C::I8) {
-            ldmatrix_x4(r[0], slot + chunk_of<C::KV_STRIDE>(key, k));
+            ldmatrix_x4(r[0], shared + chunk_of<C::KV_STRIDE>(key, k));
             UNROLL
             for (int n = 0; n < 4; n++) widen(r[0][n], &b[n][0], &b[n][1]);
         } else {
-            ldmatrix_x4(r[0], slot + chunk_of<C::KV_STRIDE>(key, 2 * k));
-            ldmatrix_x4(r[1], slot + chunk_of<C::KV_STRIDE>(key, 2 * k + 1));
+            ldmatrix_x4(r[0], shared + chunk_of<C::KV_STRIDE>(key, 2 * k));
+            ldmatrix_x4(r[1], shared + chunk_of<C::KV_STRIDE>(key, 2 * k + 1));
             UNROLL
             for (int n = 0; n < 4; n++) {
                 b[n][0] = r[0][n];
@@ -242,15 +248,15 @@ __device__ __forceinline__ void compute_scores(warp_state<C, MT> &st, const unsi
         UNROLL
         for (int n = 0; n < 4; n++) {
             UNROLL
-            for (int mt = 0; mt < MT; mt++) mma_bf16_16816(st.s[mt][n], a[mt], b[n]);
+            for (int mt = 0; mt < MT; mt++) mma_bf16_16816(s.at[mt][n], a[mt], b[n]);
         }
     }
 }
 
 /* Scores of row (mt, h) to -infinity where the row does not see the key.  Rows beyond the last see
  * what it sees, and are dropped. */
-template <class C, int MT>
-__device__ __forceinline__ void mask_row(warp_state<C, MT> &st, const struct work &w, int mt, int h,
+template <int MT>
+__device__ __forceinline__ void mask_row(scores<MT> &s, const struct work &w, int mt, int h,
                                          int key0, int window)
 {
     const int t = threadIdx.x % 4, g = threadIdx.x % 32 / 4;
@@ -260,24 +266,25 @@ __device__ __forceinline__ void mask_row(warp_state<C, MT> &st, const struct wor
     UNROLL
     for (int i = 0; i < 8; i++) {
         const int key = key0 + i / 2 * 8 + 2 * t + i % 2;
-        if (key < lo || key >= hi) st.s[mt][i / 2][2 * h + i % 2] = -INFINITY;
+        if (key < lo || key >= hi) s.at[mt][i / 2][2 * h + i % 2] = -INFINITY;
     }
 }
 
 /* Scores to weights; returns what the result so far is to be multiplied by.  c: scale * log2(e). */
 template <class C, int MT>
-__device__ __forceinline__ float softmax_row(warp_state<C, MT> &st, int mt, int h, float c)
+__device__ __forceinline__ float softmax_row(warp_state<C, MT> &st, scores<MT> &s, int mt, int h,
+                                             float c)
 {
     float top = -INFINITY, sum = 0.0f;
     UNROLL
-    for (int i = 0; i < 8; i++) top = fmaxf(top, st.s[mt][i / 2][2 * h + i % 2]);
+    for (int i = 0; i < 8; i++) top = fmaxf(top, s.at[mt][i / 2][2 * h + i % 2]);
     top = fmaxf(top, __shfl_xor_sync(FULL, top, 1));
     top = fmaxf(top, __shfl_xor_sync(FULL, top, 2));
     const float m = fmaxf(st.m[mt][h], top * c), ref = m == -INFINITY ? 0.0f : m;
     const float keep = ex2(st.m[mt][h] - ref); /* 1 where the maximum stays */
     UNROLL
     for (int i = 0; i < 8; i++) {
-        float &x = st.s[mt][i / 2][2 * h + i % 2];
+        float &x = s.at[mt][i / 2][2 * h + i % 2];
         x = ex2(fmaf(x, c, -ref));
         sum += x;
     }
@@ -287,26 +294,26 @@ __device__ __forceinline__ float softmax_row(warp_state<C, MT> &st, int mt, int 
 }
 
 template <class C, int MT>
-__device__ __forceinline__ void softmax_step(warp_state<C, MT> &st, const struct attn_args &a,
-                                             const struct work &w, int key0,
-                                             const unsigned char *slot)
+__device__ __forceinline__ void softmax_step(warp_state<C, MT> &st, scores<MT> &s,
+                                             const struct attn_args &a, const struct work &w,
+                                             int key0, const unsigned char *shared, int slot)
 {
     const float c = a.shape.scale * LOG2_E;
-    const bool masked = key0 < st.all_lo || key0 + STEP > st.all_hi;
+    const bool masked = key0 < w.all_lo || key0 + STEP > w.all_hi;
     if (C::I8) {
         float scales[4][2];
-        read_scales<C>(slot, scales);
+        read_scales<C>(shared + slot, scales);
         UNROLL
         for (int i = 0; i < MT * 16; i++)
-            st.s[i / 16][i / 4 % 4][i % 4] *= scales[i / 4 % 4][i % 2];
+            s.at[i / 16][i / 4 % 4][i % 4] *= scales[i / 4 % 4][i % 2];
     }
     UNROLL
     for (int mt = 0; mt < MT; mt++) {
         float keep[2];
         UNROLL
         for (int h = 0; h < 2; h++) {
-            if (masked) mask_row(st, w, mt, h, key0, a.shape.window);
-            keep[h] = softmax_row(st, mt, h, c);
+            if (masked) mask_row(s, w, mt, h, key0, a.shape.window);
+            keep[h] = softmax_row(st, s, mt, h, c);
         }
         if (!__any_sync(FULL, keep[0] != 1.0f || keep[1] != 1.0f)) continue;
         UNROLL
@@ -314,33 +321,41 @@ __device__ __forceinline__ void softmax_step(warp_state<C, MT> &st, const struct
     }
 }
 
+/* Weights times the scales of their values. */
 template <class C, int MT>
-__device__ __forceinline__ void add_values(warp_state<C, MT> &st, const struct work &w, int key0,
-                                           const unsigned char *slot)
+__device__ __forceinline__ void scale_weights(scores<MT> &s, const struct work &w, int key0,
+                                              const unsigned char *slot)
 {
-    const int lane = threadIdx.x % 32, t = lane % 4;
-    const int key = row_at<C::KV_STRIDE>(lane);
-    if (C::I8) {
-        float scales[4][2];
-        read_scales<C>(slot, scales);
-        UNROLL
-        for (int i = 0; i < 8; i++) /* behind the end a scale may be anything */
-            if (key0 + i / 2 * 8 + 2 * t + i % 2 >= w.hi) scales[i / 2][i % 2] = 0.0f;
-        UNROLL
-        for (int i = 0; i < MT * 16; i++)
-            st.s[i / 16][i / 4 % 4][i % 4] *= scales[i / 4 % 4][i % 2];
-    }
-    uint32_t p[MT][2][4]; /* the scores' layout is that of the left operand */
+    const int t = threadIdx.x % 4;
+    float scales[4][2];
+    read_scales<C>(slot, scales);
+    UNROLL
+    for (int i = 0; i < 8; i++) /* behind the end a scale may be anything */
+        if (key0 + i / 2 * 8 + 2 * t + i % 2 >= w.hi) scales[i / 2][i % 2] = 0.0f;
+    UNROLL
+    for (int i = 0; i < MT * 16; i++) s.at[i / 16][i / 4 % 4][i % 4] *= scales[i / 4 % 4][i % 2];
+}
+
+/* The scores' layout is that of the left operand. */
+template <int MT> __device__ __forceinline__ void pack_weights(weights<MT> &p, const scores<MT> &s)
+{
     UNROLL
     for (int i = 0; i < MT * 8; i++) {
-        const float *s = st.s[i / 8][i / 4 % 2 * 2 + i / 2 % 2] + i % 2 * 2;
-        p[i / 8][i / 4 % 2][i % 4] = cvt_bf16x2(s[0], s[1]);
+        const float *x = s.at[i / 8][i / 4 % 2 * 2 + i / 2 % 2] + i % 2 * 2;
+        p.at[i / 8][i / 4 % 2][i % 4] = cvt_bf16x2(x[0], x[1]);
     }
+}
+
+template <class C, int MT>
+__device__ __forceinline__ void add_values(warp_state<C, MT> &st, const weights<MT> &p,
+                                           const unsigned char *shared, int slot)
+{
+    const int key = slot + chunk_at<C::KV_STRIDE>(threadIdx.x % 32, 0);
     UNROLL
     for (int c = 0; c < C::CHUNKS; c++) {
         uint32_t r[4], b[2][4];
         if (c % 2 == 0) loads_stay_behind();
-        ldmatrix_x4_trans(r, slot + chunk_of<C::KV_STRIDE>(key, c));
+        ldmatrix_x4_trans(r, shared + chunk_of<C::KV_STRIDE>(key, c));
         UNROLL
         for (int i = 0; i < 4; i++) {
             if (C::I8)
@@ -352,7 +367,7 @@ __device__ __forceinline__ void add_values(warp_state<C, MT> &st, const struct w
         UNROLL
         for (int i = 0; i < TILES * 2 * MT; i++) {
             const int half = i / (TILES * MT), tile = i / MT % TILES, mt = i % MT;
-            mma_bf16_16816(st.o[mt][c * TILES + tile], p[mt][half], b[tile] + 2 * half);
+            mma_bf16_16816(st.o[mt][c * TILES + tile], p.at[mt][half], b[tile] + 2 * half);
         }
     }
 }
@@ -448,7 +463,6 @@ __device__ __forceinline__ void keep_total(warp_state<C, MT> &st, float *total)
     UNROLL
     for (int i = 0; i < MT * C::NT * 4; i++)
         total[i * 32 + threadIdx.x % 32] = st.o[i / (C::NT * 4)][i / 4 % C::NT][i % 4];
-    st.merged = true;
 }
 
 template <class C, int MT>
@@ -466,8 +480,8 @@ __device__ __forceinline__ void end_span(warp_state<C, MT> &st, const struct att
         write_partial(st, a, w, span);
         return;
     }
-    if (st.merged) add_total(st, total);
-    if ((span + 1) * SPAN >= st.any_hi)
+    if (w.any_lo < span * SPAN) add_total(st, total);
+    if ((span + 1) * SPAN >= w.any_hi)
         write_rows(st, a, w);
     else
         keep_total(st, total);

@@ -86,7 +86,7 @@ __device__ __forceinline__ void finish_report(const struct sample_args &a,
     out->n_top = n_top;
 }
 
-__global__ void __launch_bounds__(THREADS) k_sample_report(struct sample_args a)
+__global__ void __launch_bounds__(THREADS, 4) k_sample_report(struct sample_args a)
 {
     SHARED(u64, found, SAMPLE_BEST);
     const int n_samples = a.n_samples[0], c = blockIdx.x;
