@@ -30,7 +30,7 @@ struct options {
     bool names_itself;                    /* served_model_name was not given */
     const char *load_format;              /* auto | safetensors | dummy */
     const char *dtype;                    /* auto | float32 | bfloat16 */
-    const char *quantization;             /* none | int8 | int4 */
+    const char *quantization;             /* none | int8 | int8-w8a16 | int4 */
     const char *kv_cache_dtype;           /* auto | float32 | bfloat16 */
     const char *packed_cache_dir;         /* folder of packed weights; NULL = none */
     int64_t max_model_len;                /* 0 = the model's */

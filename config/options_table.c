@@ -44,11 +44,11 @@ const struct option_def option_table[] = {
         .advice = "checkpoints in float16 load with auto, as float32",
         HELP("Type of the weights in memory; auto keeps the stored one.")),
     ROW("quantization", CHOICE, quantization, SECTION(MODEL), PRESET("none"),
-        CHOICES("none|int8|int4"),
+        CHOICES("none|int8|int8-w8a16|int4"),
         .advice = "they are made from float checkpoints; quantized ones are not read yet",
-        HELP("Made at load. int8: weights per channel, activations per token. int4: weights in "
-             "groups "
-             "of 128, lm_head and activations as int8.")),
+        HELP("Made at load. int8: weights per channel, activations per token. int8-w8a16: the same "
+             "weights, activations not quantised. int4: weights in groups of 128, lm_head and "
+             "activations as int8.")),
     ROW("packed-cache-dir", STRING, packed_cache_dir, SECTION(MODEL), ARG("DIR"),
         HELP("Folder for the weights as they are in memory, so that later starts map them instead "
              "of "

@@ -32,8 +32,8 @@
 
 /* --- the backend's part --- */
 
-/* backend_ops.linear: x of the type that cuda_activation_dtype() gave for w, or f32 for int8 weights
- * (W8A16).  A shape's first call that takes LINEAR_BLAS looks for a plan of the library: make it
+/* backend_ops.linear: x of the type that cuda_activation_dtype() gave for w; int8 weights meet int8
+ * inputs (W8A8) or f32 ones (W8A16).  A shape's first call that takes LINEAR_BLAS looks for a plan of the library: make it
  * outside of a capture.  Errors of the library are sticky: cuda_linear_check(). */
 void cuda_linear(struct backend *be, struct tensor out, struct tensor x, const struct weight *w);
 enum status cuda_linear_reserve(struct cuda_backend *cb, struct error *err);

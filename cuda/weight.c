@@ -51,6 +51,7 @@ static enum status check_shape(const struct weight_source *src, struct error *er
 static enum status check_scheme(const struct weight_source *src, struct error *err)
 {
     if (src->kind != WEIGHT_LINEAR || src->quant == QUANT_NONE) return STATUS_OK;
+    if (src->quant == QUANT_INT8_W8A16) return STATUS_OK; /* its sums are f32 */
     if (src->quant != QUANT_INT8)
         return error_set_param(err, STATUS_UNSUPPORTED, "quantization",
                                "4-bit weights are not supported on a GPU: use --quantization int8, "
@@ -204,7 +205,7 @@ static enum status make_vector(struct cuda_backend *cb, const struct weight_sour
 static enum status make_matrix(struct cuda_backend *cb, struct weight *w,
                                const struct weight_source *src, struct error *err)
 {
-    const bool integers = w->kind == WEIGHT_LINEAR && src->quant == QUANT_INT8;
+    const bool integers = w->kind == WEIGHT_LINEAR && src->quant != QUANT_NONE; /* check_scheme */
     w->dtype = integers ? DT_I8 : src->dtype;
     w->quant = w->kind == WEIGHT_LINEAR ? src->quant : QUANT_NONE;
     const size_t item = dtype_size(w->dtype), per_16 = 16 / item;

@@ -49,8 +49,11 @@ struct weight;
  * batch size. */
 enum quant_scheme {
     QUANT_NONE, /* as stored (f16 becomes f32 or stays, by the backend's choice: exact either way) */
-    QUANT_INT8, /* W8A8: weights per output channel (absmax/127, round to nearest even),
+    QUANT_INT8,       /* W8A8: weights per output channel (absmax/127, round to nearest even),
                  * activations per token (absmax/127), int32 sums */
+    QUANT_INT8_W8A16, /* the weights of INT8 with activations that are not quantised: sums of
+                       * integers times inputs in f32, then the output's scale.  Inputs are f32, or
+                       * rounded to bf16 where bf16 weights' are (a GPU; CPUs with AVX512_BF16) */
     QUANT_INT4, /* W4A8: weights in groups of 128 inputs, q in [-8, 7] to nearest even times an f16
                  * scale that keeps the squared error small; activations as for INT8; int32 sums
                  * within a group, f32 sums over the groups */

@@ -25,6 +25,7 @@ static int parse_dtype(const char *name)
 static enum quant_scheme parse_quant(const char *name)
 {
     if (strcmp(name, "int8") == 0) return QUANT_INT8;
+    if (strcmp(name, "int8-w8a16") == 0) return QUANT_INT8_W8A16;
     return strcmp(name, "int4") == 0 ? QUANT_INT4 : QUANT_NONE;
 }
 

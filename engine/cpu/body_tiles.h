@@ -41,11 +41,12 @@ struct tile_args {
     const char *fetch;
     int fetch_lines, fetch_step;
 };
-#define tile_f32_args  tile_args
-#define tile_bf16_args tile_args
-#define tile_i8_args   tile_args
-#define tile_i4_args   tile_args
-#define group_i4_args  tile_args
+#define tile_f32_args   tile_args
+#define tile_bf16_args  tile_args
+#define tile_wide8_args tile_args
+#define tile_i8_args    tile_args
+#define tile_i4_args    tile_args
+#define group_i4_args   tile_args
 
 ALWAYS_INLINE vec load_outputs(const float *p, int n)
 {

@@ -29,7 +29,7 @@ struct weight {
     size_t line_size; /* LINEAR: bytes of 16 outputs */
     void *data;
     size_t size;
-    float *scale;  /* [n] int8 */
+    float *scale;  /* [n] int8, W8A16 */
     float *bias;   /* [n] or NULL */
     bool borrowed; /* the arrays are another's */
 };
@@ -101,9 +101,9 @@ struct cpu_backend {
     double attn_pairs; /* sum over rows of keys seen, windows aside */
 
     /* scratch */
-    int32_t *x_sum;     /* [max rows][groups of the widest row] of the integer linears */
-    uint16_t *x_bf16;   /* [max rows][cpu_bf16_pitch] inputs of a bf16 linear that rounds them */
-    float *row_scratch; /* [workers][max_cols] */
+    int32_t *x_sum;         /* [max rows][groups of the widest row] of the integer linears */
+    uint16_t *x_bf16;       /* [max rows][cpu_bf16_pitch] inputs of a linear that rounds them */
+    float *row_scratch;     /* [workers][max_cols] */
     size_t row_scratch_len; /* floats per worker */
     char *sample_scratch;   /* [workers] */
     size_t sample_scratch_size;

@@ -9,10 +9,10 @@
  *
  * Every output is one chain of operations in a fixed order, whatever tile it is computed in, so
  * that a row's bits do not depend on its neighbours.  The f32 and bf16 linears keep the same
- * order (k ascending, fused multiply-add) and the integer linears the same integers in every table:
- * their results are equal bit for bit across instruction sets.  Two are other number schemes: the
- * linear and the attention over bf16 of avx512_bf16, which round their inputs to bf16 and sum them by
- * vdpbf16ps, for one row as for many. */
+ * order (k ascending, fused multiply-add; W8A16 is one of them) and the integer linears the same
+ * integers in every table: their results are equal bit for bit across instruction sets.  Three are
+ * other number schemes: the linears of bf16 and of W8A16 weights and the attention over bf16 of
+ * avx512_bf16, which round their inputs to bf16 and sum them by vdpbf16ps, for one row as for many. */
 
 #include "engine/backend.h"
 
@@ -21,10 +21,12 @@
  * with few registers (a last panel of 64 may be one of 16, 32 or 48).  A panel is
  * [k step][output] with 4 bytes for each output in each step: one f32, two bf16 or four int8 of
  * consecutive k, so that 16 outputs are one 64-byte line in every format.
+ * W8A16: the int8 weights of four consecutive k lie in a line one k after the other, 16 bytes each, for
+ * that is what one instruction widens.
  * Four-bit weights (quant4.h) are q + 8 in groups of 16 steps, each step eight consecutive k: the
  * first four in the low halves of the bytes, the others in the high halves.  Behind the steps of a
  * group stand its f16 scales, 32 bytes for each line of outputs. */
-enum weight_format { WF_F32, WF_BF16, WF_I8, WF_I4, WF_COUNT };
+enum weight_format { WF_F32, WF_BF16, WF_I8, WF_W8A16, WF_I4, WF_COUNT };
 
 #define PANEL          64 /* outputs of the widest panel */
 #define LANES          16 /* outputs in a line */
@@ -34,7 +36,7 @@ enum weight_format { WF_F32, WF_BF16, WF_I8, WF_I4, WF_COUNT };
 
 struct linear_args {
     float *out;
-    const void *x;        /* [rows, k] f32; int8 when the weight has integers; bf16 of round_bf16 */
+    const void *x;        /* [rows, k] f32; int8 of int8 and int4; bf16 of round_bf16 */
     const float *x_scale; /* int8, int4: [rows] */
     const int32_t
         *x_sum; /* int8: [rows] sum of the row's integers, or NULL; int4: [rows, groups] */
@@ -43,7 +45,7 @@ struct linear_args {
     size_t line_size;   /* bytes of one line of outputs over all of k */
     int panel;          /* outputs of a whole panel */
     const void *data;   /* panels */
-    const float *scale; /* int8: [n] */
+    const float *scale; /* int8, W8A16: [n] */
     const float *bias;  /* [n] or NULL */
 };
 /* Rows [row0, row1) of one panel's outputs, at most MAX_CHUNK_ROWS.  next: the panel's data that this
@@ -111,7 +113,7 @@ struct attn_rows {
 
 struct cpu_kernels {
     const char *name;
-    uint8_t w8_flip; /* int8 weights are stored as q ^ w8_flip */
+    uint8_t w8_flip; /* int8 weights are stored as q ^ w8_flip, those of W8A16 as q */
     uint8_t k8_flip; /* keys of an int8 cache; another where a table borrows its attention */
     int panel;       /* outputs of a panel: 16 or 64 */
     linear_panel_fn *linear[WF_COUNT];
@@ -126,8 +128,8 @@ struct cpu_kernels {
     /* Rotates (x[i], x[i + half]) of each head by the angles of cos[half], sin[half]. */
     void (*rope)(float *x, const float *cos, const float *sin, int half, int n_heads);
     void (*widen_bf16)(float *out, const uint16_t *x, int n);
-    /* Rounds the inputs of the bf16 linear (to nearest even; below 2^-126: 0), and writes a zero
-     * behind an odd n.  NULL where that linear reads f32. */
+    /* Rounds the inputs of the bf16 and W8A16 linears (to nearest even; below 2^-126: 0), and writes a
+     * zero behind an odd n.  NULL where they read f32. */
     void (*round_bf16)(uint16_t *out, const float *x, int n);
 
     /* Takes one tile into the rows' running m, l and o. */
@@ -145,7 +147,7 @@ extern const struct cpu_kernels cpu_kernels_scalar, cpu_kernels_avx2, cpu_kernel
 linear_panel_fn cpu_avx2vnni_panel_i8, cpu_avx2vnni_panel_i4;
 
 /* kernels_avx512bf16.c */
-linear_panel_fn cpu_avx512_panel_dot16;
+linear_panel_fn cpu_avx512_panel_dot16, cpu_avx512_panel_w8dot16;
 void cpu_avx512_round_bf16(uint16_t *out, const float *x, int n);
 void cpu_avx512_attention_bf16(const struct attn_tile *t, struct attn_rows *r);
 

@@ -11,6 +11,8 @@
 /* The bodies use the vectors, in this order. */
 #include "engine/cpu/body_tiles.h"
 
+#include "engine/cpu/body_wide8.h"
+
 #include "engine/cpu/body_linear.h"
 
 #include "engine/cpu/body_linear8.h"
@@ -50,8 +52,11 @@ static int32_t sum_i8(const int8_t *x, int n)
 const struct cpu_kernels cpu_kernels_avx2 = {
     .name = "avx2",
     .w8_flip = W8_FLIP,
-    .linear =
-        {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8, [WF_I4] = panel_i4},
+    .linear = {[WF_F32] = panel_f32,
+               [WF_BF16] = panel_bf16,
+               [WF_I8] = panel_i8,
+               [WF_W8A16] = panel_w8a16,
+               [WF_I4] = panel_i4},
     AVX2_COMMON,
 };
 
@@ -61,6 +66,7 @@ const struct cpu_kernels cpu_kernels_avx2_vnni = {
     .linear = {[WF_F32] = panel_f32,
                [WF_BF16] = panel_bf16,
                [WF_I8] = cpu_avx2vnni_panel_i8,
+               [WF_W8A16] = panel_w8a16,
                [WF_I4] = cpu_avx2vnni_panel_i4},
     AVX2_COMMON,
 };

@@ -11,6 +11,8 @@
 /* The bodies use the vectors, in this order. */
 #include "engine/cpu/body_tiles.h"
 
+#include "engine/cpu/body_wide8.h"
+
 #include "engine/cpu/body_linear.h"
 
 #include "engine/cpu/body_linear8.h"
@@ -45,8 +47,11 @@ static int32_t sum_i8(const int8_t *x, int n)
 
 const struct cpu_kernels cpu_kernels_avx512 = {
     .name = "avx512",
-    .linear =
-        {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8, [WF_I4] = panel_i4},
+    .linear = {[WF_F32] = panel_f32,
+               [WF_BF16] = panel_bf16,
+               [WF_I8] = panel_i8,
+               [WF_W8A16] = panel_w8a16,
+               [WF_I4] = panel_i4},
     .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = dot_attention},
     .k_group = {1, 1, 4},
     .v_group = {1, 1, 2},
@@ -58,6 +63,7 @@ const struct cpu_kernels cpu_kernels_avx512_bf16 = {
     .linear = {[WF_F32] = panel_f32,
                [WF_BF16] = cpu_avx512_panel_dot16,
                [WF_I8] = panel_i8,
+               [WF_W8A16] = cpu_avx512_panel_w8dot16,
                [WF_I4] = panel_i4},
     .round_bf16 = cpu_avx512_round_bf16,
     .attention =

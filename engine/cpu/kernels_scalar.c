@@ -37,6 +37,17 @@ static void line_bf16(const struct linear_args *a, int row, const char *w, size_
     }
 }
 
+static void line_w8a16(const struct linear_args *a, int row, int n0, const char *w, size_t pitch,
+                       float acc[LANES])
+{
+    const float *x = (const float *)a->x + (size_t)row * (size_t)a->ldx;
+    for (int k = 0; k < a->k; k++) {
+        const int8_t *line = (const int8_t *)w + (size_t)(k / 4) * pitch + (size_t)(k % 4) * LANES;
+        for (int i = 0; i < LANES; i++) acc[i] = fmaf(x[k], (float)line[i], acc[i]);
+    }
+    for (int i = 0; i < LANES && n0 + i < a->n; i++) acc[i] *= a->scale[n0 + i];
+}
+
 static void line_i8(const struct linear_args *a, int row, int n0, const char *w, size_t pitch,
                     float acc[LANES])
 {
@@ -107,6 +118,7 @@ static inline void panel(const struct linear_args *a, int p, int row0, int row1,
             if (format == WF_F32) line_f32(a, row, w, pitch, acc);
             if (format == WF_BF16) line_bf16(a, row, w, pitch, acc);
             if (format == WF_I8) line_i8(a, row, n0, w, pitch, acc);
+            if (format == WF_W8A16) line_w8a16(a, row, n0, w, pitch, acc);
             store_line(a, row, n0, acc);
         }
     }
@@ -128,6 +140,12 @@ static void panel_i8(const struct linear_args *a, int p, int row0, int row1, con
 {
     (void)next;
     panel(a, p, row0, row1, WF_I8);
+}
+
+static void panel_w8a16(const struct linear_args *a, int p, int row0, int row1, const void *next)
+{
+    (void)next;
+    panel(a, p, row0, row1, WF_W8A16);
 }
 
 /* --- rows --- */
@@ -304,8 +322,11 @@ static void attention_i8(const struct attn_tile *t, struct attn_rows *r)
 const struct cpu_kernels cpu_kernels_scalar = {
     .name = "scalar",
     .panel = LANES,
-    .linear =
-        {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8, [WF_I4] = panel_i4},
+    .linear = {[WF_F32] = panel_f32,
+               [WF_BF16] = panel_bf16,
+               [WF_I8] = panel_i8,
+               [WF_W8A16] = panel_w8a16,
+               [WF_I4] = panel_i4},
     .sum_i8 = sum_i8,
     .rmsnorm = rmsnorm,
     .add = add,

@@ -112,7 +112,7 @@ void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const st
     const bool integers = w->format == WF_I8 || w->format == WF_I4;
     if (w->format == WF_I4 || (w->format == WF_I8 && cb->kernels->w8_flip != 0))
         j.args.x_sum = sum_rows(cb, x, w->format);
-    const bool rounds = w->format == WF_BF16 && cb->kernels->round_bf16;
+    const bool rounds = (w->format == WF_BF16 || w->format == WF_W8A16) && cb->kernels->round_bf16;
     if (rounds) round_rows(cb, x, &j.args);
     /* Time on one thread: 50 G products/s (of bf16 twice, of integers four times that), or 20 GB/s
      * of weights. */

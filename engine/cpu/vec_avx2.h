@@ -238,6 +238,10 @@ VEC_INLINE vec v_load_f16(const uint16_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
+VEC_INLINE vec v_load_i8(const int8_t *p)
+{
+    return v_from_i32(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
 /* Vector i of the bytes at p. */
 VEC_INLINE vec v_load_at(const char *p, int i)
 {

@@ -189,6 +189,10 @@ VEC_INLINE vec v_load_f16(const uint16_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
+VEC_INLINE vec v_load_i8(const int8_t *p)
+{
+    return v_from_i32(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
 /* Vector i of the bytes at p. */
 VEC_INLINE vec v_load_at(const char *p, int i)
 {

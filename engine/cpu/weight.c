@@ -3,6 +3,7 @@
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/quant4.h"
 
+#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,13 +83,15 @@ static enum status alloc_array(void **out, size_t size, struct error *err)
 static enum weight_format format_of(const struct weight_source *src)
 {
     if (src->quant == QUANT_INT8) return WF_I8;
+    if (src->quant == QUANT_INT8_W8A16) return WF_W8A16;
     if (src->quant == QUANT_INT4) return WF_I4;
     return src->dtype == DT_BF16 ? WF_BF16 : WF_F32;
 }
 
 static size_t line_size(enum weight_format format, int k)
 {
-    static const size_t items_per_step[WF_COUNT] = {[WF_F32] = 1, [WF_BF16] = 2, [WF_I8] = 4};
+    static const size_t items_per_step[WF_COUNT] = {
+        [WF_F32] = 1, [WF_BF16] = 2, [WF_I8] = 4, [WF_W8A16] = 4};
     if (format == WF_I4) return groups4(k) * LINE4_SIZE;
     return ((size_t)k + items_per_step[format] - 1) / items_per_step[format] * LINE;
 }
@@ -149,10 +152,15 @@ static enum status shape_weight(struct weight *w, const struct weight_source *sr
     return s;
 }
 
+static bool is_int8(enum weight_format format)
+{
+    return format == WF_I8 || format == WF_W8A16;
+}
+
 /* int8 has a scale for each output. */
 static bool has_scale(const struct weight *w)
 {
-    return w->kind == WEIGHT_LINEAR && w->format == WF_I8;
+    return w->kind == WEIGHT_LINEAR && is_int8(w->format);
 }
 
 /* --- vectors and embeddings --- */
@@ -201,7 +209,7 @@ struct packing {
     const struct weight_source *src;
     const struct cpu_kernels *kernels;
     float *wide; /* [workers][k]; int4: whole groups, zero behind k */
-    int8_t *q;   /* [workers][16][k] */
+    int8_t *q;   /* [workers][16][k], int8 */
 };
 
 #define PACK_BLOCK 64 /* k steps at once: 16 rows times 64 steps stay in the L1 cache */
@@ -229,6 +237,42 @@ static void pack_lines(char *lines, size_t pitch, const void *const *rows, int n
     }
 }
 
+/* A line of int8 from four inputs of each output to all outputs of each input. */
+static void turn_line(char *line)
+{
+    const __m128i inputs = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m128i *p = (__m128i *)(void *)line, v[4];
+    for (int i = 0; i < 4; i++) v[i] = _mm_shuffle_epi8(p[i], inputs);
+    const __m128i low01 = _mm_unpacklo_epi32(v[0], v[1]), low23 = _mm_unpacklo_epi32(v[2], v[3]);
+    const __m128i high01 = _mm_unpackhi_epi32(v[0], v[1]), high23 = _mm_unpackhi_epi32(v[2], v[3]);
+    p[0] = _mm_unpacklo_epi64(low01, low23);
+    p[1] = _mm_unpackhi_epi64(low01, low23);
+    p[2] = _mm_unpacklo_epi64(high01, high23);
+    p[3] = _mm_unpackhi_epi64(high01, high23);
+}
+
+/* 16 outputs of int8, from row n0. */
+static void pack_group8(const struct packing *p, int worker, int n0, char *lines, size_t pitch)
+{
+    const struct weight *w = p->w;
+    const int n_rows = w->n - n0 < LANES ? w->n - n0 : LANES;
+    const size_t k = (size_t)w->k;
+    const uint8_t flip = w->format == WF_I8 ? p->kernels->w8_flip : 0;
+    float *wide = p->wide + (size_t)worker * k;
+    int8_t *q = p->q + (size_t)worker * LANES * k;
+    const void *rows[LANES];
+    for (int r = 0; r < n_rows; r++) {
+        int8_t *row = q + (size_t)r * k;
+        widen(wide, source_row(p->src, n0 + r), p->src->dtype, k);
+        w->scale[n0 + r] = p->kernels->quantize(row, wide, w->k);
+        for (size_t i = 0; i < k; i++) row[i] = (int8_t)((uint8_t)row[i] ^ flip);
+        rows[r] = row;
+    }
+    pack_lines(lines, pitch, rows, n_rows, w->k, 4);
+    for (int s = 0; s < (w->k + 3) / 4 && w->format == WF_W8A16; s++)
+        turn_line(lines + (size_t)s * pitch);
+}
+
 /* 16 outputs of four bits, from row n0, in line `line` of the panel. */
 static void pack_groups4(const struct packing *p, int worker, int n0, char *panel, int line,
                          size_t pitch)
@@ -253,7 +297,7 @@ static void pack_groups4(const struct packing *p, int worker, int n0, char *pane
     }
 }
 
-/* 16 outputs, from row n0. */
+/* 16 outputs as they are stored, from row n0. */
 static void pack_group(const struct packing *p, int worker, int n0, char *lines, size_t pitch)
 {
     const struct weight *w = p->w;
@@ -261,17 +305,7 @@ static void pack_group(const struct packing *p, int worker, int n0, char *lines,
     const size_t k = (size_t)w->k;
     const void *rows[LANES];
     float *wide = p->wide ? p->wide + (size_t)worker * k : NULL;
-    if (w->format == WF_I8) {
-        int8_t *q = p->q + (size_t)worker * LANES * k;
-        for (int r = 0; r < n_rows; r++) {
-            int8_t *row = q + (size_t)r * k;
-            widen(wide, source_row(p->src, n0 + r), p->src->dtype, k);
-            w->scale[n0 + r] = p->kernels->quantize(row, wide, w->k);
-            for (size_t i = 0; i < k; i++) row[i] = (int8_t)((uint8_t)row[i] ^ p->kernels->w8_flip);
-            rows[r] = row;
-        }
-        pack_lines(lines, pitch, rows, n_rows, w->k, 4);
-    } else if (w->format == WF_BF16) {
+    if (w->format == WF_BF16) {
         for (int r = 0; r < n_rows; r++) rows[r] = source_row(p->src, n0 + r);
         pack_lines(lines, pitch, rows, n_rows, w->k, 2);
     } else {
@@ -303,6 +337,8 @@ static void pack_panel(void *ctx, int worker, int panel)
         const int n0 = panel * a.panel + line * LANES;
         if (p->w->format == WF_I4) /* outputs that do not exist keep the scale 0 */
             pack_groups4(p, worker, n0, data, line, pitch);
+        else if (is_int8(p->w->format))
+            pack_group8(p, worker, n0, data + (size_t)line * LINE, pitch);
         else
             pack_group(p, worker, n0, data + (size_t)line * LINE, pitch);
     }
@@ -314,11 +350,11 @@ static enum status pack(struct cpu_backend *cb, struct weight *w, const struct w
     const size_t n_workers = (size_t)pool_n_threads(cb->pool), k = (size_t)w->k;
     struct packing p = {.w = w, .src = src, .kernels = cb->kernels};
     enum status s = STATUS_OK;
-    const bool integers = w->format == WF_I8 || w->format == WF_I4;
+    const bool integers = is_int8(w->format) || w->format == WF_I4;
     const size_t wide_len = w->format == WF_I4 ? groups4(w->k) * GROUP4 : k;
-    if (w->format == WF_I8) p.q = malloc(n_workers * LANES * k);
+    if (is_int8(w->format)) p.q = malloc(n_workers * LANES * k);
     if (integers || src->dtype != DT_F32) p.wide = calloc(n_workers * wide_len, sizeof(float));
-    if ((w->format == WF_I8 && !p.q) || ((integers || src->dtype != DT_F32) && !p.wide)) {
+    if ((is_int8(w->format) && !p.q) || ((integers || src->dtype != DT_F32) && !p.wide)) {
         s = error_set(err, STATUS_NO_MEMORY, "out of memory packing a parameter");
         goto out;
     }

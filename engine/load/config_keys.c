@@ -158,8 +158,8 @@ static const struct config_key key_table[] = {
 
     /* --- other models' features: fine when switched off --- */
     ONLY("quantization_config", IF_EMPTY,
-         "an already quantised checkpoint: use the unquantised one, with --quantization int8 or "
-         "int4"),
+         "an already quantised checkpoint: use the unquantised one, with --quantization int8, "
+         "int8-w8a16 or int4"),
     ONLY("compression_config", IF_EMPTY, "a compressed checkpoint: use the original one"),
     ONLY("partial_rotary_factor", IF_ONE, "rotary embedding of a part of each head"),
     ONLY("rope_interleaved", IF_FALSE, "interleaved rotary pairs"),

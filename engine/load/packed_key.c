@@ -5,6 +5,7 @@
 const char *packed_quant_name(enum quant_scheme quant)
 {
     if (quant == QUANT_INT8) return "int8";
+    if (quant == QUANT_INT8_W8A16) return "int8-w8a16";
     return quant == QUANT_INT4 ? "int4" : "none";
 }
 

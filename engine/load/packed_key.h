@@ -15,7 +15,7 @@
 /* layout: the backend's.  Fails as the buffer does. */
 void packed_key_add(struct strbuf *out, const char *layout, const struct model_config *c,
                     enum quant_scheme quant, const struct safetensors *st);
-/* "none", "int8", "int4" */
+/* "none", "int8", "int8-w8a16", "int4" */
 const char *packed_quant_name(enum quant_scheme quant);
 
 #endif

@@ -227,6 +227,8 @@ int main(int argc, char **argv)
         {"bf16 weights, bf16 cache", QUANT_NONE, DT_BF16, DT_BF16},
         {"int8 weights, f32 cache", QUANT_INT8, DT_F32, DT_F32},
         {"int8 weights, bf16 cache", QUANT_INT8, DT_F32, DT_BF16},
+        {"w8a16 weights, f32 cache", QUANT_INT8_W8A16, DT_F32, DT_F32},
+        {"w8a16 weights, bf16 cache", QUANT_INT8_W8A16, DT_F32, DT_BF16},
         {"f32 weights, int8 cache", QUANT_NONE, DT_F32, DT_I8},
         {"int8 weights, int8 cache", QUANT_INT8, DT_F32, DT_I8},
         {"int4 weights, f32 cache", QUANT_INT4, DT_F32, DT_F32},

@@ -79,7 +79,7 @@ def test_a_report(tmp_path):
         check_spread(limit)
         assert limit["how"] and limit["min"] <= limit["limit"] <= limit["max"] and 0 < limit["cpu_share"] < 1.1
     steps = [(f["quantization"], f["step"], f["batch"], f["context"], f["tokens_per_step"]) for f in r["figures"]]
-    assert steps == [(q, *step) for q in ("bfloat16", "int8", "int4")
+    assert steps == [(q, *step) for q in ("bfloat16", "int8", "int8-w8a16", "int4")
                      for step in (("prefill", 1, 48, 48), ("decode", 1, 40, 1), ("decode", 3, 40, 3))]
     for f in r["figures"]:
         check_figure(f, True, r["cache_bytes"])
@@ -87,7 +87,7 @@ def test_a_report(tmp_path):
     kv = 6 * 2 * 64 * 2 * 2
     assert r["figures"][2]["bytes"] - r["figures"][1]["bytes"] == 2 * 41 * kv
     sizes = r["weight_bytes"]
-    assert sizes["bfloat16"] > sizes["int8"] > sizes["int4"] > 0
+    assert sizes["bfloat16"] > sizes["int8"] == sizes["int8-w8a16"] > sizes["int4"] > 0
     # For people: a line for each figure, and the profile's operators.
     lines = [line.split() for line in done.stdout.splitlines()]
     assert [line[:4] for line in lines if line[1:2] in (["prefill"], ["decode"])] == [list(map(str, s[:4])) for s in steps]

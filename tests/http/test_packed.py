@@ -13,7 +13,7 @@ DEMO = ROOT / "models/demo"
 REQUEST = {"model": "demo", "prompt": "Once upon a time", "max_tokens": 24, "temperature": 0, "ignore_eos": True,
            "logprobs": 5}
 KINDS = {"float32": ["--dtype", "float32"], "bfloat16": [], "int8": ["--quantization", "int8"],
-         "int4": ["--quantization", "int4"]}
+         "int8-w8a16": ["--quantization", "int8-w8a16"], "int4": ["--quantization", "int4"]}
 
 
 def wait_for(path, pattern, server=None):

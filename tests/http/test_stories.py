@@ -136,7 +136,7 @@ def test_prefix_cache_under_dynamic_rope(tmp_path):
     assert cached > 0
 
 
-@pytest.mark.parametrize("scheme, n_same", [("int8", 20), ("int4", 5)])
+@pytest.mark.parametrize("scheme, n_same", [("int8", 20), ("int8-w8a16", 20), ("int4", 5)])
 def test_quantised_weights_run(scheme, n_same):
     with Server("--quantization", scheme) as s:
         status, done = s.post("/v1/completions", body_of(CASES[0]))

@@ -59,7 +59,10 @@ static void bench_work(const struct op_case *c, double *bytes, double *products)
     const double T = c->T, N = c->N, K = c->K;
     *products = 0;
     if (c->op == CASE_LINEAR) {
-        const double item = c->int4 ? 0.5 + 1.0 / 64 : c->quant ? 1 : c->dtype == DT_BF16 ? 2 : 4;
+        const double item = c->int4                ? 0.5 + 1.0 / 64
+                            : c->quant || c->w8a16 ? 1
+                            : c->dtype == DT_BF16  ? 2
+                                                   : 4;
         *bytes = N * K * item + T * (K * (c->quant ? 1 : 4) + N * 4);
         *products = T * N * K;
     } else if (c->op == CASE_ATTENTION) {

@@ -23,10 +23,12 @@ static void emit(struct emitter *e, struct op_case c)
 
 static const struct {
     enum dtype dtype;
-    bool quant, int4;
-} formats[] = {{DT_F32, false, false}, {DT_BF16, false, false}, {DT_F16, false, false},
-               {DT_F32, true, false},  {DT_BF16, true, false},  {DT_F32, true, true},
-               {DT_BF16, true, true}};
+    bool quant, int4, w8a16;
+} formats[] = {{DT_F32, false, false, false}, {DT_BF16, false, false, false},
+               {DT_F16, false, false, false}, {DT_F32, true, false, false},
+               {DT_BF16, true, false, false}, {DT_F32, true, true, false},
+               {DT_BF16, true, true, false},  {DT_F32, false, false, true},
+               {DT_BF16, false, false, true}, {DT_F16, false, false, true}};
 
 static void linear_formats(struct emitter *e, struct op_case c)
 {
@@ -35,6 +37,7 @@ static void linear_formats(struct emitter *e, struct op_case c)
         c.dtype = formats[i].dtype;
         c.quant = formats[i].quant;
         c.int4 = formats[i].int4;
+        c.w8a16 = formats[i].w8a16;
         emit(e, c);
     }
 }
@@ -317,6 +320,7 @@ void case_name(const struct op_case *c, char *out, size_t size)
     else if (c->op == CASE_LINEAR)
         snprintf(out, size, "linear %s%s T%d N%d K%d%s%s", dtype_name(c->dtype),
                  c->int4    ? "->int4"
+                 : c->w8a16 ? "->w8a16"
                  : c->quant ? "->int8"
                             : "",
                  c->T, c->N, c->K, c->bias ? " bias" : "", tail);
@@ -366,7 +370,7 @@ enum input_form case_input_form(const struct op_case *c, const char *isa)
 {
     const bool cuda = strcmp(isa, "cuda") == 0, bf16 = cuda || strcmp(isa, "avx512_bf16") == 0;
     if (c->op == CASE_LINEAR && !c->quant) {
-        if (c->dtype == DT_BF16 && bf16) return INPUTS_BF16;
+        if ((c->dtype == DT_BF16 || c->w8a16) && bf16) return INPUTS_BF16;
         if (c->dtype == DT_F16 && cuda) return INPUTS_F16;
     }
     if (c->op != CASE_ATTENTION) return INPUTS_AS_THEY_ARE;

@@ -33,6 +33,7 @@ struct op_case {
     enum dtype dtype; /* of weights, tables, KV cache */
     bool quant;       /* LINEAR: integers; norms and SILU_MUL: quantised output */
     bool int4;        /* LINEAR with quant: the weights are 4-bit groups, else int8 */
+    bool w8a16;       /* LINEAR without quant: int8 weights, inputs that are not quantised */
     bool bias;
     bool exact; /* integer-valued inputs: the answer must match bit for bit */
     int heads, kv_heads, head_dim, block_size, window;

@@ -63,7 +63,7 @@ static void linear(const struct op_case *c, const struct inputs *in, double *out
     if (!w || !x) abort();
     for (int n = 0; n < c->N; n++) {
         double w_scale = 1;
-        if (c->quant && !c->int4)
+        if ((c->quant && !c->int4) || c->w8a16)
             w_scale = quantize_row(in->w + (size_t)n * (size_t)c->K, c->K, w);
         else
             for (int k = 0; k < c->K; k++) w[k] = in->w[(size_t)n * (size_t)c->K + (size_t)k];
@@ -365,7 +365,7 @@ void inputs_make(const struct op_case *c, struct inputs *in)
         round_to(in->bias, N, c->dtype);
         if (c->int4) snap_to_int4(&state, in->w, c->N, c->K);
         if (c->quant && c->exact) pin_scale(in->x, c->T, c->K);
-        if (c->quant && c->exact && !c->int4) pin_scale(in->w, c->N, c->K);
+        if (c->exact && ((c->quant && !c->int4) || c->w8a16)) pin_scale(in->w, c->N, c->K);
         return;
     }
     if (c->op == CASE_ATTENTION || c->op == CASE_ROPE) {

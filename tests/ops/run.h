@@ -36,6 +36,7 @@ struct weight *case_weight(struct backend *be, const float *values, int rows, in
 /* How the weights of a linear case are held. */
 static inline enum quant_scheme case_scheme(const struct op_case *c)
 {
+    if (c->w8a16) return QUANT_INT8_W8A16;
     return c->int4 ? QUANT_INT4 : c->quant ? QUANT_INT8 : QUANT_NONE;
 }
 

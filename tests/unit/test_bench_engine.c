@@ -81,9 +81,10 @@ static void test_lists(void **state)
     assert_true(a.profile);
     assert_false(a.progress);
     assert_int_equal(PARSE(&a, &err, "--quantization", "all,int8,none"), STATUS_OK);
-    assert_int_equal(a.n_precisions, 4);
+    assert_int_equal(a.n_precisions, 5);
     assert_int_equal(a.precisions[0], PRECISION_BF16);
-    assert_int_equal(a.precisions[3], PRECISION_STORED);
+    assert_int_equal(a.precisions[2], PRECISION_INT8_W8A16);
+    assert_int_equal(a.precisions[4], PRECISION_STORED);
 }
 
 static void refuses(const char *option, const char *value, const char *words)
@@ -378,11 +379,26 @@ static void test_profile(void **state)
     bench_steps_free(&b);
 }
 
+/* Operations of the type that the sums have: weights alone being int8 saves bytes, not operations. */
+static void test_rates(void **state)
+{
+    (void)state;
+    assert_int_equal(precision_rate(PRECISION_F32), PROBE_F32);
+    assert_int_equal(precision_rate(PRECISION_BF16), PROBE_BF16);
+    assert_int_equal(precision_rate(PRECISION_INT8), PROBE_INT8);
+    assert_int_equal(precision_rate(PRECISION_INT8_W8A16), PROBE_BF16);
+    assert_int_equal(precision_rate(PRECISION_INT4), PROBE_INT8);
+    struct model_config c = small_config();
+    const struct engine_need int8 = engine_need(&c, QUANT_INT8, DT_BF16, 8, 2);
+    equal(engine_need(&c, QUANT_INT8_W8A16, DT_BF16, 8, 2).weights, int8.weights);
+}
+
 /* What is refused before loading is what loading would take. */
 static void test_need(void **state)
 {
     (void)state;
-    static const enum quant_scheme schemes[] = {QUANT_NONE, QUANT_INT8, QUANT_INT4};
+    static const enum quant_scheme schemes[] = {QUANT_NONE, QUANT_INT8, QUANT_INT8_W8A16,
+                                                QUANT_INT4};
     for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
         struct engine *e = open_demo(schemes[i], 9);
         const struct engine_info *info = engine_info(e);
@@ -455,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_rates),
         cmocka_unit_test(test_need),
         cmocka_unit_test(test_probe),
         cmocka_unit_test(test_cpu_lists),

@@ -129,6 +129,7 @@ static void test_refusals(void **state)
         {"A --gpu-memory-utilization 1.1", "", "a number from 0.05 to 1.00"},
         {"A --gpu-memory-utilization 90", "", "a number from 0.05 to 1.00"},
         {"A --quantization awq", "", "quantized ones are not read yet"},
+        {"A --quantization w8a16", "", "must be one of none|int8|int8-w8a16|int4"},
         {"A --no-web=1", "", "--no-web takes no value; write --no-web or --web=true"},
         {"A --version", "", "inferd --version"},
         {"-m A", "", "inferd serve MODEL"},

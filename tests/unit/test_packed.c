@@ -244,14 +244,18 @@ static void test_the_same_bits(void **state)
     const struct {
         int dtype;
         enum quant_scheme quant;
-    } kinds[] = {{DT_F32, QUANT_NONE}, {DT_BF16, QUANT_NONE}, {-1, QUANT_INT8}, {-1, QUANT_INT4}};
+    } kinds[] = {{DT_F32, QUANT_NONE},
+                 {DT_BF16, QUANT_NONE},
+                 {-1, QUANT_INT8},
+                 {-1, QUANT_INT8_W8A16},
+                 {-1, QUANT_INT4}};
     int n = 0;
     for (size_t i = 0; i < 3; i++) {
         struct backend *be;
         struct error err;
         if (cpu_backend_open(&be, 1, isas[i], &err) != STATUS_OK) continue;
         be->ops->close(be);
-        for (size_t k = 0; k < 4; k++, n++) {
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++, n++) {
             how = (struct load_how){model, isas[i], cache, kinds[k].dtype, kinds[k].quant};
             assert_false(load_and_compare());
             assert_true(load_and_compare());
@@ -674,14 +678,17 @@ static void test_layout_is_the_numbered_one(void **state)
         {"scalar", DT_F32, QUANT_NONE, 0x54f0b54591314d94},
         {"scalar", DT_BF16, QUANT_NONE, 0x536042cb36d10fbc},
         {"scalar", -1, QUANT_INT8, 0x70ce84e335a78cd9},
+        {"scalar", -1, QUANT_INT8_W8A16, 0x8aea4d3fd9e4fc5e},
         {"scalar", -1, QUANT_INT4, 0x16502f9bd7c2a5a1},
         {"avx2", DT_F32, QUANT_NONE, 0x54f0b54591314d94},
         {"avx2", DT_BF16, QUANT_NONE, 0x536042cb36d10fbc},
         {"avx2", -1, QUANT_INT8, 0x70ce84e335a78cd9},
+        {"avx2", -1, QUANT_INT8_W8A16, 0x8aea4d3fd9e4fc5e},
         {"avx2", -1, QUANT_INT4, 0x16502f9bd7c2a5a1},
         {"avx512", DT_F32, QUANT_NONE, 0x5b55be7041d22ee1},
         {"avx512", DT_BF16, QUANT_NONE, 0x62a9d2a4d000d33d},
         {"avx512", -1, QUANT_INT8, 0xe5353ff9049e049d},
+        {"avx512", -1, QUANT_INT8_W8A16, 0x8f2340ba439cac9b},
         {"avx512", -1, QUANT_INT4, 0x31b0e545dce8c363},
     };
     int n_wrong = 0;

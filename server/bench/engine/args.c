@@ -26,7 +26,7 @@ static const struct arg_def arg_defs[] = {
         "--model. One with no more than a config.json gets random weights. None: the demo model."),
     ROW("quantization", MODEL, "LIST", TEXT, quantization, "none", 0, 0,
         "How the linears hold their weights, one after the other: none (as stored), float32, "
-        "bfloat16 (or bf16), int8, int4; all: bfloat16,int8,int4."),
+        "bfloat16 (or bf16), int8, int8-w8a16, int4; all: bfloat16,int8,int8-w8a16,int4."),
     ROW("kv-cache-dtype", MODEL, "TYPE", TEXT, kv_cache_dtype, "auto", 0, 0,
         "auto, float32, bfloat16 or int8; auto follows the stored weights, whatever "
         "--quantization says."),
@@ -62,9 +62,9 @@ static const struct arg_table arg_table = {"bench engine", arg_defs, ARRAY_LEN(a
 static const struct {
     const char *name, *alias;
 } precisions[PRECISION_COUNT] = {
-    [PRECISION_STORED] = {"none", NULL},     [PRECISION_F32] = {"float32", "f32"},
-    [PRECISION_BF16] = {"bfloat16", "bf16"}, [PRECISION_INT8] = {"int8", NULL},
-    [PRECISION_INT4] = {"int4", NULL},
+    [PRECISION_STORED] = {"none", NULL},           [PRECISION_F32] = {"float32", "f32"},
+    [PRECISION_BF16] = {"bfloat16", "bf16"},       [PRECISION_INT8] = {"int8", NULL},
+    [PRECISION_INT8_W8A16] = {"int8-w8a16", NULL}, [PRECISION_INT4] = {"int4", NULL},
 };
 
 const char *precision_name(enum precision p)
@@ -109,7 +109,7 @@ static enum status read_precisions(struct engine_args *a, struct error *err)
         if (found < 0)
             return error_set_param(err, STATUS_INVALID, "quantization",
                                    "--quantization: \"%s\" is none of none, float32, bfloat16, "
-                                   "int8, int4, all",
+                                   "int8, int8-w8a16, int4, all",
                                    item);
         add_precision(a, (enum precision)found);
     }
@@ -200,7 +200,9 @@ void engine_args_print_help(FILE *f)
         "    that are read and written. Not counted where all of it fits the last-level cache.\n"
         "  operations: 2 for each weight and row (lm_head: rows that are sampled), 4 for each\n"
         "    row, key it sees, and element of all query heads (attention). int8 and int4 weights\n"
-        "    count against the int8 rate, others and attention against the rate of their type.\n"
+        "    count against the int8 rate, int8-w8a16 against that of bfloat16, others and "
+        "attention\n"
+        "    against the rate of their type.\n"
         "A share is that time by the measured one. Keys and values of a decode are one computed\n"
         "block, copied all over the cache: the work is that of a cache that was really filled.\n"
         "\nexamples:\n"

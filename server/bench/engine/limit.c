@@ -78,7 +78,8 @@ struct engine_need engine_need(const struct model_config *c, enum quant_scheme q
     /* float16 is held as float32. */
     const double wide = c->stored_dtype == DT_BF16 ? 2 : 4;
     const double stored = (double)dtype_size(c->stored_dtype);
-    const double item = quant == QUANT_INT4 ? 0.5 + 2.0 / 128 : quant == QUANT_INT8 ? 1 : wide;
+    const bool int8 = quant == QUANT_INT8 || quant == QUANT_INT8_W8A16;
+    const double item = quant == QUANT_INT4 ? 0.5 + 2.0 / 128 : int8 ? 1 : wide;
     const double head_item = quant == QUANT_NONE ? wide : 1;
     double layers = 0;
     for (int i = 0; i < OP_HEAD; i++) layers += linear_params(c, (enum op_kind)i);

@@ -6,7 +6,26 @@
 
 enum quant_scheme precision_quant(enum precision p)
 {
-    return p == PRECISION_INT8 ? QUANT_INT8 : p == PRECISION_INT4 ? QUANT_INT4 : QUANT_NONE;
+    static const enum quant_scheme schemes[PRECISION_COUNT] = {
+        [PRECISION_INT8] = QUANT_INT8,
+        [PRECISION_INT8_W8A16] = QUANT_INT8_W8A16,
+        [PRECISION_INT4] = QUANT_INT4,
+    };
+    return schemes[p];
+}
+
+enum probe_kind precision_rate(enum precision p)
+{
+    static const enum probe_kind rates[PRECISION_COUNT] = {
+        [PRECISION_STORED] = PROBE_F32,
+        [PRECISION_F32] = PROBE_F32,
+        [PRECISION_BF16] = PROBE_BF16,
+        [PRECISION_INT8] = PROBE_INT8,
+        [PRECISION_INT4] = PROBE_INT8,
+        /* bf16 inputs where the CPU has such sums, else f32: the rate is the same there. */
+        [PRECISION_INT8_W8A16] = PROBE_BF16,
+    };
+    return rates[p];
 }
 
 int precision_dtype(enum precision p)

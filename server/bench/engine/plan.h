@@ -32,6 +32,8 @@ struct plan {
 enum status plan_make(const struct plan_wish *w, struct plan *out, struct error *err);
 
 enum quant_scheme precision_quant(enum precision p);
+enum probe_kind
+precision_rate(enum precision p);      /* what its linears' operations are held against */
 int precision_dtype(enum precision p); /* what engine_options.dtype must be: -1 = as stored */
 
 #endif

@@ -277,16 +277,13 @@ static enum status measure(struct runner *r, enum precision p, const struct step
 static void describe_format(struct runner *r, enum precision p)
 {
     const struct engine_info *info = engine_info(r->engine);
-    const enum probe_kind rate = p == PRECISION_F32    ? PROBE_F32
-                                 : p == PRECISION_BF16 ? PROBE_BF16
-                                                       : PROBE_INT8;
     r->format = (struct step_format){
         .kv_rate = info->kv_dtype == DT_F32 ? PROBE_F32 : PROBE_BF16,
         .kv_dtype = info->kv_dtype,
     };
     for (int i = 0; i < OP_LINEARS; i++) {
         r->format.linear_size[i] = (double)info->linear_bytes[i];
-        r->format.linear_rate[i] = rate;
+        r->format.linear_rate[i] = precision_rate(p);
     }
     r->run->weight_bytes[p] = info->weight_bytes;
 }
