@@ -172,9 +172,10 @@ $(BUILD)/cuda_host/%.cu.o: %.cu $(STAMP)
 $(BUILD)/cuda_host/%.cpp.o: %.cpp $(STAMP)
 	@mkdir -p $(@D); $(if $(V),,echo '  CXX   $<')
 	$(Q)$(CXX) $(CPP) $(SHIMOPT) $(BASE_ISA) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+# Zeros in the padding of launchers' parameters: the shim looks through them for pointers.
 $(BUILD)/cuda_host/%.c.o: %.c $(STAMP)
 	@mkdir -p $(@D); $(if $(V),,echo '  CC    $<')
-	$(Q)$(CC) $(CPP) $(COPT) -fvisibility=hidden $(BASE_ISA) $(CPPFLAGS) $(CFLAGS) -DINFERD_HOST_SHIM -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CPP) $(COPT) -ftrivial-auto-var-init=zero -fvisibility=hidden $(BASE_ISA) $(CPPFLAGS) $(CFLAGS) -DINFERD_HOST_SHIM -MMD -MP -c $< -o $@
 $(CUDA_HOST_LIB): $(CUDA_HOST_OBJS)
 	$(Q)rm -f $@; $(AR) rcs $@ $^
 # What the plug-ins need of the library they bring along, and keep to themselves.

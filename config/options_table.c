@@ -84,6 +84,10 @@ const struct option_def option_table[] = {
     ROW("enforce-eager", BOOL, enforce_eager, SECTION(ENGINE), PRESET("false"),
         HELP("On a GPU: launch every step operator by operator instead of as a graph captured at "
              "the start. Slower; for finding faults.")),
+    ROW("async-scheduling", BOOL, async_scheduling, SECTION(ENGINE), PRESET("true"),
+        HELP("On a GPU: plan the next step while one runs. A stop is then seen one step late, at "
+             "the "
+             "price of a row; nothing of it shows in an answer.")),
     ROW("gpu-memory-utilization", SHARE, gpu_memory_utilization, SECTION(ENGINE), ARG("SHARE"),
         PRESET("0.9"), RANGE(5, 100),
         HELP("Share of the GPU's memory that weights, buffers and KV-cache may take, where "
@@ -236,7 +240,6 @@ const struct option_foreign option_foreign_table[] = {
     {"runner", "generate", "is not implemented yet: models generate text and nothing else"},
     {"task", "generate", "is not implemented yet: models generate text and nothing else"},
     {"compilation-config", NULL, "has no meaning here: nothing is compiled at start; leave it out"},
-    {"async-scheduling", NULL, NOT_YET},
     {"num-scheduler-steps", "1", NOT_YET},
     {"max-num-partial-prefills", NULL, NOT_YET},
     {"long-prefill-token-threshold", "0", NOT_YET},

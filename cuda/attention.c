@@ -213,8 +213,7 @@ struct attention_state {
     struct attn_config config;
     bool mma;
     size_t shared_max;
-    struct attn_list *staging[2]; /* its twin is on its way to the device meanwhile */
-    int turn;
+    struct attn_list *staging[CUDA_FLIGHTS];
     struct attn_list *list; /* on the device, as the rest */
     unsigned *tickets;
     float *part_o, *part_ml;
@@ -253,7 +252,7 @@ enum status cuda_attention_reserve(struct cuda_backend *cb, struct error *err)
     const size_t parts = (size_t)st->config.parts_max * (size_t)l->n_kv_heads;
     const size_t pitch = (size_t)st->part_pitch;
     enum status s = STATUS_OK;
-    for (int i = 0; i < 2 && s == STATUS_OK; i++)
+    for (int i = 0; i < CUDA_FLIGHTS && s == STATUS_OK; i++)
         s = device_alloc_pinned(cb->device, (void **)&st->staging[i], list, "attention", err);
     const struct {
         void **out;
@@ -279,8 +278,7 @@ void cuda_attention_release(struct cuda_backend *cb)
 void cuda_attention_plan(struct cuda_backend *cb)
 {
     struct attention_state *st = cb->attention;
-    struct attn_list *list = st->staging[st->turn];
-    st->turn ^= 1;
+    struct attn_list *list = st->staging[cb->turn];
     attention_plan(&st->config, &cb->step, list);
     const size_t n = (size_t)(list->n_tiles + list->n_units + list->n_merges);
     device_copy(cb->device, st->list, list, sizeof *list + n * sizeof *list->items);

@@ -99,8 +99,7 @@ struct attn_cost attention_cost(const struct backend_limits *l, int window,
 
 enum status cuda_attention_reserve(struct cuda_backend *cb, struct error *err);
 void cuda_attention_release(struct cuda_backend *cb);
-/* For cb->step; after each upload, on the stream.  A list's staging memory is used again by the step
- * after next. */
+/* For cb->step; after each upload, on the stream. */
 void cuda_attention_plan(struct cuda_backend *cb);
 void cuda_attention(struct backend *be, struct tensor out, struct tensor q,
                     const struct kv_layer *kv, struct attn_shape s);

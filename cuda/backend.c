@@ -3,6 +3,7 @@
 #include "config/limits.h"
 #include "cuda/attention.h"
 #include "cuda/cuda.h"
+#include "cuda/flight.h"
 #include "cuda/graphs.h"
 #include "cuda/linear.h"
 #include "cuda/rows.h"
@@ -134,7 +135,8 @@ static enum status cuda_reserve(struct backend *be, const struct backend_limits 
                          "rotary embedding of %d in heads of %d is not supported: the two must be "
                          "equal and even",
                          rope->dim, limits->head_dim);
-    s = cuda_step_reserve(cb, err);
+    s = cuda_flight_reserve(cb, err);
+    if (s == STATUS_OK) s = cuda_step_reserve(cb, err);
     if (s == STATUS_OK) s = cuda_linear_reserve(cb, err);
     if (s == STATUS_OK) s = cuda_attention_reserve(cb, err);
     if (s == STATUS_OK) s = cuda_sample_reserve(cb, err);
@@ -154,18 +156,25 @@ static void memory(struct backend *be, size_t *left, size_t *total)
 static void upload(struct backend *be, const struct step *step)
 {
     struct cuda_backend *cb = cuda_of(be);
+    cuda_flight_begin(cb);
     cuda_step_upload(be, step);
     cuda_attention_plan(cb);
     cuda_sample_upload(cb, step);
+    cuda_flight_staged(cb);
 }
 
 static enum status download(struct backend *be, struct step_result *out, struct error *err)
 {
     struct cuda_backend *cb = cuda_of(be);
-    out->id = cb->step.id;
-    out->n_samples = cb->step.n_samples;
-    const enum status s = cuda_linear_check(cb, err);
-    return s == STATUS_OK ? cuda_sample_download(cb, out->samples, err) : s;
+    if (cb->n_flights == 0) cuda_flight_return(cb); /* operators that were called without run */
+    int turn;
+    enum status s = cuda_flight_land(cb, &turn, err);
+    if (s == STATUS_OK) s = cuda_linear_check(cb, err);
+    if (s != STATUS_OK) return s;
+    out->id = cb->flights[turn].step.id;
+    out->n_samples = cb->flights[turn].step.n_samples;
+    cuda_sample_read(cb, turn, out->samples);
+    return STATUS_OK;
 }
 
 static enum status cuda_wait(struct backend *be, struct error *err)
@@ -325,7 +334,10 @@ static void cuda_close(struct backend *be)
 {
     if (!be) return;
     struct cuda_backend *cb = cuda_of(be);
+    struct error ignored;
+    device_wait(cb->device, &ignored); /* steps may be under way */
     cuda_graphs_release(cb);
+    cuda_flight_release(cb);
     cuda_weight_uploads_end(cb);
     cuda_step_release(cb);
     cuda_linear_release(cb);
@@ -388,6 +400,7 @@ enum status cuda_backend_open(struct backend **out, const struct plugin_options 
     cb->base.ops = &cuda_ops;
     cb->base.isa = device_info(cb->device)->name;
     cb->base.n_threads = 1;
+    cb->base.max_inflight = CUDA_FLIGHTS;
     *out = &cb->base;
     return STATUS_OK;
 }

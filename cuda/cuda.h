@@ -7,6 +7,7 @@
  *   backend.c     life: open, close, reserve, KV pool, buffers, graphs
  *   weight.c      parameters on the device
  *   step.c        upload of a step; graphs.c: running it, captured or as it is
+ *   flight.h      the second step that is uploaded while the first one runs
  *   device.h      memory, stream and graphs (device_cuda.c); blas.h: cuBLASLt (blas_cuda.c)
  *   rows.h        norms, sums, quantisation, embedding, rotation, cache writes (rows.cu, kv.cu)
  *   linear.h      matrix products (linear.c chooses; linear_*.cu)
@@ -65,6 +66,14 @@ struct step_arrays {
     int32_t *n_copies;   /* [1] */
 };
 
+/* Steps that may be under way at one time: flight.h. */
+#define CUDA_FLIGHTS 2
+
+struct cuda_flight {
+    struct device_event *staged, *done;
+    struct step step; /* the host's view; its arrays stand until it was applied */
+};
+
 struct cuda_backend {
     struct backend base; /* first */
     struct device *device;
@@ -77,7 +86,10 @@ struct cuda_backend {
     bool has_rope;
     float *rope_table; /* [rope_rows][E] on the device */
     int rope_rows;
-    struct step step; /* the host's view of the step under way */
+    struct step step; /* the host's view of the step that was uploaded last */
+    int turn;         /* of that step */
+    int n_flights;    /* steps whose results are on their way back */
+    struct cuda_flight flights[CUDA_FLIGHTS];
     struct step_arrays at;
     /* what each part keeps for itself */
     struct linear_state *linear;

@@ -16,6 +16,7 @@
 
 struct device;
 struct device_graph;
+struct device_event;
 
 struct device_info {
     char name[256];
@@ -52,6 +53,14 @@ void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void 
 void device_zero(struct device *d, void *p, size_t size);
 /* Waits until all that was enqueued has run. */
 enum status device_wait(struct device *d, struct error *err);
+
+/* A place in the stream: record marks what was enqueued so far, wait returns when that has run (at
+ * once while nothing was marked), with errors like device_wait's.  Freed by device_event_free, before
+ * the device is closed. */
+enum status device_event_create(struct device *d, struct device_event **out, struct error *err);
+void device_event_free(struct device *d, struct device_event *e); /* NULL is fine */
+void device_event_record(struct device *d, struct device_event *e);
+enum status device_event_wait(struct device *d, struct device_event *e, struct error *err);
 
 /* Between begin and end launches and copies are recorded, not run. */
 enum status device_capture_begin(struct device *d, struct error *err);

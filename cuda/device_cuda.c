@@ -24,6 +24,10 @@ struct device_graph {
     cudaGraphExec_t exec;
 };
 
+struct device_event {
+    cudaEvent_t event;
+};
+
 #define GIB(size) ((double)(size) / (double)(1u << 30))
 
 static enum status cuda_error(struct error *err, enum status code, cudaError_t e, const char *what)
@@ -202,15 +206,51 @@ void device_zero(struct device *d, void *p, size_t size)
     if (size > 0) note(d, cudaMemsetAsync(p, 0, size, d->stream));
 }
 
+/* After a wait that ended with `run`: the first error there was. */
+static enum status outcome(struct device *d, cudaError_t run, struct error *err)
+{
+    note(d, cudaPeekAtLastError()); /* a launch that was refused */
+    note(d, run);
+    if (d->failed == cudaSuccess) return STATUS_OK;
+    return cuda_error(err, STATUS_INTERNAL, d->failed, "the GPU failed");
+}
+
 enum status device_wait(struct device *d, struct error *err)
 {
-    cudaError_t e = d->failed;
-    if (e == cudaSuccess) e = cudaPeekAtLastError(); /* a launch that was refused */
-    const cudaError_t run = cudaStreamSynchronize(d->stream);
-    if (e == cudaSuccess) e = run;
-    if (e == cudaSuccess) return STATUS_OK;
-    note(d, e);
-    return cuda_error(err, STATUS_INTERNAL, e, "the GPU failed");
+    return outcome(d, cudaStreamSynchronize(d->stream), err);
+}
+
+/* --- events --- */
+
+enum status device_event_create(struct device *d, struct device_event **out, struct error *err)
+{
+    (void)d;
+    struct device_event *e = calloc(1, sizeof *e);
+    if (!e) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    const cudaError_t made = cudaEventCreateWithFlags(&e->event, cudaEventDisableTiming);
+    if (made != cudaSuccess) {
+        free(e);
+        return cuda_error(err, STATUS_INTERNAL, made, "an event");
+    }
+    *out = e;
+    return STATUS_OK;
+}
+
+void device_event_free(struct device *d, struct device_event *e)
+{
+    if (!e) return;
+    note(d, cudaEventDestroy(e->event));
+    free(e);
+}
+
+void device_event_record(struct device *d, struct device_event *e)
+{
+    note(d, cudaEventRecord(e->event, d->stream));
+}
+
+enum status device_event_wait(struct device *d, struct device_event *e, struct error *err)
+{
+    return outcome(d, cudaEventSynchronize(e->event), err);
 }
 
 /* --- graphs --- */

@@ -1,5 +1,6 @@
 #include "cuda/graphs.h"
 
+#include "cuda/flight.h"
 #include "cuda/step.h"
 
 #include <stdlib.h>
@@ -33,6 +34,7 @@ enum status cuda_run(struct backend *be, const struct step_dims *dims, forward_f
         device_graph_launch(cb->device, g);
     else
         forward(be, dims, model);
+    cuda_flight_return(cb);
     return STATUS_OK;
 }
 

@@ -11,22 +11,26 @@
 /* What a launch's grid can be at most in its second dimension, rounded down. */
 #define GRID_ROWS_MAX 32768
 
-/* One staging area; its twin is on its way to the device meanwhile. */
+/* One staging area: flight.h says until when. */
 struct staging {
     int32_t *n_samples; /* rows lie 64 bytes behind it, as on the device */
     struct sample_row *rows;
     int32_t *words;
 };
 
+/* What comes back, in pinned memory. */
+struct results {
+    int32_t *drawn;
+    struct sample_out *out;
+    bool has_logprobs; /* else `out` stays on the device */
+};
+
 struct sample_state {
-    struct staging staging[2];
-    int turn;
+    struct staging staging[CUDA_FLIGHTS];
     struct staging device;
     size_t n_words;
     struct sample_args args; /* all but the logits */
-    bool has_logprobs;       /* in the step under way */
-    int32_t *drawn;          /* results, pinned */
-    struct sample_out *out;
+    struct results results[CUDA_FLIGHTS];
 };
 
 #define ROWS_AT 64 /* bytes from n_samples to the rows */
@@ -41,9 +45,10 @@ static enum status reserve_inputs(struct cuda_backend *cb, struct error *err)
     const size_t context = (size_t)l->max_blocks_per_seq * (size_t)l->block_size;
     st->n_words =
         R * (LIMIT_EOS_IDS + LIMIT_STOP_IDS + 2 * LIMIT_LOGIT_BIAS) + (size_t)l->max_seqs * context;
-    struct staging *all[3] = {&st->staging[0], &st->staging[1], &st->device};
+    struct staging *all[CUDA_FLIGHTS + 1] = {&st->device};
+    for (int i = 0; i < CUDA_FLIGHTS; i++) all[i + 1] = &st->staging[i];
     enum status s = STATUS_OK;
-    for (int i = 0; i < 3 && s == STATUS_OK; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(all) && s == STATUS_OK; i++) {
         enum status (*take)(struct device *, void **, size_t, const char *, struct error *) =
             all[i] == &st->device ? device_alloc : device_alloc_pinned;
         s = take(cb->device, (void **)&all[i]->n_samples, rows_size, "sampling parameters", err);
@@ -85,12 +90,26 @@ static enum status reserve_work(struct cuda_backend *cb, struct error *err)
     return STATUS_OK;
 }
 
+static enum status reserve_results(struct cuda_backend *cb, struct error *err)
+{
+    const size_t R = (size_t)cb->limits.max_samples;
+    enum status s = STATUS_OK;
+    for (int i = 0; i < CUDA_FLIGHTS && s == STATUS_OK; i++) {
+        struct results *r = &cb->sample->results[i];
+        s = device_alloc_pinned(cb->device, (void **)&r->drawn, R * sizeof *r->drawn, "samples",
+                                err);
+        if (s == STATUS_OK)
+            s = device_alloc_pinned(cb->device, (void **)&r->out, R * sizeof *r->out, "samples",
+                                    err);
+    }
+    return s;
+}
+
 enum status cuda_sample_reserve(struct cuda_backend *cb, struct error *err)
 {
     struct sample_state *st = calloc(1, sizeof *st);
     if (!st) return error_set(err, STATUS_NO_MEMORY, "out of memory");
     cb->sample = st;
-    const size_t R = (size_t)cb->limits.max_samples;
     struct sample_args *a = &st->args;
     a->vocab_size = cb->limits.vocab_size;
     a->n_chunks = (a->vocab_size + SAMPLE_CHUNK - 1) / SAMPLE_CHUNK;
@@ -99,11 +118,7 @@ enum status cuda_sample_reserve(struct cuda_backend *cb, struct error *err)
     a->mass_scale = ldexpf(1.0f, MASS_BITS - bits);
     enum status s = reserve_inputs(cb, err);
     if (s == STATUS_OK) s = reserve_work(cb, err);
-    if (s == STATUS_OK)
-        s = device_alloc_pinned(cb->device, (void **)&st->drawn, R * sizeof *st->drawn, "samples",
-                                err);
-    if (s == STATUS_OK)
-        s = device_alloc_pinned(cb->device, (void **)&st->out, R * sizeof *st->out, "samples", err);
+    if (s == STATUS_OK) s = reserve_results(cb, err);
     a->n_samples = st->device.n_samples;
     a->rows = st->device.rows;
     a->words = st->device.words;
@@ -203,19 +218,19 @@ void cuda_sample_upload(struct cuda_backend *cb, const struct step *step)
 {
     struct sample_state *st = cb->sample;
     CHECK(step->n_samples <= cb->limits.max_samples);
-    struct staging *from = &st->staging[st->turn];
-    st->turn ^= 1;
+    struct staging *from = &st->staging[cb->turn];
     size_t n_words = 0;
     int logits = -1;
-    st->has_logprobs = false;
+    bool has_logprobs = false;
     for (int i = 0; i < step->n_samples; i++) {
         const struct step_sample *s = &step->samples[i];
         CHECK(s->mode == SAMPLE_SCORE || n_words + words_of(s) <= st->n_words);
         if (i == 0 || s->row != step->samples[i - 1].row) logits++;
         n_words += fill_row(&from->rows[i], s, cb->limits.vocab_size, from->words, n_words);
         from->rows[i].logits = logits;
-        st->has_logprobs |= s->params->n_logprobs >= 0;
+        has_logprobs |= s->params->n_logprobs >= 0;
     }
+    st->results[cb->turn].has_logprobs = has_logprobs;
     *from->n_samples = step->n_samples;
     device_copy(cb->device, st->device.n_samples, from->n_samples,
                 ROWS_AT + (size_t)step->n_samples * sizeof *from->rows);
@@ -239,20 +254,23 @@ void cuda_sample(struct backend *be, struct tensor logits)
     cuda_sample_report(&a, stream);
 }
 
-enum status cuda_sample_download(struct cuda_backend *cb, struct sample_out *out, struct error *err)
+void cuda_sample_return(struct cuda_backend *cb)
 {
-    struct sample_state *st = cb->sample;
-    const struct step *step = &cb->step;
-    const size_t n = (size_t)step->n_samples;
-    if (st->has_logprobs) device_copy(cb->device, st->out, st->args.out, n * sizeof *st->out);
-    device_copy(cb->device, st->drawn, st->args.drawn, n * sizeof *st->drawn);
-    const enum status s = device_wait(cb->device, err);
-    if (s != STATUS_OK) return s;
-    for (size_t i = 0; i < n; i++) {
+    const struct sample_state *st = cb->sample;
+    const struct results *r = &st->results[cb->turn];
+    const size_t n = (size_t)cb->step.n_samples;
+    if (r->has_logprobs) device_copy(cb->device, r->out, st->args.out, n * sizeof *r->out);
+    device_copy(cb->device, r->drawn, st->args.drawn, n * sizeof *r->drawn);
+}
+
+void cuda_sample_read(const struct cuda_backend *cb, int turn, struct sample_out *out)
+{
+    const struct step *step = &cb->flights[turn].step;
+    const struct results *r = &cb->sample->results[turn];
+    for (int i = 0; i < step->n_samples; i++) {
         if (step->samples[i].params->n_logprobs >= 0)
-            out[i] = st->out[i];
+            out[i] = r->out[i];
         else
-            out[i] = (struct sample_out){.token = st->drawn[i]};
+            out[i] = (struct sample_out){.token = r->drawn[i]};
     }
-    return STATUS_OK;
 }

@@ -119,12 +119,13 @@ void cuda_sample_report(const struct sample_args *a, void *stream);
 /* After cuda_step_reserve, which allocates at.drawn. */
 enum status cuda_sample_reserve(struct cuda_backend *cb, struct error *err);
 void cuda_sample_release(struct cuda_backend *cb); /* what the device does not own */
-/* Part of step_upload.  A staging area is used again by the step after next. */
+/* Part of step_upload. */
 void cuda_sample_upload(struct cuda_backend *cb, const struct step *step);
 /* Entry of engine/backend.h: logits [R', V] f32. */
 void cuda_sample(struct backend *be, struct tensor logits);
-/* Waits for the step; out[n_samples of the step that was uploaded last]. */
-enum status cuda_sample_download(struct cuda_backend *cb, struct sample_out *out,
-                                 struct error *err);
+/* Enqueues the samples' way back to the host, for cb->step. */
+void cuda_sample_return(struct cuda_backend *cb);
+/* The samples of the step that had this turn, once they are back: out[its n_samples]. */
+void cuda_sample_read(const struct cuda_backend *cb, int turn, struct sample_out *out);
 
 #endif

@@ -9,7 +9,7 @@
 /* Arrays of one entry a token row, each max_tokens long, behind one another. */
 enum token_array { TOKEN_IDS, TOKEN_SRC, TOKEN_POSITIONS, TOKEN_SLOTS, TOKEN_ANGLE_AT, N_TOKEN };
 
-/* One staging area; its twin is on its way to the device meanwhile. */
+/* One staging area: flight.h says until when. */
 struct staging {
     int32_t *tokens; /* [N_TOKEN][max_tokens] */
     int32_t *small;  /* the arrays of struct small, behind one another */
@@ -18,8 +18,7 @@ struct staging {
 };
 
 struct upload_state {
-    struct staging staging[2];
-    int turn;
+    struct staging staging[CUDA_FLIGHTS];
     int32_t *tokens, *small; /* on the device */
     size_t small_len;
     double *inv_freq; /* [E / 2] */
@@ -79,7 +78,7 @@ static enum status reserve_angles(struct cuda_backend *cb, struct error *err)
     if (s == STATUS_OK)
         s = device_alloc(cb->device, (void **)&cb->at.step_angles, (size_t)l->max_tokens * row_size,
                          "rotary angles", err);
-    for (int i = 0; i < 2 && s == STATUS_OK; i++)
+    for (int i = 0; i < CUDA_FLIGHTS && s == STATUS_OK; i++)
         s = device_alloc_pinned(cb->device, (void **)&u->staging[i].angles,
                                 (size_t)l->max_tokens * row_size, "rotary angles", err);
     if (s == STATUS_OK) {
@@ -118,7 +117,7 @@ static enum status reserve_staging(struct cuda_backend *cb, struct error *err)
     struct upload_state *u = cb->upload;
     const size_t T = (size_t)l->max_tokens, tables = (size_t)l->max_seqs * (size_t)cb->at.table_ld;
     enum status s = STATUS_OK;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < CUDA_FLIGHTS; i++) {
         struct staging *st = &u->staging[i];
         const struct {
             int32_t **out;
@@ -253,8 +252,7 @@ static void stage_tables(struct cuda_backend *cb, struct staging *st)
 static void stage(struct cuda_backend *cb, const struct step *step, int rows)
 {
     cb->step = *step;
-    struct staging *st = &cb->upload->staging[cb->upload->turn];
-    cb->upload->turn ^= 1;
+    struct staging *st = &cb->upload->staging[cb->turn];
     stage_tokens(cb, st, rows);
     stage_small(cb, st);
     stage_tables(cb, st);

@@ -6,9 +6,9 @@
 #include "cuda/cuda.h"
 
 enum status cuda_step_reserve(struct cuda_backend *cb, struct error *err);
-/* Entry of engine/backend.h.  The staging memory of a step is used again by the step after next. */
+/* Part of step_upload. */
 void cuda_step_upload(struct backend *be, const struct step *step);
-/* A step of `rows` rows of padding: what a capture runs on. */
+/* A step of `rows` rows of padding: what a capture runs on.  The caller waits before the next. */
 void cuda_step_upload_padding(struct cuda_backend *cb, int rows);
 void cuda_step_release(struct cuda_backend *cb);
 

@@ -179,12 +179,14 @@ struct backend_ops {
     /* DT_I8 when linear(w) wants quantised rows, else the backend's activation type. */
     enum dtype (*activation_dtype)(struct backend *be, const struct weight *w);
 
-    /* --- the step bracket --- */
+    /* --- the step bracket: upload, run, download, in this order for each step.  The next steps may be
+     * uploaded and run while the first one is under way, up to max_inflight of them; downloads come
+     * in the order of the uploads.  A step's arrays stand until its download. --- */
     void (*step_upload)(struct backend *be, const struct step *step);
     /* Calls `forward` once for the whole step, or for blocks of its rows in turn (forward_rows). */
     enum status (*run)(struct backend *be, const struct step_dims *dims, forward_fn *forward,
                        void *model, struct error *err);
-    /* Waits for the step and copies its samples out. */
+    /* Waits for the oldest step that was run and copies its samples out. */
     enum status (*step_download)(struct backend *be, struct step_result *out, struct error *err);
 
     /* --- required operators: data comes from the uploaded step where no tensor names it --- */
@@ -227,8 +229,9 @@ struct backend {
     struct tensor scratch; /* f32 [max_tokens, max_cols], for ops.c's compositions */
     const char *isa;       /* "avx512"; for people */
     int n_threads;
-    bool pinned;        /* each thread has a CPU of its own */
-    int forward_rows;   /* rows of one `forward` at most, set by reserve(); 0: max_tokens */
+    int max_inflight; /* steps between upload and download: 1, or more where run() does not wait */
+    int forward_rows; /* rows of one `forward` at most, set by reserve(); 0: max_tokens */
+    bool pinned;      /* each thread has a CPU of its own */
     size_t weight_size; /* bytes held by prepared weights */
     /* the implementation's state follows */
 };

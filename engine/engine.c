@@ -18,6 +18,7 @@ struct engine {
     struct profiler *profiler; /* NULL: none attached */
     struct engine_info info;
     bool weights_loaded, failed;
+    int n_inflight; /* steps that were submitted and not collected */
 };
 
 /* Automatic pool: enough for every sequence at full length, but never more than this share of the
@@ -235,6 +236,7 @@ enum status engine_open(struct engine **out, const struct engine_options *o, str
         s = e->backend->ops->warm(e->backend, model_forward, &e->model, err);
     e->info.isa = e->backend->isa;
     e->info.n_threads = e->backend->n_threads;
+    e->info.max_inflight = e->backend->max_inflight;
     e->info.pinned = e->backend->pinned;
     e->info.weight_bytes = e->backend->weight_size;
     measure_linears(e);
@@ -270,23 +272,47 @@ static int count_logit_rows(const struct step *step)
     return n;
 }
 
-enum status engine_execute(struct engine *e, const struct step *step, struct step_result *out,
-                           struct error *err)
+static enum status check_alive(const struct engine *e, struct error *err)
+{
+    if (!e->failed) return STATUS_OK;
+    return error_set(err, STATUS_UNAVAILABLE, "the engine failed earlier and cannot go on");
+}
+
+enum status engine_submit(struct engine *e, const struct step *step, struct error *err)
 {
     CHECK(step->n_tokens >= 1 && step->n_tokens <= e->info.max_num_batched_tokens);
     CHECK(step->n_samples <= e->info.max_logit_rows && step->n_seqs <= e->info.max_num_seqs);
-    if (e->failed)
-        return error_set(err, STATUS_UNAVAILABLE, "the engine failed earlier and cannot go on");
+    CHECK(e->n_inflight < e->info.max_inflight);
+    enum status s = check_alive(e, err);
+    if (s != STATUS_OK) return s;
     const struct step_dims dims = {
         .n_tokens = step->n_tokens,
         .n_logits = count_logit_rows(step),
     };
-    out->id = step->id;
     e->backend->ops->step_upload(e->backend, step);
-    enum status s = e->backend->ops->run(e->backend, &dims, model_forward, &e->model, err);
-    if (s == STATUS_OK) s = e->backend->ops->step_download(e->backend, out, err);
+    s = e->backend->ops->run(e->backend, &dims, model_forward, &e->model, err);
     e->failed = s != STATUS_OK;
+    e->n_inflight++;
     return s;
+}
+
+enum status engine_collect(struct engine *e, struct step_result *out, struct error *err)
+{
+    enum status s = check_alive(e, err);
+    if (s != STATUS_OK) return s;
+    CHECK(e->n_inflight > 0);
+    s = e->backend->ops->step_download(e->backend, out, err);
+    e->failed = s != STATUS_OK;
+    e->n_inflight--;
+    return s;
+}
+
+enum status engine_execute(struct engine *e, const struct step *step, struct step_result *out,
+                           struct error *err)
+{
+    CHECK(e->n_inflight == 0);
+    const enum status s = engine_submit(e, step, err);
+    return s == STATUS_OK ? engine_collect(e, out, err) : s;
 }
 
 enum status engine_profile(struct engine *e, struct op_profile *p, struct error *err)

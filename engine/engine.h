@@ -48,8 +48,15 @@ void engine_close(struct engine *e);
 /* What n_threads <= 0 gives on this machine; any thread. */
 int engine_default_threads(void);
 
-/* Runs one step to its end.  An error here is the device's, not a request's: the engine is failed
- * from then on. */
+/* Starts a step.  Up to engine_info.max_inflight of them may be under way: a step's token_src names
+ * samples of the one that was started before it.  Its arrays stand until it was collected.  A device
+ * that works by itself returns at once, a CPU when the step is done.
+ * An error, here and below, is the device's, not a request's: the engine is failed from then on, and
+ * the steps under way are lost. */
+enum status engine_submit(struct engine *e, const struct step *step, struct error *err);
+/* Waits for the oldest step under way. */
+enum status engine_collect(struct engine *e, struct step_result *out, struct error *err);
+/* Both: one step to its end, with none under way. */
 enum status engine_execute(struct engine *e, const struct step *step, struct step_result *out,
                            struct error *err);
 
@@ -63,6 +70,7 @@ struct engine_info {
     int max_model_len, max_num_seqs, max_num_batched_tokens, max_logit_rows;
     size_t weight_bytes, kv_cache_bytes;
     size_t linear_bytes[OP_LINEARS]; /* of all layers, as the device holds them */
+    int max_inflight;                /* steps that may be under way at one time */
     int n_threads;
     bool pinned; /* each thread has a CPU of its own */
     const char *device, *isa;

@@ -125,7 +125,7 @@ static void plan_decodes(struct sched *s)
         struct seq *q = &s->seqs[s->run[i]];
         if (q->state != SEQ_RUNNING || q->pass == s->pass) continue;
         if (min_i32(q->n_tokens, q->n_goal) - q->n_computed != 1) continue;
-        if (q->needs_history && q->n_known < q->n_tokens) continue;
+        DCHECK(!q->needs_history || q->n_known == q->n_tokens); /* must_wait */
         int32_t n_draws = q->forked ? 1 : seq_chunk_query(q).n_draws;
         if (n_draws > s->logit_rows) {
             s->stalled = true;
@@ -155,6 +155,19 @@ static void plan_prefills(struct sched *s)
     }
 }
 
+/* A decode whose sampling reads the token that a step in flight draws cannot be planned yet.  A step
+ * without it would cost about as much as one with it, and leave it behind: better none ahead. */
+static bool must_wait(const struct sched *s)
+{
+    for (int32_t i = 0; i < s->n_run; i++) {
+        const struct seq *q = &s->seqs[s->run[i]];
+        if (q->state == SEQ_RUNNING && q->needs_history && q->n_known < q->n_tokens &&
+            q->n_computed < q->n_goal)
+            return true;
+    }
+    return false;
+}
+
 static void plan_pass(struct sched *s)
 {
     run_compact(s);
@@ -176,6 +189,7 @@ const struct step *sched_plan(struct sched *s, uint64_t now_us)
 {
     if (sched_n_inflight(s) >= SCHED_MAX_INFLIGHT) return NULL;
     sched_expire(s, now_us);
+    if (sched_n_inflight(s) > 0 && must_wait(s)) return NULL;
     while (s->n_requests > 0) {
         plan_pass(s);
         if (s->n_picks > 0) return sched_fill_step(s);

@@ -78,6 +78,8 @@ struct engine_loop {
     struct sched *sched;
     struct ptr_map live;
     struct step_result result;
+    int n_inflight;                              /* steps that were submitted and not collected */
+    int32_t tokens_inflight[SCHED_MAX_INFLIGHT]; /* of each, the oldest first */
     uint64_t now_us;
     bool pushed; /* events since the last wake */
     uint64_t n_steps, step_ns_total, host_ns_total, step_us_last, host_us_last;
@@ -268,6 +270,8 @@ static void publish_view(struct engine_loop *l)
 static void fail_all(struct engine_loop *l)
 {
     log_event(LOG_ERROR, "engine_failed", "error=%s", l->failure.message);
+    l->n_inflight = 0;
+    atomic_store(&l->step_started_us, 0);
     sched_fail_all(l->sched);
     atomic_store(&l->failed, true);
     l->pushed = true; /* wakes the loop even when no request was running */
@@ -326,33 +330,59 @@ static void count_step(struct engine_loop *l, int32_t n_tokens)
     l->step_tokens_sum += (uint64_t)n_tokens;
 }
 
+/* Plans steps and submits them, as many as may be under way.  False: the engine has failed. */
+static bool submit_steps(struct engine_loop *l, uint64_t *engine_ns)
+{
+    while (l->n_inflight < l->o.max_inflight) {
+        l->now_us = clock_now_us();
+        const struct step *step = sched_plan(l->sched, l->now_us);
+        if (!step) return true;
+        const uint64_t t0 = clock_now_ns();
+        if (l->n_inflight == 0) atomic_store(&l->step_started_us, t0 / 1000);
+        l->tokens_inflight[l->n_inflight++] = step->n_tokens;
+        const enum status st = l->o.submit(l->o.engine, step, &l->failure);
+        *engine_ns += clock_now_ns() - t0;
+        if (st != STATUS_OK) return false;
+    }
+    return true;
+}
+
+/* Takes the result of the oldest step.  False: the engine has failed. */
+static bool collect_step(struct engine_loop *l, uint64_t *engine_ns)
+{
+    const uint64_t t0 = clock_now_ns();
+    enum status st = fault_apply(l, &l->failure);
+    if (st == STATUS_OK) st = l->o.collect(l->o.engine, &l->result, &l->failure);
+    const uint64_t t1 = clock_now_ns();
+    l->now_us = t1 / 1000;
+    *engine_ns += t1 - t0;
+    if (st != STATUS_OK) return false;
+    count_step(l, l->tokens_inflight[0]);
+    l->n_inflight--;
+    memmove(l->tokens_inflight, l->tokens_inflight + 1,
+            (size_t)l->n_inflight * sizeof(*l->tokens_inflight));
+    atomic_store(&l->step_started_us, l->n_inflight > 0 ? l->now_us : 0);
+    return true;
+}
+
 enum step_outcome { STEP_NOTHING, STEP_DONE, STEP_FAILED };
 
-/* One step; allocates nothing. */
+/* One step's end, and what is planned before it; allocates nothing. */
 static enum step_outcome run_step(struct engine_loop *l)
 {
-    uint64_t t0 = clock_now_ns();
-    l->now_us = t0 / 1000;
-    const struct step *step = sched_plan(l->sched, l->now_us);
-    if (!step) return STEP_NOTHING;
-    int32_t n_tokens = step->n_tokens;
-    uint64_t t1 = clock_now_ns();
-    atomic_store(&l->step_started_us, t1 / 1000);
-    enum status st = fault_apply(l, &l->failure);
-    if (st == STATUS_OK) st = l->o.execute(l->o.engine, step, &l->result, &l->failure);
-    atomic_store(&l->step_started_us, 0);
-    uint64_t t2 = clock_now_ns();
-    l->now_us = t2 / 1000;
-    if (st != STATUS_OK) return STEP_FAILED;
+    const uint64_t t0 = clock_now_ns();
+    uint64_t engine_ns = 0;
+    if (!submit_steps(l, &engine_ns)) return STEP_FAILED;
+    if (l->n_inflight == 0) return STEP_NOTHING;
+    if (!collect_step(l, &engine_ns)) return STEP_FAILED;
     sched_apply(l->sched, &l->result, l->now_us);
-    uint64_t t3 = clock_now_ns();
+    const uint64_t step_ns = clock_now_ns() - t0, host_ns = step_ns - engine_ns;
     l->n_steps++;
     l->view_stale = true;
-    count_step(l, n_tokens);
-    l->step_ns_total += t3 - t0;
-    l->host_ns_total += t3 - t2 + (t1 - t0);
-    l->step_us_last = (t3 - t0) / 1000;
-    l->host_us_last = (t3 - t2 + (t1 - t0)) / 1000;
+    l->step_ns_total += step_ns;
+    l->host_ns_total += host_ns;
+    l->step_us_last = step_ns / 1000;
+    l->host_us_last = host_ns / 1000;
     return STEP_DONE;
 }
 
@@ -620,7 +650,9 @@ enum status engine_loop_start(struct engine_loop **out, const struct engine_loop
     struct engine_loop *l = calloc(1, sizeof(*l));
     if (!l) return error_set(err, STATUS_NO_MEMORY, "no memory for the engine loop");
     l->o = *o;
-    if (!l->o.execute) l->o.execute = engine_execute;
+    DCHECK(o->max_inflight >= 1 && o->max_inflight <= SCHED_MAX_INFLIGHT);
+    if (!l->o.submit) l->o.submit = engine_submit;
+    if (!l->o.collect) l->o.collect = engine_collect;
     if (!l->o.close) l->o.close = engine_close;
     fault_parse(&l->fault);
     pthread_mutex_init(&l->mutex, NULL);

@@ -5,6 +5,10 @@
  * bounded mailbox, runs steps, and gives events back to the loop thread, which it wakes once per
  * step.  With nothing to do it sleeps: no wake-ups at all.
  *
+ * With max_inflight = 2 the next step is planned and submitted while one runs, so that the device need
+ * not wait for the host.  What the host learns in between (a stop, a cancel, a new request) holds from
+ * the step after that; a surplus token is dropped.
+ *
  * Functions below are the loop thread's unless said otherwise.  Where `l` is NULL (the engine has
  * stopped) submit answers UNAVAILABLE and the others do nothing. */
 
@@ -44,9 +48,10 @@ struct engine_loop_options {
     void *arg;
     int64_t max_queued_reqs, max_queued_tokens; /* waiting, not yet admitted; <= 0: no bound of
                                                  * its own (sched.max_waiting stands) */
-    /* NULL: engine_execute and engine_close.  Tests run the loop without a model. */
-    enum status (*execute)(struct engine *e, const struct step *step, struct step_result *out,
-                           struct error *err);
+    int max_inflight; /* steps under way at one time, 1 or 2; at most the engine's */
+    /* NULL: engine_submit, engine_collect and engine_close.  Tests run the loop without a model. */
+    enum status (*submit)(struct engine *e, const struct step *step, struct error *err);
+    enum status (*collect)(struct engine *e, struct step_result *out, struct error *err);
     void (*close)(struct engine *e);
 };
 enum status engine_loop_start(struct engine_loop **out, const struct engine_loop_options *o,
@@ -76,13 +81,15 @@ enum { ENGINE_LOOP_N_STEP_EDGES = 13, ENGINE_LOOP_VIEW_MS = 100 };
 /* --- any thread: a consistent snapshot, published after each step --- */
 struct engine_loop_stats {
     struct sched_stats sched;
-    int64_t n_queued, n_queued_tokens;   /* submitted and not yet admitted */
-    uint64_t step_us_last, host_us_last; /* whole step; the part outside engine_execute */
+    int64_t n_queued, n_queued_tokens; /* submitted and not yet admitted */
+    /* From one step's end to the next one's, without idle times; the part of it that is the loop's own
+     * work, outside engine_submit and engine_collect. */
+    uint64_t step_us_last, host_us_last;
     uint64_t steps, step_us_total, host_us_total;
     uint64_t step_tokens[ENGINE_LOOP_N_STEP_EDGES + 1], step_tokens_sum; /* not cumulative */
 };
 void engine_loop_get_stats(struct engine_loop *l, struct engine_loop_stats *out);
-/* Seconds that the step now running has taken; 0 when none runs.  The watchdog's input. */
+/* Seconds that the oldest step under way has taken; 0 when none is.  The watchdog's input. */
 double engine_loop_stalled_s(struct engine_loop *l);
 
 #endif

@@ -328,6 +328,7 @@ static enum status start_engine(struct serve *s, struct error *err)
         .on_failed = on_engine_failed,
         .on_view = live_on_view,
         .arg = &s->app,
+        .max_inflight = o->async_scheduling && i->max_inflight > 1 ? SCHED_MAX_INFLIGHT : 1,
         .max_queued_reqs = o->max_num_queued_reqs,
         .max_queued_tokens = o->max_num_queued_tokens,
     };

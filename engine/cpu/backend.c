@@ -382,6 +382,7 @@ enum status cpu_backend_open_pinned(struct backend **out, int n_threads, const c
     cb->base.ops = &cpu_ops;
     cb->base.isa = kernels->name;
     cb->base.n_threads = n_threads;
+    cb->base.max_inflight = 1;
     *out = &cb->base;
     return STATUS_OK;
 }

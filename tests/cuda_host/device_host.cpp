@@ -1,13 +1,19 @@
-/* device.h with the host as the device: launches run at once, or are recorded while the stream is
- * being captured.  Allocations are exact, so that the address sanitizer guards their ends.
+/* device.h with the host as the device: launches and copies run at once, or as late as a stream may
+ * run them, or are recorded while the stream is being captured.  Allocations are exact, so that the
+ * address sanitizer guards their ends.
  *
  * The environment chooses what a program that knows nothing of the shim runs under:
  *   INFERD_CUDA_HOST_SCHEDULE  forward (as without it), reverse, or a number: the seed of a random one
- *   INFERD_CUDA_HOST_ARCH      80, 89 or 90 (as without it) */
+ *   INFERD_CUDA_HOST_ARCH      80, 89 or 90 (as without it)
+ *   INFERD_CUDA_HOST_STREAM    now (as without it), or late: nothing runs before the host waits for it,
+ *                              so that memory which is changed too early, or read, shows
+ *   INFERD_CUDA_HOST_FAIL      a file: the device fails at the first wait after that file is there */
 #include "tests/cuda_host/cuda_host.h"
 
 #include <cstdlib>
+#include <deque>
 #include <functional>
+#include <unistd.h>
 #include <vector>
 
 extern "C" {
@@ -18,20 +24,65 @@ struct device_graph {
     std::vector<std::function<void()>> work;
 };
 
+struct device_event {
+    size_t at = 0; /* n_enqueued when it was recorded */
+};
+
+struct block {
+    char *p;
+    size_t size;
+};
+
 struct device {
     struct device_info info;
-    std::vector<void *> blocks;
+    std::vector<block> blocks;
     device_graph *recording = nullptr;
+    bool late = false;
+    std::deque<std::function<void()>> queue; /* of a late stream */
+    size_t n_enqueued = 0, n_run = 0;
+    const char *fail_file = nullptr;
+    bool failed = false;
 };
 
 namespace
 {
 void run_or_record(device *d, std::function<void()> work)
 {
-    if (d && d->recording)
+    if (d && d->recording) {
         d->recording->work.push_back(std::move(work));
-    else
+    } else if (d && d->late) {
+        d->queue.push_back(std::move(work));
+        d->n_enqueued++;
+    } else if (!d || !d->failed) {
         work();
+    }
+}
+
+void run_until(device *d, size_t n)
+{
+    while (d->n_run < n) {
+        const std::function<void()> work = std::move(d->queue.front());
+        d->queue.pop_front();
+        d->n_run++;
+        if (!d->failed) work();
+    }
+}
+
+/* The end of a wait.  What fails stays failed. */
+enum status outcome(device *d, struct error *err)
+{
+    d->failed = d->failed || (d->fail_file && access(d->fail_file, F_OK) == 0);
+    if (!d->failed) return STATUS_OK;
+    return error_set(err, STATUS_INTERNAL, "the host shim failed: %s is there", d->fail_file);
+}
+
+/* Device memory and pinned memory are read and written when the stream gets there; for other memory
+ * CUDA does not come back before it has read it, or written it. */
+bool is_own(const device *d, const void *p)
+{
+    for (const block &b : d->blocks)
+        if (p >= b.p && p < b.p + b.size) return true;
+    return false;
 }
 
 enum status take(device *d, void **out, size_t size, const char *what, struct error *err)
@@ -40,7 +91,7 @@ enum status take(device *d, void **out, size_t size, const char *what, struct er
     if (posix_memalign(&p, 256, size ? size : 1) != 0)
         return error_set(err, STATUS_NO_MEMORY, "out of memory for %s (%zu bytes)", what, size);
     memset(p, 0xff, size); /* nothing may count on zeros: NaN as a float, -1 as an integer */
-    d->blocks.push_back(p);
+    d->blocks.push_back({(char *)p, size});
     *out = p;
     return STATUS_OK;
 }
@@ -51,11 +102,16 @@ void check_not_on_stack(const device *d, const void *p, const char *what)
     if (d->recording) ih::check_arguments(&p, sizeof p, ih::here(what));
 }
 
-enum status read_environment(struct error *err)
+enum status read_environment(device *d, struct error *err)
 {
     const char *order = getenv("INFERD_CUDA_HOST_SCHEDULE"),
                *arch = getenv("INFERD_CUDA_HOST_ARCH");
     char *end = nullptr;
+    const char *stream = getenv("INFERD_CUDA_HOST_STREAM");
+    d->fail_file = getenv("INFERD_CUDA_HOST_FAIL");
+    d->late = stream && strcmp(stream, "late") == 0;
+    if (stream && !d->late && strcmp(stream, "now") != 0)
+        return error_set(err, STATUS_INVALID, "INFERD_CUDA_HOST_STREAM=%s: now or late", stream);
     if (order && strcmp(order, "forward") == 0) ih::set_schedule(ih::FORWARD, 0);
     if (order && strcmp(order, "reverse") == 0) ih::set_schedule(ih::REVERSE, 0);
     if (order && strcmp(order, "forward") != 0 && strcmp(order, "reverse") != 0) {
@@ -87,9 +143,13 @@ extern "C" {
 enum status device_open(struct device **out, int index, struct error *err)
 {
     if (index != 0) return error_set(err, STATUS_UNAVAILABLE, "the host shim has one device");
-    const enum status s = read_environment(err);
-    if (s != STATUS_OK) return s;
-    *out = new device();
+    device *d = new device();
+    const enum status s = read_environment(d, err);
+    if (s != STATUS_OK) {
+        delete d;
+        return s;
+    }
+    *out = d;
     struct device_info *i = &(*out)->info;
     snprintf(i->name, sizeof i->name, "host shim");
     i->major = ih::arch() / 10;
@@ -103,7 +163,8 @@ enum status device_open(struct device **out, int index, struct error *err)
 void device_close(struct device *d)
 {
     if (!d) return;
-    for (void *p : d->blocks) free(p);
+    run_until(d, d->n_enqueued);
+    for (const block &b : d->blocks) free(b.p);
     delete d->recording;
     delete d;
 }
@@ -143,8 +204,9 @@ size_t device_memory_left(struct device *d)
 
 void device_free(struct device *d, void *p)
 {
+    run_until(d, d->n_enqueued);
     for (size_t i = 0; i < d->blocks.size(); i++) {
-        if (d->blocks[i] != p) continue;
+        if (d->blocks[i].p != p) continue;
         d->blocks[i] = d->blocks.back();
         d->blocks.pop_back();
         free(p);
@@ -156,7 +218,13 @@ void device_copy(struct device *d, void *dst, const void *src, size_t size)
 {
     check_not_on_stack(d, dst, "device_copy");
     check_not_on_stack(d, src, "device_copy");
+    if (d->late && !d->recording && !is_own(d, src)) {
+        const std::vector<char> data((const char *)src, (const char *)src + size);
+        run_or_record(d, [=] { memcpy(dst, data.data(), size); });
+        return;
+    }
     run_or_record(d, [=] { memcpy(dst, src, size); });
+    if (!d->recording && !is_own(d, dst)) run_until(d, d->n_enqueued);
 }
 
 void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void *src,
@@ -166,6 +234,7 @@ void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void 
         for (size_t i = 0; i < n; i++)
             memcpy((char *)dst + i * dst_pitch, (const char *)src + i * src_pitch, width);
     });
+    if (!d->recording && !(is_own(d, src) && is_own(d, dst))) run_until(d, d->n_enqueued);
 }
 
 void device_zero(struct device *d, void *p, size_t size)
@@ -176,7 +245,33 @@ void device_zero(struct device *d, void *p, size_t size)
 enum status device_wait(struct device *d, struct error *err)
 {
     if (d->recording) return error_set(err, STATUS_INTERNAL, "a wait inside a capture");
+    run_until(d, d->n_enqueued);
+    return outcome(d, err);
+}
+
+enum status device_event_create(struct device *d, struct device_event **out, struct error *err)
+{
+    (void)d, (void)err;
+    *out = new device_event();
     return STATUS_OK;
+}
+
+void device_event_free(struct device *d, struct device_event *e)
+{
+    (void)d;
+    delete e;
+}
+
+void device_event_record(struct device *d, struct device_event *e)
+{
+    e->at = d->n_enqueued;
+}
+
+enum status device_event_wait(struct device *d, struct device_event *e, struct error *err)
+{
+    if (d->recording) return error_set(err, STATUS_INTERNAL, "a wait inside a capture");
+    run_until(d, e->at);
+    return outcome(d, err);
 }
 
 enum status device_capture_begin(struct device *d, struct error *err)
@@ -197,12 +292,14 @@ enum status device_capture_end(struct device *d, struct device_graph **out, stru
 void device_graph_launch(struct device *d, struct device_graph *g)
 {
     if (d->recording) ih::fatal(ih::here("device_graph_launch"), "inside a capture");
-    for (const auto &work : g->work) work();
+    run_or_record(d, [g] {
+        for (const auto &work : g->work) work();
+    });
 }
 
 void device_graph_free(struct device *d, struct device_graph *g)
 {
-    (void)d;
+    run_until(d, d->n_enqueued);
     delete g;
 }
 }

@@ -1,5 +1,6 @@
 /* server/engine_loop.c with the real scheduler and an engine made up here: token k of a choice is
- * a function of the prompt's first id, the choice and k.  The test's thread is the loop thread. */
+ * a function of the prompt's first id, the choice and k.  The test's thread is the loop thread.
+ * Each test runs twice: with one step under way, and with two. */
 
 #include "config/base/check.h"
 #include "config/base/clock.h"
@@ -24,8 +25,11 @@ enum { EOS = 7, N_BLOCKS = 257, BLOCK = 16, MAX_SEQS = 16, MAX_LEN = 512, WAITIN
 
 static struct {
     atomic_int n_steps, fail_at; /* fail_at: step number, 0 = never */
+    atomic_int n_ahead;          /* steps that were submitted while another was under way */
     atomic_bool closed;
-    pthread_mutex_t gate; /* held by a test: execute waits */
+    pthread_mutex_t gate;        /* held by a test: collect waits */
+    const struct step *steps[2]; /* under way */
+    int n_inflight, max_inflight;
 } fake = {.gate = PTHREAD_MUTEX_INITIALIZER};
 
 static int32_t token_of(int32_t first, int32_t choice, int32_t n_output)
@@ -33,10 +37,22 @@ static int32_t token_of(int32_t first, int32_t choice, int32_t n_output)
     return 100 + (first * 31 + choice * 17 + n_output) % 800;
 }
 
-static enum status fake_execute(struct engine *e, const struct step *step, struct step_result *out,
-                                struct error *err)
+static enum status fake_submit(struct engine *e, const struct step *step, struct error *err)
 {
-    CHECK(e == NULL);
+    (void)err;
+    CHECK(e == NULL && fake.n_inflight < fake.max_inflight);
+    CHECK((step->token_src != NULL) == (fake.n_inflight > 0));
+    if (fake.n_inflight > 0) atomic_fetch_add(&fake.n_ahead, 1);
+    fake.steps[fake.n_inflight++] = step;
+    return STATUS_OK;
+}
+
+static enum status fake_collect(struct engine *e, struct step_result *out, struct error *err)
+{
+    CHECK(e == NULL && fake.n_inflight > 0);
+    const struct step *step = fake.steps[0];
+    fake.steps[0] = fake.steps[1];
+    fake.n_inflight--;
     pthread_mutex_lock(&fake.gate);
     pthread_mutex_unlock(&fake.gate);
     int n = atomic_fetch_add(&fake.n_steps, 1) + 1;
@@ -131,11 +147,13 @@ static void on_failed(void *arg, const struct error *err)
     ctx.n_failed++;
 }
 
-static int setup(void **state)
+static int setup_steps(int max_inflight)
 {
-    (void)state;
     memset(&ctx, 0, sizeof(ctx));
+    fake.max_inflight = max_inflight;
+    fake.n_inflight = 0;
     atomic_store(&fake.n_steps, 0);
+    atomic_store(&fake.n_ahead, 0);
     atomic_store(&fake.fail_at, 0);
     atomic_store(&fake.closed, false);
     uv_loop_init(&ctx.loop);
@@ -157,12 +175,26 @@ static int setup(void **state)
         .arg = &ctx,
         .max_queued_reqs = 40,
         .max_queued_tokens = 4000,
-        .execute = fake_execute,
+        .max_inflight = max_inflight,
+        .submit = fake_submit,
+        .collect = fake_collect,
         .close = fake_close,
     };
     struct error err;
     if (engine_loop_start(&ctx.engine, &o, &err) != STATUS_OK) fail_msg("%s", err.message);
     return 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return setup_steps(1);
+}
+
+static int setup_ahead(void **state)
+{
+    (void)state;
+    return setup_steps(2);
 }
 
 static void stop(void)
@@ -255,6 +287,8 @@ static void test_one_request(void **state)
     for (int i = 0; i <= ENGINE_LOOP_N_STEP_EDGES; i++) counted += s.step_tokens[i];
     assert_int_equal(counted, 50);
     assert_int_equal(s.step_tokens_sum, 20 + 49);
+    /* The last token is known to be the last: no step is planned for nothing. */
+    assert_int_equal(atomic_load(&fake.n_ahead), fake.max_inflight == 1 ? 0 : 49);
     assert_true(s.step_us_total >= s.host_us_total);
 }
 
@@ -525,7 +559,11 @@ static void test_views(void **state)
 int main(int argc, char **argv)
 {
     if (argc > 1) cmocka_set_test_filter(argv[1]);
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f)                                             \
+    cmocka_unit_test_setup_teardown(f, setup, teardown), \
+    {                                                    \
+#f "_ahead", f, setup_ahead, teardown, NULL      \
+    }
     const struct CMUnitTest tests[] = {
         T(test_views),          T(test_one_request),         T(test_choices_and_stop),
         T(test_random_traffic), T(test_queue_bounds),        T(test_never_fits),

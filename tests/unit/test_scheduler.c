@@ -869,34 +869,61 @@ static void test_two_in_flight(void **state)
     struct rig g;
     struct sched_config c = small_config();
     rig_open(&g, &c);
-    struct request a = make_request(text, 5, 9), b = make_request(text + 40, 5, 9);
-    b.params.presence_penalty = 0.5f; /* its draws need its history */
+    struct request a = make_request(text, 5, 9), b = make_request(text + 40, 5, 1);
     submit(&g, &a);
     submit(&g, &b);
     const struct step *first = plan(&g, 0);
     const struct step *second = plan(&g, 0);
     assert_null(plan(&g, 0));
     assert_int_equal(first->n_seqs, 2);
-    assert_int_equal(second->n_seqs, 1); /* b waits for its token */
+    assert_int_equal(second->n_seqs, 1); /* b's token is its last one */
     assert_int_equal(second->token_ids[0], -1);
     assert_int_equal(second->token_src[0], 0);
     assert_int_equal(second->samples[0].n_output, 1);
     assert_int_equal(second->positions[0], 5);
-    g.next_token = EOS; /* a ends with the first step, b goes on */
+    g.next_token = EOS;
     apply(&g, first);
     assert_int_equal(last_event(&g, &a)->finish, FINISH_STOP);
-    int32_t held = stats(&g).blocks_held;
-    assert_int_equal(held, 4); /* a's blocks: the second step writes to them */
+    assert_int_equal(stats(&g).blocks_held, 2); /* a's blocks: the second step writes to them */
     apply(&g, second);
-    assert_int_equal(stats(&g).blocks_held, 2);
+    assert_int_equal(stats(&g).blocks_held, 0);
     assert_int_equal(count(&g, &a, EVENT_TOKEN), 1); /* the surplus token is dropped */
-    const struct step *third = plan(&g, 0);
-    assert_int_equal(third->n_seqs, 1);
-    assert_null(third->token_src);
-    assert_int_equal(third->samples[0].n_history, 6);
-    assert_int_equal(third->samples[0].history[5], EOS + 1);
-    apply(&g, third);
     run_all(&g);
+    rig_close(&g);
+}
+
+/* A draw that reads its own history waits for the token before it, and the others wait with it: a
+ * step without it would leave it behind. */
+static void test_in_flight_history(void **state)
+{
+    (void)state;
+    struct rig g;
+    struct sched_config c = small_config();
+    rig_open(&g, &c);
+    struct request a = make_request(text, 5, 9), b = make_request(text + 40, 5, 3);
+    b.params.presence_penalty = 0.5f;
+    submit(&g, &a);
+    submit(&g, &b);
+    int32_t drawn = -1; /* b's latest token */
+    for (int32_t i = 0; i < 3; i++) {
+        const struct step *step = plan(&g, 0);
+        assert_int_equal(step->n_seqs, 2);
+        assert_null(step->token_src);
+        int32_t k = step->samples[0].params->presence_penalty == 0.0f;
+        assert_int_equal(step->samples[k].n_history, 5 + i);
+        if (i > 0) assert_int_equal(step->samples[k].history[4 + i], drawn);
+        if (i == 2) break; /* draws b's last token: nothing waits for it */
+        drawn = g.next_token + k;
+        assert_null(plan(&g, 0));
+        apply(&g, step);
+    }
+    const struct step *third = g.step;
+    const struct step *fourth = plan(&g, 0);
+    assert_int_equal(fourth->n_seqs, 1);
+    apply(&g, third);
+    apply(&g, fourth);
+    run_all(&g);
+    assert_int_equal(count(&g, &b, EVENT_TOKEN), 3);
     rig_close(&g);
 }
 
@@ -947,6 +974,7 @@ int main(void)
         cmocka_unit_test(test_score_prompt),
         cmocka_unit_test(test_score_and_generate),
         cmocka_unit_test(test_two_in_flight),
+        cmocka_unit_test(test_in_flight_history),
         cmocka_unit_test(test_in_flight_length),
     };
     return cmocka_run_group_tests_name("scheduler", tests, setup, NULL);
