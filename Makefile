@@ -110,7 +110,7 @@ CUDA_HOST_OBJS := $(patsubst %,$(BUILD)/cuda_host/%.o,$(filter-out %_cuda.c,$(CU
 NVCC := $(or $(NVCC),$(shell command -v nvcc))
 CUDA ?= $(if $(NVCC),1,0)
 CUDA_SO := $(if $(and $(filter 1,$(CUDA)),$(CUDA_CU)),$(BUILD)/libinferd-cuda.so)
-CUDA_OBJS := $(patsubst %,$(BUILD)/nvcc/%.o,$(CUDA_C) $(CUDA_CU))
+CUDA_OBJS := $(patsubst %,$(BUILD)/nvcc/%.o,$(CUDA_C) $(CUDA_CU)) $(BUILD)/nvcc/resources.o
 DEPS := $(CUDA_HOST_OBJS:.o=.d) $(CUDA_OBJS:.o=.d) $(patsubst %,$(BUILD)/cuda_host/%.d,$(CUDA_TESTS))
 DEPS += $(patsubst %.o,%.d,$(WEB_C:.c=.o) $(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
 
@@ -188,14 +188,15 @@ $(BUILD)/tests/cuda_host/%: $(BUILD)/cuda_host/tests/cuda_host/%.cu.o $(CUDA_HOS
 	$(Q)$(CXX) $(filter-out $(WRAP),$(LDOPT)) $(LDFLAGS) $^ -lpthread -lm $(LDLIBS) -o $@
 
 # --- kernels for GPUs: sm_80, sm_89, sm_90, and PTX for what comes after -----------------------
-# *_sm90.cu use instructions that only Hopper has (sm_90a).
+# *_sm90.cu use instructions that only Hopper has (sm_90a).  sm_80 and sm_89 are made from one PTX: no
+# kernel uses what only the latter has.  -lineinfo brings the PTX along as text, which compresses well.
 CUDA_HOME ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
 CUDA_LIB = $(firstword $(wildcard $(CUDA_HOME)/lib64 $(CUDA_HOME)/targets/x86_64-linux/lib))
-NVCCOPT := -std=c++17 -O3 -lineinfo -Xptxas -v -Xcompiler -fPIC,-fvisibility=hidden $(if $(WERROR),-Werror all-warnings)
+NVCCOPT := -std=c++17 -O3 -lineinfo -Xfatbin=-compress-all -Xptxas -v -Xcompiler -fPIC,-fvisibility=hidden $(if $(WERROR),-Werror all-warnings)
 nvcc_arch = $(if $(filter %_sm90.cu,$(1)),-gencode arch=compute_90a$(comma)code=sm_90a,\
-  -gencode arch=compute_80$(comma)code=sm_80 -gencode arch=compute_89$(comma)code=sm_89 \
+  -gencode arch=compute_80$(comma)code=[sm_80$(comma)sm_89] \
   -gencode arch=compute_90$(comma)code=[sm_90$(comma)compute_90])
-# What ptxas says of each kernel is kept for cuda-check; everything else the compiler says is shown.
+# What ptxas says of each kernel is kept for cuda-check and cuda/resources.h; everything else the compiler says is shown.
 $(BUILD)/nvcc/%.cu.o: %.cu $(STAMP)
 	@mkdir -p $(@D); $(if $(V),,echo '  NVCC  $<')
 	$(Q)$(NVCC) $(CPP) $(NVCCOPT) $(call nvcc_arch,$<) $(CPPFLAGS) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ \
@@ -204,13 +205,19 @@ $(BUILD)/nvcc/%.cu.o: %.cu $(STAMP)
 $(BUILD)/nvcc/%.c.o: %.c $(STAMP)
 	@mkdir -p $(@D); $(if $(V),,echo '  CC    $<')
 	$(Q)$(CC) $(CPP) $(COPT) -fvisibility=hidden -isystem $(CUDA_HOME)/include $(BASE_ISA) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/nvcc/resources.c: $(patsubst %,$(BUILD)/nvcc/%.o,$(CUDA_CU)) tests/cuda_check.sh
+	$(Q)tests/cuda_check.sh --c $(patsubst %,$(BUILD)/nvcc/%.ptxas,$(CUDA_CU)) > $@
+$(BUILD)/nvcc/resources.o: $(BUILD)/nvcc/resources.c $(STAMP)
+	$(Q)$(CC) $(CPP) $(COPT) -fvisibility=hidden $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 $(BUILD)/libinferd-cuda.so: $(CUDA_OBJS) $(BUILD)/libinferd.a
 	@$(if $(V),,echo '  LD    $@')
 	$(Q)$(CXX) $(PLUGIN_LD) $^ -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB),--as-needed -lcublasLt -lcudart_static \
 	  -ldl -lrt -lpthread -lm $(LDLIBS) -o $@
-# Registers, shared memory and spills of every kernel; fails where a kernel spills.
+# Registers, shared memory and spills of every kernel; fails where a kernel spills, or docs/gpu.md
+# says otherwise.
 cuda-check: $(patsubst %,$(BUILD)/nvcc/%.o,$(CUDA_CU))
 	@tests/cuda_check.sh $(patsubst %,$(BUILD)/nvcc/%.ptxas,$(CUDA_CU))
+	@NVCC=$(NVCC) tests/cuda_docs.sh docs/gpu.md $(patsubst %,$(BUILD)/nvcc/%.ptxas,$(CUDA_CU))
 
 # On a GPU machine: the case table and a whole model on the GPU beside the CPU, the sanitizers of the
 # toolkit, then the table of times.

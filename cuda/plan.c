@@ -3,12 +3,15 @@
 #include "config/base/check.h"
 #include "cuda/attention.h"
 #include "cuda/linear.h"
+#include "cuda/resources.h"
 
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* llama-3.1-8b */
 enum { D = 4096, H = 32, G = 8, E = 128, F = 14336, V = 128256, LAYERS = 32, BLOCK = 16 };
-enum { H200_SMS = 132, MAX_SEQS = 64 };
+enum { H200_SMS = 132, MAX_SEQS = 64, KERNELS_MAX = 4 };
 
 struct plan_step {
     const char *name;
@@ -24,19 +27,54 @@ struct plan_table {
     void (*add)(void *ctx, const char *line);
     void *ctx;
     const struct plan_step *step;
-    const char *type;
+    const char *type, *arch;
     double bytes, flops, ns; /* of the step so far */
     int launches;
+    char kernels[KERNELS_MAX][64]; /* of the next row */
+    int n_kernels;
 };
 
-/* One operator that runs `times` in a step, in `launches` kernels each. */
-static void row(struct plan_table *t, const char *name, int times, int launches,
-                struct linear_cost c)
+/* A kernel of the next row, in the order of launches. */
+__attribute__((format(printf, 2, 3))) static void kernel(struct plan_table *t, const char *name,
+                                                         ...)
 {
-    char line[160];
-    snprintf(line, sizeof line, "%-16s %-5s %-14s %5d %10.3f %10.3f %9.2f", t->step->name, t->type,
-             name, times * launches, c.bytes / 1e6, c.flops / 1e9, c.ns / 1e3);
-    t->add(t->ctx, line);
+    va_list args;
+    CHECK(t->n_kernels < KERNELS_MAX);
+    va_start(args, name);
+    vsnprintf(t->kernels[t->n_kernels++], sizeof t->kernels[0], name, args);
+    va_end(args);
+}
+
+/* What the compiler gave kernel `name`: registers, static shared memory, spills; "-" for each where
+ * that is not known: in a build without nvcc, and of cuBLASLt's kernels. */
+static void describe(const struct plan_table *t, const char *name, char *out, size_t size)
+{
+    const bool ours = strncmp(name, "k_", 2) == 0;
+    for (const struct kernel_resources *r = cuda_resources(); ours && r->kernel; r++) {
+        if (strcmp(r->kernel, name) != 0 || strcmp(r->arch, t->arch) != 0) continue;
+        snprintf(out, size, "%5d %6d %6d  %s", r->registers, r->shared, r->spills, name);
+        return;
+    }
+    const char *missing = ours && cuda_resources()->kernel ? " (not in this build)" : "";
+    snprintf(out, size, "%5s %6s %6s  %s%s", "-", "-", "-", name, missing);
+}
+
+/* One operator that runs `times` in a step, each time in `pieces` launches of each of its kernels. */
+static void row(struct plan_table *t, const char *name, int times, int pieces, struct linear_cost c)
+{
+    const int launches = pieces * t->n_kernels;
+    char line[200], resources[120];
+    for (int i = 0; i < t->n_kernels; i++) {
+        describe(t, t->kernels[i], resources, sizeof resources);
+        if (i == 0)
+            snprintf(line, sizeof line, "%-16s %-5s %-11s %5d %10.3f %9.3f %9.2f %s", t->step->name,
+                     t->type, name, times * launches, c.bytes / 1e6, c.flops / 1e9, c.ns / 1e3,
+                     resources);
+        else
+            snprintf(line, sizeof line, "%70s %s", "", resources);
+        t->add(t->ctx, line);
+    }
+    t->n_kernels = 0;
     t->bytes += c.bytes * times;
     t->flops += c.flops * times;
     t->ns += c.ns * times;
@@ -46,6 +84,19 @@ static void row(struct plan_table *t, const char *name, int times, int launches,
 static struct linear_cost memory_bound(double bytes)
 {
     return (struct linear_cost){.bytes = bytes, .ns = bytes / linear_rates_h200.bytes * 1e9};
+}
+
+/* The instances that linear_*.cu choose for a plan of bf16 or W8A8. */
+static void linear_kernels(struct plan_table *t, const struct linear_plan *p, bool int8)
+{
+    const char *op = int8 ? "op_w8a8" : "op_bf16";
+    const int wm = p->tile_m > 64 ? 2 : 1, wk = p->tile_n < 128 ? 4 : 2 / wm; /* warps */
+    if (p->form == LINEAR_ROWS_BF16) kernel(t, "k_linear_rows<rows_bf16, true>");
+    if (p->path == LINEAR_GEMV) kernel(t, "k_linear_gemv<%s, %d>", op, p->tile_n / 16);
+    if (p->path == LINEAR_TILE)
+        kernel(t, "k_linear_tile<%s, %d, %d, %d, %d>", op, p->tile_n / 32, wm, wk, p->tile_m / wm);
+    if (p->path == LINEAR_BLAS) kernel(t, "cuBLASLt");
+    if (p->path == LINEAR_BLAS && int8) kernel(t, "k_linear_scale");
 }
 
 static void linear(struct plan_table *t, const char *name, int times, bool int8, int rows, int n,
@@ -66,8 +117,8 @@ static void linear(struct plan_table *t, const char *name, int times, bool int8,
     struct linear_cost c = linear_estimate(&s, &linear_rates_h200);
     c.bytes += c.extra;
     const int pieces = (rows + p.rows_per_call - 1) / p.rows_per_call;
-    const bool scales = int8 && p.path == LINEAR_BLAS, converts = p.form != LINEAR_ROWS_DIRECT;
-    row(t, name, times, pieces * (1 + scales + converts), c);
+    linear_kernels(t, &p, int8);
+    row(t, name, times, pieces, c);
 }
 
 static void attention(struct plan_table *t)
@@ -80,7 +131,9 @@ static void attention(struct plan_table *t)
         .n_heads = H, .n_kv_heads = G, .head_dim = E, .block_size = BLOCK, .kv_dtype = DT_BF16};
     const struct step step = {.n_seqs = p->n_seqs, .q_start = q_start, .kv_len = kv_len};
     const struct attn_cost a = attention_cost(&l, 0, &step);
-    row(t, "attention", LAYERS, p->context > ATTN_SPAN ? 2 : 1,
+    kernel(t, "k_attention_mma<mma_config<%d, __nv_bfloat16, 8, 2, 227> >", E);
+    if (p->context > ATTN_SPAN) kernel(t, "k_attention_merge");
+    row(t, "attention", LAYERS, 1,
         (struct linear_cost){.bytes = a.bytes, .flops = a.ops, .ns = a.seconds * 1e9});
 }
 
@@ -89,35 +142,60 @@ static void whole_step(struct plan_table *t, bool int8)
 {
     const int T = t->step->n_seqs * t->step->rows_each, R = t->step->n_seqs;
     const double rows = T, act = int8 ? 1 : 4; /* bytes of a norm's or SiLU's output */
+    kernel(t, "k_embed<__nv_bfloat16>");
     row(t, "embed", 1, 1, memory_bound(rows * D * 6));
+    kernel(t, "k_norm<8>");
     row(t, "add+norm", 2 * LAYERS, 1, memory_bound(rows * D * (12 + act)));
     linear(t, "qkv", LAYERS, int8, T, (H + 2 * G) * E, D);
+    kernel(t, "k_rope_kv_write");
     row(t, "rope+kv", LAYERS, 1, memory_bound(rows * E * (8.0 * (H + G) + 4.0 * G + 2.0 * 2 * G)));
     attention(t);
+    if (int8) kernel(t, "k_quantize<8, float>");
     if (int8) row(t, "quantise", LAYERS, 1, memory_bound(rows * H * E * 5));
     linear(t, "o", LAYERS, int8, T, D, H * E);
     linear(t, "gate_up", LAYERS, int8, T, 2 * F, D);
+    kernel(t, "k_silu_mul<32>");
     row(t, "silu*mul", LAYERS, 1, memory_bound(rows * F * (8 + act)));
     linear(t, "down", LAYERS, int8, T, D, F);
+    kernel(t, "k_norm<8>");
     row(t, "final norm", 1, 1, memory_bound(rows * D * 16));
+    kernel(t, "k_gather_rows");
     row(t, "gather", 1, 1, memory_bound(8.0 * R * D));
     linear(t, "lm_head", 1, int8, R, V, D);
-    row(t, "sample", 1, 4, memory_bound(4.0 * R * V));
+    kernel(t, "k_sample_scan");
+    kernel(t, "k_sample_cut");
+    kernel(t, "k_sample_draw");
+    kernel(t, "k_sample_report");
+    row(t, "sample", 1, 1, memory_bound(4.0 * R * V));
 }
 
-void cuda_print_plan(void (*add)(void *ctx, const char *line), void *ctx)
+static bool has_arch(const char *arch)
 {
-    char line[160];
-    snprintf(line, sizeof line, "%-16s %-5s %-14s %5s %10s %10s %9s", "step", "type", "operator",
-             "runs", "MB each", "GFLOP", "us each");
+    if (!cuda_resources()->kernel) return true;
+    for (const struct kernel_resources *r = cuda_resources(); r->kernel; r++)
+        if (strcmp(r->arch, arch) == 0) return true;
+    return false;
+}
+
+bool cuda_print_plan(void (*add)(void *ctx, const char *line), void *ctx, const char *arch)
+{
+    char line[200];
+    if (!has_arch(arch)) return false;
+    snprintf(line, sizeof line, "%-16s %-5s %-11s %5s %10s %9s %9s %5s %6s %6s  kernel, for %s",
+             "step", "type", "operator", "runs", "MB each", "GFLOP", "us each", "regs", "shared",
+             "spills", arch);
     add(ctx, line);
     for (size_t i = 0; i < 2 * ARRAY_LEN(steps); i++) {
         const bool int8 = i % 2;
-        struct plan_table t = {
-            .add = add, .ctx = ctx, .step = &steps[i / 2], .type = int8 ? "int8" : "bf16"};
+        struct plan_table t = {.add = add,
+                               .ctx = ctx,
+                               .step = &steps[i / 2],
+                               .type = int8 ? "int8" : "bf16",
+                               .arch = arch};
         whole_step(&t, int8);
-        snprintf(line, sizeof line, "%-16s %-5s %-14s %5d %10.0f %10.0f %9.0f", t.step->name,
-                 t.type, "whole step", t.launches, t.bytes / 1e6, t.flops / 1e9, t.ns / 1e3);
+        snprintf(line, sizeof line, "%-16s %-5s %-11s %5d %10.0f %9.0f %9.0f", t.step->name, t.type,
+                 "whole step", t.launches, t.bytes / 1e6, t.flops / 1e9, t.ns / 1e3);
         add(ctx, line);
     }
+    return true;
 }

@@ -22,8 +22,9 @@ struct plugin {
     size_t backend_size, ops_size, step_size, limits_size; /* sizeof: a stale object shows */
     const char *version;                                   /* of inferd */
     enum status (*open)(struct backend **out, const struct plugin_options *o, struct error *err);
-    /* What a step of a well-known model costs there at best, line by line; for people. */
-    void (*print_plan)(void (*add)(void *ctx, const char *line), void *ctx);
+    /* What a step of a well-known model costs there at best, and its kernels' registers as compiled
+     * for `arch`, line by line; for people.  False: not compiled for that. */
+    bool (*print_plan)(void (*add)(void *ctx, const char *line), void *ctx, const char *arch);
 };
 
 #define PLUGIN_ENTRY "inferd_plugin"

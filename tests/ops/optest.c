@@ -3,7 +3,8 @@
  *   optest [--isa X] [--filter TEXT] [--verbose]     correctness
  *   optest --bench [--isa X] [--filter TEXT]         bandwidth and arithmetic rate
  *   optest --backend cuda [--plugin FILE] ...        the same of the plug-in, beside one CPU table
- *   optest --plan [--plugin FILE]                    bytes, operations and bounds of whole steps there
+ *   optest --plan [--plugin FILE] [--arch sm_90]     bytes, operations and bounds of whole steps there,
+ *                                                    registers of their kernels
  *
  * A case passes when, on each instruction set: the answer agrees with float64 (bit for bit where
  * the inputs are integers); nothing outside the output was written; two threads give the bits of
@@ -39,7 +40,7 @@
 static const char *const all_isas[] = {"scalar", "avx2", "avx2_vnni", "avx512", "avx512_bf16"};
 
 struct options {
-    const char *isa, *filter, *plugin;
+    const char *isa, *filter, *plugin, *arch;
     bool bench, verbose, cuda, plan;
 };
 
@@ -376,6 +377,8 @@ static bool parse_options(int argc, char **argv, struct options *o)
             o->plan = true;
         else if (strcmp(argv[i], "--plugin") == 0 && more)
             o->plugin = argv[++i];
+        else if (strcmp(argv[i], "--arch") == 0 && more)
+            o->arch = argv[++i];
         else if (strcmp(argv[i], "--isa") == 0 && more)
             o->isa = argv[++i];
         else if (strcmp(argv[i], "--filter") == 0 && more)
@@ -392,7 +395,7 @@ static void print_line(void *ctx, const char *line)
     puts(line);
 }
 
-static int print_plan(const char *path)
+static int print_plan(const char *path, const char *arch)
 {
     const struct plugin *p;
     struct error err = {0};
@@ -400,19 +403,21 @@ static int print_plan(const char *path)
         fprintf(stderr, "optest: %s\n", err.message);
         return 1;
     }
-    p->print_plan(print_line, NULL);
-    return 0;
+    if (p->print_plan(print_line, NULL, arch)) return 0;
+    fprintf(stderr, "optest: that plug-in has no kernels for %s\n", arch);
+    return 1;
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = {0};
+    struct options o = {.arch = "sm_90"};
     if (!parse_options(argc, argv, &o)) {
         fprintf(stderr, "usage: optest [--bench] [--isa NAME | --backend cpu|cuda "
-                        "[--plugin FILE]] [--filter TEXT] [--verbose] | --plan [--plugin FILE]\n");
+                        "[--plugin FILE]] [--filter TEXT] [--verbose] | --plan [--plugin FILE] "
+                        "[--arch sm_90]\n");
         return 2;
     }
-    if (o.plan) return print_plan(o.plugin);
+    if (o.plan) return print_plan(o.plugin, o.arch);
     struct tally t = {.options = &o};
     if (!choose_isas(&t)) {
         fprintf(stderr, "optest: no instruction set to test\n");

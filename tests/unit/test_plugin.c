@@ -15,7 +15,8 @@
 
 #include <cmocka.h>
 
-static char host_plugin[PATH_MAX], stale_plugin[PATH_MAX], model_dir[PATH_MAX];
+static char host_plugin[PATH_MAX], made_plugin[PATH_MAX], stale_plugin[PATH_MAX],
+    model_dir[PATH_MAX];
 
 /* BUILD/tests/unit/test_plugin: the plug-ins lie beside it. */
 static int find_files(void **state)
@@ -27,6 +28,7 @@ static int find_files(void **state)
     exe[n] = '\0';
     for (int i = 0; i < 3; i++) *strrchr(exe, '/') = '\0';
     snprintf(host_plugin, sizeof host_plugin, "%s/libinferd-cuda-host.so", exe);
+    snprintf(made_plugin, sizeof made_plugin, "%s/libinferd-cuda.so", exe);
     snprintf(stale_plugin, sizeof stale_plugin, "%s/tests/plugins/stale.so", exe);
     snprintf(model_dir, sizeof model_dir, "models/demo");
     return 0;
@@ -64,6 +66,41 @@ static void test_a_library_without_the_entry_is_refused(void **state)
         tried++;
     }
     if (tried == 0) skip();
+}
+
+/* --- the plan of a step --- */
+
+struct plan_lines {
+    int n, unknown, missing;
+};
+
+static void count_line(void *ctx, const char *line)
+{
+    struct plan_lines *p = ctx;
+    p->n++;
+    p->unknown += strstr(line, "     -      -  ") != NULL;
+    p->missing += strstr(line, "not in this build") != NULL;
+}
+
+/* What nvcc gave a kernel is known of kernels that nvcc has compiled. */
+static void test_a_plan_names_kernels_that_exist(void **state)
+{
+    (void)state;
+    const struct plugin *p;
+    struct error err = {0};
+    struct plan_lines host = {0}, made = {0};
+    assert_int_equal(plugin_load(&p, host_plugin, &err), STATUS_OK);
+    assert_true(p->print_plan(count_line, &host, "sm_90"));
+    /* but for the head and the sums of ten steps every line is a kernel's */
+    assert_int_equal(host.unknown, host.n - 11);
+    assert_int_equal(host.missing, 0);
+    if (access(made_plugin, R_OK) != 0) return;
+    assert_int_equal(plugin_load(&p, made_plugin, &err), STATUS_OK);
+    assert_true(p->print_plan(count_line, &made, "sm_90"));
+    assert_int_equal(made.n, host.n);
+    assert_int_equal(made.missing, 0);
+    assert_true(made.unknown > 0 && made.unknown < made.n / 4); /* those of cuBLASLt */
+    assert_false(p->print_plan(count_line, &made, "sm_10"));
 }
 
 static void test_a_device_that_is_not_there(void **state)
@@ -152,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_not_a_plugin_is_refused),
         cmocka_unit_test(test_a_library_without_the_entry_is_refused),
+        cmocka_unit_test(test_a_plan_names_kernels_that_exist),
         cmocka_unit_test(test_a_device_that_is_not_there),
         cmocka_unit_test(test_a_backend_opens_and_closes),
         cmocka_unit_test(test_auto_takes_what_there_is),
