@@ -230,6 +230,8 @@ void fake_engine_execute(struct fake_engine *e, const struct step *t, bool previ
         if (is_live(t, x, c)) {
             check_sample(t, x, c);
             SIM_CHECK(walk(e, t, s, x->row, x, c) == h, "row %d", x->row);
+        } else {
+            history_totals.n_surplus++;
         }
         *o = (struct sample_out){.rank = 1};
         o->token =

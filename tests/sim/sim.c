@@ -57,11 +57,11 @@ static int run_histories(uint64_t n)
         return 1;
     }
     const struct history_totals *t = &history_totals;
-    printf("%llu histories: %llu requests, %llu steps (%llu planned ahead), %llu tokens, "
-           "%llu scored\n",
+    printf("%llu histories: %llu requests, %llu steps (%llu planned ahead, %llu surplus tokens), "
+           "%llu tokens, %llu scored\n",
            (unsigned long long)t->n_histories, (unsigned long long)t->n_requests,
            (unsigned long long)t->n_steps, (unsigned long long)t->n_chained,
-           (unsigned long long)t->n_tokens, (unsigned long long)t->n_scored);
+           (unsigned long long)t->n_surplus,           (unsigned long long)t->n_tokens, (unsigned long long)t->n_scored);
     printf("  %llu preemptions, %llu prefix hits (tokens), %llu copies on write, %llu cancels, "
            "%llu deadlines, %llu device failures; longest: %llu steps\n",
            (unsigned long long)t->n_preemptions, (unsigned long long)t->n_hits,
@@ -70,7 +70,7 @@ static int run_histories(uint64_t n)
            (unsigned long long)t->longest);
     /* A generator that no longer reaches a feature tests nothing. */
     bool all = t->n_preemptions && t->n_hits && t->n_copies && t->n_cancelled && t->n_deadlines &&
-               t->n_faults && t->n_scored && t->n_chained;
+               t->n_faults && t->n_scored && t->n_chained && t->n_surplus;
     if (n >= 1000 && !all) {
         printf("FAILED: something above never happened\n");
         return 1;

@@ -98,7 +98,7 @@ void client_event(struct client_request *c, const struct sched_event *ev, bool f
 bool history_run(uint64_t seed, bool verbose);
 struct history_totals {
     uint64_t n_histories, n_requests, n_steps, n_tokens, n_preemptions, n_hits, n_copies;
-    uint64_t n_cancelled, n_deadlines, n_scored, n_faults, n_chained;
+    uint64_t n_cancelled, n_deadlines, n_scored, n_faults, n_chained, n_surplus;
     uint64_t longest; /* history, in steps */
 };
 extern struct history_totals history_totals;
