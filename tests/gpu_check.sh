@@ -23,7 +23,7 @@ step "case table" timeout 600 "$optest" --backend cuda --plugin "$plugin"
 step "stories260K" env INFERD_CUDA_PLUGIN="$plugin" timeout 300 "$build/tests/unit/test_stories"
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck synccheck; do
-        for cases in "attention bfloat16 H4" "linear bfloat16 T13" "linear bfloat16->int8 T5" "rmsnorm quantised T3"; do
+        for cases in "attention bfloat16 H4" "linear bfloat16 T13" "linear bfloat16->int8 T5" "linear bfloat16->w8a16 T9" "rmsnorm quantised T3"; do
             step "$tool: $cases" timeout 300 bash -c "$(declare -f sanitize); optest=$optest plugin=$plugin; sanitize $tool '$cases'"
         done
     done

@@ -61,7 +61,8 @@ static int run_histories(uint64_t n)
            "%llu tokens, %llu scored\n",
            (unsigned long long)t->n_histories, (unsigned long long)t->n_requests,
            (unsigned long long)t->n_steps, (unsigned long long)t->n_chained,
-           (unsigned long long)t->n_surplus,           (unsigned long long)t->n_tokens, (unsigned long long)t->n_scored);
+           (unsigned long long)t->n_surplus, (unsigned long long)t->n_tokens,
+           (unsigned long long)t->n_scored);
     printf("  %llu preemptions, %llu prefix hits (tokens), %llu copies on write, %llu cancels, "
            "%llu deadlines, %llu device failures; longest: %llu steps\n",
            (unsigned long long)t->n_preemptions, (unsigned long long)t->n_hits,
