@@ -3,8 +3,7 @@
  *
  * A warp takes a unit and does its rows one after the other.  For the scores a lane is a key, for
  * the values it is a column (E / 32 of them). */
-#include "cuda/attention.cuh"
-#include "cuda/row_reduce.cuh"
+#include "cuda/attention_finish.cuh"
 
 namespace
 {
@@ -86,13 +85,13 @@ __device__ __forceinline__ void add_total(struct row_state &total, const struct 
 }
 
 /* Columns of a row, each times `factor`. */
-__device__ __forceinline__ void write_row(float *out, int E, const struct row_state &st,
-                                          float factor)
+template <class T>
+__device__ __forceinline__ void write_row(T *out, int E, const struct row_state &st, float factor)
 {
     const int lane = threadIdx.x % 32;
     UNROLL
     for (int i = 0; i < COLUMNS; i++)
-        if (i * 32 + lane < E) out[i * 32 + lane] = st.o[i] * factor;
+        if (i * 32 + lane < E) put_as(out + i * 32 + lane, st.o[i] * factor);
 }
 
 /* Row r of an item, whose query lies in q. */
@@ -124,8 +123,8 @@ __device__ __forceinline__ void run_row(const struct attn_args &a, const struct 
         a.part_ml[2 * at + 1] = st.l;
     }
     if (it.part < 0)
-        write_row(a.out + row_offset(it, it.row + r, group, head, E, a.out_ld), E, total,
-                  1.0f / total.l);
+        with_out(a, row_offset(it, it.row + r, group, head, E, a.out_ld),
+                 [&](auto *out) { write_row(out, E, total, 1.0f / total.l); });
 }
 
 template <class KV>
@@ -151,6 +150,7 @@ __global__ void __launch_bounds__(WARPS * 32) k_attention_simple(struct attn_arg
             __syncwarp();
             run_row<KV>(a, it, head, group, r, q);
         }
+        finish_rows(a, it, head, 0, it.n_rows);
     }
 }
 

@@ -6,9 +6,12 @@
  * Stages of 128 bytes of each weight row, and of the inputs that belong to them, pass through shared
  * memory by cp.async.  Chunks of 16 bytes lie at chunk ^ (row % 8), so that ldmatrix meets no bank
  * twice.  A warp has 32 outputs and MS rows; WK warps share these and take one in WK of a stage's
- * units each, which are added up at the end, in order. */
+ * units each, which are added up at the end, in order.
+ *
+ * gate|up: a warp's outputs are 16 of gate and the same 16 of up, so that a thread has both sums. */
 
 #include "cuda/linear_ops.cuh"
+#include "cuda/linear_tail.cuh"
 
 /* WN, WM, WK: warps along outputs, rows and K; MS: rows of a warp. */
 template <class Op, int WN, int WM, int WK, int MS> struct linear_tile {
@@ -24,9 +27,11 @@ template <class Op, int WN, int WM, int WK, int MS> struct linear_tile {
     static_assert(STAGES >= 2 && UNITS % WK == 0 && MS % 16 == 0, "tile");
 };
 
-/* Bytes [16 chunk0, + ROW) of rows [0, rows) of src; zeros behind the last row and chunk. */
+/* Bytes [16 chunk0, + ROW) of rows [0, rows) of src; zeros behind the last row and chunk.  pair: 16 of
+ * these rows, and the 16 that lie `pair` behind them, in turn. */
 template <int ROWS, int ROW, int THREADS>
-PTX void fill_tile(char *dst, const char *src, size_t pitch, int rows, int chunk0, int n_chunks)
+PTX void fill_tile(char *dst, const char *src, size_t pitch, int rows, int chunk0, int n_chunks,
+                   int pair)
 {
     constexpr int PER_ROW = ROW / 16;
     UNROLL
@@ -34,9 +39,11 @@ PTX void fill_tile(char *dst, const char *src, size_t pitch, int rows, int chunk
         const int at = i * THREADS + (int)threadIdx.x;
         if (ROWS * PER_ROW % THREADS != 0 && at >= ROWS * PER_ROW) break;
         const int row = at / PER_ROW, chunk = at % PER_ROW;
-        const bool valid = row < rows && chunk0 + chunk < n_chunks;
+        const int own = pair ? row / 32 * 16 + row % 16 : row; /* of `rows` */
+        const int from = pair ? own + row / 16 % 2 * pair : row;
+        const bool valid = own < rows && chunk0 + chunk < n_chunks;
         cp_async16(dst + row * ROW + (chunk ^ (row & 7)) * 16,
-                   valid ? src + (size_t)row * pitch + (size_t)(chunk0 + chunk) * 16 : src, valid);
+                   valid ? src + (size_t)from * pitch + (size_t)(chunk0 + chunk) * 16 : src, valid);
     }
 }
 
@@ -46,11 +53,11 @@ PTX void fill_stage(char *stage, const struct linear_args &a, int n0, int m0, in
     constexpr int W_CHUNKS = Tile::W_ROW / 16, X_CHUNKS = Tile::X_ROW / 16;
     const size_t w_pitch = (size_t)a.ldw * Op::W_SIZE, x_pitch = (size_t)a.ldx * Op::X_SIZE;
     fill_tile<Tile::TILE_N, Tile::W_ROW, Tile::THREADS>(
-        stage, static_cast<const char *>(a.w) + (size_t)n0 * w_pitch, w_pitch, a.n - n0,
-        kt * W_CHUNKS, (a.k * Op::W_SIZE + 15) / 16);
+        stage, static_cast<const char *>(a.w) + (size_t)n0 * w_pitch, w_pitch,
+        (a.pair ? a.pair : a.n) - n0, kt * W_CHUNKS, (a.k * Op::W_SIZE + 15) / 16, a.pair);
     fill_tile<Tile::TILE_M, Tile::X_ROW, Tile::THREADS>(
         stage + Tile::W_STAGE, static_cast<const char *>(a.x) + (size_t)m0 * x_pitch, x_pitch,
-        a.rows - m0, kt * X_CHUNKS, (a.k * Op::X_SIZE + 15) / 16);
+        a.rows - m0, kt * X_CHUNKS, (a.k * Op::X_SIZE + 15) / 16, 0);
 }
 
 /* Registers of B for mma tiles j and, with two registers each, j + 1; x: the warp's first row. */
@@ -108,16 +115,52 @@ PTX void add_parts(Acc (*acc)[MT][4], Acc *part, int warp, int wk, int lane)
     }
 }
 
+/* Stores a warp's outputs n.. of rows m..; n: of its first, gate's where they are pairs. */
+template <class Op, int MT>
+PTX void store_tile(const struct linear_args &a, typename Op::acc (*acc)[MT][4], int n0, int m0,
+                    int lane)
+{
+    UNROLL
+    for (int i = 0; i < 2 * MT * 4; i++) {
+        const int r = i % 4, j = i / 4 % MT, half = i / (4 * MT);
+        const int n = n0 + half * 16 + lane / 4 + r / 2 * 8;
+        const int m = m0 + j * 8 + lane % 4 * 2 + r % 2;
+        if (n < a.n && m < a.rows) store_out<Op>(a, m, n, acc[half][j][r]);
+    }
+}
+
+template <class Op, int MT>
+PTX void store_tile_pairs(const struct linear_args &a, typename Op::acc (*acc)[MT][4], int f0,
+                          int m0, int lane)
+{
+    UNROLL
+    for (int i = 0; i < MT * 2; i++) {
+        const int j = i / 2, m = m0 + j * 8 + lane % 4 * 2 + i % 2;
+        float size = 0.0f;
+        UNROLL
+        for (int h = 0; h < 2; h++) {
+            const int f = f0 + lane / 4 + h * 8, r = 2 * h + i % 2;
+            if (f < a.pair && m < a.rows)
+                size = fmaxf(size, store_pair<Op>(a, m, f, acc[0][j][r], acc[1][j][r]));
+        }
+        if (!a.absmax) continue;
+        for (int d = 4; d < 32; d *= 2) size = fmaxf(size, __shfl_xor_sync(FULL_WARP, size, d));
+        if (lane < 4 && m < a.rows) raise_absmax(a, m, size);
+    }
+}
+
 template <class Op, int WN, int WM, int WK, int MS>
 __global__ void __launch_bounds__(32 * WN * WM * WK) k_linear_tile(struct linear_args a)
 {
     using Tile = linear_tile<Op, WN, WM, WK, MS>;
     using acc_t = typename Op::acc;
     SHARED_DYN(char, stages);
+    if ((int)blockIdx.x >= product_blocks(a)) return product_tail<Tile::THREADS>(a);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 % (WN * WM);
     const int wk = threadIdx.x / (32 * WN * WM), wn = warp % WN, wm = warp / WN;
     const int m_tiles = (a.rows + Tile::TILE_M - 1) / Tile::TILE_M;
-    const int m0 = blockIdx.x % m_tiles * Tile::TILE_M, n0 = blockIdx.x / m_tiles * Tile::TILE_N;
+    const int m0 = blockIdx.x % m_tiles * Tile::TILE_M;
+    const int n0 = blockIdx.x / m_tiles * (a.pair ? Tile::TILE_N / 2 : Tile::TILE_N);
     const int n_stages = (a.k * Op::W_SIZE + Tile::W_ROW - 1) / Tile::W_ROW;
     acc_t acc[2][Tile::MT][4] = {};
 
@@ -142,15 +185,14 @@ __global__ void __launch_bounds__(32 * WN * WM * WK) k_linear_tile(struct linear
     if constexpr (WK > 1) {
         add_parts<Tile, WN * WM, WK, Tile::MT>(acc, reinterpret_cast<acc_t *>(stages), warp, wk,
                                                lane);
-        if (wk > 0) return;
     }
-    UNROLL
-    for (int i = 0; i < 2 * Tile::MT * 4; i++) {
-        const int r = i % 4, j = i / 4 % Tile::MT, half = i / (4 * Tile::MT);
-        const int n = n0 + wn * 32 + half * 16 + lane / 4 + r / 2 * 8;
-        const int m = m0 + wm * MS + j * 8 + lane % 4 * 2 + r % 2;
-        if (n < a.n && m < a.rows) store_out<Op>(a, m, n, acc[half][j][r]);
+    if (wk == 0) {
+        if (a.pair)
+            store_tile_pairs<Op>(a, acc, n0 + wn * 16, m0 + wm * MS, lane);
+        else
+            store_tile<Op>(a, acc, n0 + wn * 32, m0 + wm * MS, lane);
     }
+    product_done(a);
 }
 
 template <class Op, int WN, int WM, int WK, int MS>
@@ -158,10 +200,10 @@ void launch_tile(const struct linear_args *a, void *stream)
 {
     using Tile = linear_tile<Op, WN, WM, WK, MS>;
     const int m_tiles = (a->rows + Tile::TILE_M - 1) / Tile::TILE_M;
-    const int n_tiles = (a->n + Tile::TILE_N - 1) / Tile::TILE_N;
+    const int n = a->pair ? 2 * a->pair : a->n, n_tiles = (n + Tile::TILE_N - 1) / Tile::TILE_N;
+    const unsigned n_blocks = (unsigned)(m_tiles * n_tiles + a->tail.n_blocks);
     const auto kernel = k_linear_tile<Op, WN, WM, WK, MS>;
-    LAUNCH(kernel, dim3((unsigned)m_tiles * (unsigned)n_tiles), dim3(Tile::THREADS),
-           Tile::SHARED_SIZE, stream, *a);
+    LAUNCH(kernel, dim3(n_blocks), dim3(Tile::THREADS), Tile::SHARED_SIZE, stream, *a);
 }
 
 /* The tiles that linear_choose() may ask for. */

@@ -156,13 +156,14 @@ void device_copy(struct device *d, void *dst, const void *src, size_t size)
 {
     check_not_on_stack(d, dst, "device_copy");
     check_not_on_stack(d, src, "device_copy");
-    run_or_record(d, [=] { memcpy(dst, src, size); });
+    run_or_record(d, [=] { memcpy(dst, src, size), ih::n_transfers++; });
 }
 
 void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void *src,
                       size_t src_pitch, size_t width, size_t n)
 {
     run_or_record(d, [=] {
+        ih::n_transfers++;
         for (size_t i = 0; i < n; i++)
             memcpy((char *)dst + i * dst_pitch, (const char *)src + i * src_pitch, width);
     });
@@ -170,7 +171,7 @@ void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void 
 
 void device_zero(struct device *d, void *p, size_t size)
 {
-    run_or_record(d, [=] { memset(p, 0, size); });
+    run_or_record(d, [=] { memset(p, 0, size), ih::n_transfers++; });
 }
 
 enum status device_wait(struct device *d, struct error *err)
