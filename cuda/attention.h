@@ -45,11 +45,11 @@
 
 #include "cuda/cuda.h"
 
-#define ATTN_STEP     32  /* keys of a step */
-#define ATTN_SPAN     256 /* keys of a span */
-#define ATTN_UNIT     16  /* flat rows of a unit */
-#define ATTN_TILE_MIN 64  /* chunks of more flat rows than that are cut into tiles */
-#define ATTN_QUANT_MAX 64 /* rows of a call that quantises in its own kernel: of a decode step */
+#define ATTN_STEP      32  /* keys of a step */
+#define ATTN_SPAN      256 /* keys of a span */
+#define ATTN_UNIT      16  /* flat rows of a unit */
+#define ATTN_TILE_MIN  64  /* chunks of more flat rows than that are cut into tiles */
+#define ATTN_QUANT_MAX 64  /* rows of a call that quantises in its own kernel: of a decode step */
 
 /* Work on flat rows [row, row + n_rows) of sequence `seq` over the spans [span, span + n_spans).
  * part < 0: all spans, the result goes to out.  Else the item is one of n_pieces of a unit, which share
@@ -133,9 +133,9 @@ struct attn_args {
     const struct attn_list *list;
     unsigned *tickets;     /* [ATTN_TICKETS], 0 between launches */
     unsigned *pieces_done; /* [ticket of a split unit][G], 0 between launches */
-    float *part_o;     /* [partial row][G][part_pitch] */
-    float *part_ml;    /* [partial row][G][2]: maximum (base 2), sum of weights */
-    int part_pitch;    /* E rounded up to 4 */
+    float *part_o;         /* [partial row][G][part_pitch] */
+    float *part_ml;        /* [partial row][G][2]: maximum (base 2), sum of weights */
+    int part_pitch;        /* E rounded up to 4 */
     int n_sms;
     size_t shared_max;
 };

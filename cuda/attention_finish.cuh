@@ -85,8 +85,8 @@ __device__ __forceinline__ float4 merge_columns(const struct merge_row &row, int
         for (int i = 0; i < MERGE_BATCH; i++) {
             part[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
             if (valid && s0 + i < row.n)
-                part[i] = *reinterpret_cast<const float4 *>(
-                    row.o + (size_t)(s0 + i) * row.o_step + (size_t)e);
+                part[i] = *reinterpret_cast<const float4 *>(row.o + (size_t)(s0 + i) * row.o_step +
+                                                            (size_t)e);
         }
         const bool mine = s0 + lane < row.n;
         const float *ml = row.ml + (size_t)(s0 + (mine ? lane : 0)) * row.ml_step;

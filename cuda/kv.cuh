@@ -35,8 +35,8 @@ PTX void rotate_head(float *x, const float *angles, int half, int lane)
 /* One head's E values to element `at` of the cache; only int8 has scales.  A lane reads what it
  * rotated itself where half a head is a multiple of the warp; else what others wrote before the
  * barrier. */
-PTX void store_head(const struct rope_kv_args &a, const float *x, void *out,
-                                      float *scales, size_t head_slot, int lane)
+PTX void store_head(const struct rope_kv_args &a, const float *x, void *out, float *scales,
+                    size_t head_slot, int lane)
 {
     const int E = a.head_dim;
     const size_t at = head_slot * (size_t)E;

@@ -143,8 +143,8 @@ struct linear_args {
     bool x16;           /* GEMV: x has 16 bits; tiles: always */
     /* gate|up: F; out[row][f] = silu_mul of outputs f and F + f, for f < F.  GEMV: of tile_n 32. */
     int pair;
-    enum dtype out_dtype;  /* pair: of out */
-    unsigned *absmax;      /* pair: [rows] bits of max(|out|), raised; NULL: none */
+    enum dtype out_dtype; /* pair: of out */
+    unsigned *absmax;     /* pair: [rows] bits of max(|out|), raised; NULL: none */
     struct linear_tail tail;
 };
 void cuda_linear_gemv(const struct linear_args *a, void *stream);     /* x as in direct; not f32 */

@@ -78,14 +78,14 @@ PTX void store_sums(const struct linear_args &a, const typename Op::acc *part)
 }
 
 /* The first tile is gate's, the second up's. */
-template <class Op>
-PTX void store_pairs(const struct linear_args &a, const typename Op::acc *part)
+template <class Op> PTX void store_pairs(const struct linear_args &a, const typename Op::acc *part)
 {
     const int row = threadIdx.x / TILE, col = threadIdx.x % TILE, f = blockIdx.x * TILE + col;
     if (row >= LINEAR_GEMV_ROWS) return; /* whole warps */
     float size = 0.0f;
     if (row < a.rows && f < a.pair)
-        size = store_pair<Op>(a, row, f, sum_of<2>(part, row, col), sum_of<2>(part, row, TILE + col));
+        size =
+            store_pair<Op>(a, row, f, sum_of<2>(part, row, col), sum_of<2>(part, row, TILE + col));
     if (!a.absmax) return;
     for (int d = 8; d > 0; d /= 2) size = fmaxf(size, __shfl_xor_sync(FULL_WARP, size, d));
     if (col == 0 && row < a.rows) raise_absmax(a, row, size);

@@ -103,8 +103,8 @@ template <class Op>
 PTX float store_pair(const struct linear_args &a, int row, int f, typename Op::acc gate,
                      typename Op::acc up)
 {
-    const float v = silu_mul_value(finish_out<Op>(a, row, f, gate),
-                                   finish_out<Op>(a, row, a.pair + f, up));
+    const float v =
+        silu_mul_value(finish_out<Op>(a, row, f, gate), finish_out<Op>(a, row, a.pair + f, up));
     put_value(a.out, a.out_dtype, (size_t)row * a.ldo + f, v);
     return fmaxf(0.0f, fabsf(v)); /* NaN counts as 0, as in quantize */
 }

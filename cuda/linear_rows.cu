@@ -30,9 +30,9 @@ struct rows_copy_16 {
     static constexpr int LEN = 8;
     static PTX uint4 pack(const uint16_t *v)
     {
-        return make_uint4((uint32_t)v[0] | (uint32_t)v[1] << 16, (uint32_t)v[2] | (uint32_t)v[3] << 16,
-                          (uint32_t)v[4] | (uint32_t)v[5] << 16,
-                          (uint32_t)v[6] | (uint32_t)v[7] << 16);
+        return make_uint4(
+            (uint32_t)v[0] | (uint32_t)v[1] << 16, (uint32_t)v[2] | (uint32_t)v[3] << 16,
+            (uint32_t)v[4] | (uint32_t)v[5] << 16, (uint32_t)v[6] | (uint32_t)v[7] << 16);
     }
     static PTX int source(int i) { return i; }
 };

@@ -40,11 +40,16 @@ enum status model_init(struct model *m, struct backend *be, const struct model_c
         const struct weight *reader;
         int rows, cols;
     } buffers[] = {
-        {&m->residual, NULL, T, c->d_model},         {&m->normed, NULL, T, c->d_model},
-        {&m->normed_quant, l->wqkv, T, c->d_model},  {&m->delta, NULL, T, c->d_model},
-        {&m->qkv, NULL, T, q_cols + 2 * kv_cols},    {&m->mix, l->wo, T, q_cols},
-        {&m->gate_up, NULL, T, 2 * c->d_ffn},        {&m->act, l->w_down, T, c->d_ffn},
-        {&m->last, NULL, R, c->d_model},             {&m->last_quant, w->lm_head, R, c->d_model},
+        {&m->residual, NULL, T, c->d_model},
+        {&m->normed, NULL, T, c->d_model},
+        {&m->normed_quant, l->wqkv, T, c->d_model},
+        {&m->delta, NULL, T, c->d_model},
+        {&m->qkv, NULL, T, q_cols + 2 * kv_cols},
+        {&m->mix, l->wo, T, q_cols},
+        {&m->gate_up, NULL, T, 2 * c->d_ffn},
+        {&m->act, l->w_down, T, c->d_ffn},
+        {&m->last, NULL, R, c->d_model},
+        {&m->last_quant, w->lm_head, R, c->d_model},
         {&m->logits, NULL, R, c->vocab_size},
     };
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++) {

@@ -28,8 +28,8 @@ void op_linear_qkv(struct backend *be, struct tensor qkv, struct tensor x, const
 void op_norm_rope_kv_write(struct backend *be, struct tensor q, struct tensor k, struct tensor v,
                            struct kv_layer *kv, struct attn_shape s, struct head_norms n);
 /* backend_ops.attention; out f32, I8 or 16 bits. */
-void op_attention(struct backend *be, struct tensor out, struct tensor q,
-                  const struct kv_layer *kv, struct attn_shape s);
+void op_attention(struct backend *be, struct tensor out, struct tensor q, const struct kv_layer *kv,
+                  struct attn_shape s);
 /* out[T,N] = x[T,K] * w^T (+ bias).  Quantises x into `quant` first when the weight wants it and
  * x is not quantised yet. */
 void op_linear(struct backend *be, struct tensor out, struct tensor x, struct tensor quant,

@@ -13,7 +13,7 @@ namespace ih
 int nthreads, n_done;
 static const std::function<void()> *body;
 uint64_t n_launches, n_transfers;
-static bool again; /* the running block is to run once more */
+static bool again;                                     /* the running block is to run once more */
 [[maybe_unused]] static char launch_order, done_order; /* for TSan */
 
 /* The fibers are one set: launches of several OS threads take turns. */

@@ -481,8 +481,8 @@ void expect(bool ok, const char *what)
 
 void plans()
 {
-    struct linear_shape s = {
-        LINEAR_W8A8, 8, 4096, 4096, true, true, 132, LINEAR_SCRATCH, LINEAR_SCRATCH / 4, false};
+    struct linear_shape s = {LINEAR_W8A8,        8,    4096, 4096, true, true, 132, LINEAR_SCRATCH,
+                             LINEAR_SCRATCH / 4, false};
     expect(linear_choose(&s).path == LINEAR_GEMV && linear_choose(&s).tile_n == 16,
            "8 int8 rows are for the GEMV, 16 outputs a block");
     s.rows = 9;
