@@ -8,33 +8,6 @@
 #include "cuda/attention.cuh"
 #include "cuda/row_math.cuh"
 
-/* --- columns of out --- */
-
-__device__ __forceinline__ void put_as(float *p, float x)
-{
-    *p = x;
-}
-__device__ __forceinline__ void put_as(bf16 *p, float x)
-{
-    *p = __float2bfloat16_rn(x);
-}
-__device__ __forceinline__ void put_as(f16 *p, float x)
-{
-    *p = __float2half_rn(x);
-}
-
-/* write(pointer to element `at` of out), by the type of out. */
-template <class Write>
-__device__ __forceinline__ void with_out(const struct attn_args &a, size_t at, Write write)
-{
-    if (a.out_dtype == DT_F32)
-        write(static_cast<float *>(a.out) + at);
-    else if (a.out_dtype == DT_BF16)
-        write(static_cast<bf16 *>(a.out) + at);
-    else
-        write(static_cast<f16 *>(a.out) + at);
-}
-
 /* --- who comes last --- */
 
 /* Adds `part` to a counter that ends at `whole`, with everything that the warp has written before; true
@@ -53,9 +26,9 @@ __device__ __forceinline__ bool completes(unsigned *counter, unsigned part, unsi
 /* --- merging: out = sum of weighted span results / sum of weights, in ascending order of the spans, as
  * within a warp.  32 spans at a time: each lane prepares the weights of one (their running maximum is a
  * scan, since a maximum has no rounding), then all lanes go through them in order, with four columns
- * each.  All loads of 32 spans are under way together --- */
+ * each --- */
 
-constexpr int MERGE_BATCH = 32, MERGE_COLUMNS = 4;
+constexpr int MERGE_COLUMNS = 4;
 
 struct merge_row {
     const float *o, *ml; /* of the first span */
@@ -74,20 +47,13 @@ __device__ __forceinline__ float scan_max(float x, float before, int lane)
 }
 
 /* Columns e .. e + 3 (this lane's) of the merged row; part_pitch fills the last four up. */
+template <int BATCH>
 __device__ __forceinline__ float4 merge_columns(const struct merge_row &row, int lane, int e,
                                                 bool valid)
 {
     float m = -INFINITY, l = 0.0f;
     float4 o = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    for (int s0 = 0; s0 < row.n; s0 += MERGE_BATCH) {
-        float4 part[MERGE_BATCH];
-        UNROLL
-        for (int i = 0; i < MERGE_BATCH; i++) {
-            part[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-            if (valid && s0 + i < row.n)
-                part[i] = *reinterpret_cast<const float4 *>(row.o + (size_t)(s0 + i) * row.o_step +
-                                                            (size_t)e);
-        }
+    for (int s0 = 0; s0 < row.n; s0 += 32) {
         const bool mine = s0 + lane < row.n;
         const float *ml = row.ml + (size_t)(s0 + (mine ? lane : 0)) * row.ml_step;
         const float ms = mine ? ml[0] : -INFINITY, ls = mine ? ml[1] : 0.0f;
@@ -95,16 +61,28 @@ __device__ __forceinline__ float4 merge_columns(const struct merge_row &row, int
         if (lane == 0) before = m;
         merge_weights(before, ms, &x, &y);
         m = __shfl_sync(FULL_WARP, after, 31);
-        UNROLL
-        for (int i = 0; i < MERGE_BATCH; i++) {
-            const float xi = __shfl_sync(FULL_WARP, x, i), yi = __shfl_sync(FULL_WARP, y, i);
-            const float li = __shfl_sync(FULL_WARP, ls, i);
-            if (s0 + i >= row.n) continue;
-            o.x = merge_value(o.x, xi, part[i].x, yi);
-            o.y = merge_value(o.y, xi, part[i].y, yi);
-            o.z = merge_value(o.z, xi, part[i].z, yi);
-            o.w = merge_value(o.w, xi, part[i].w, yi);
-            l = merge_value(l, xi, li, yi);
+        const int n = min(row.n - s0, 32);
+        for (int i0 = 0; i0 < n; i0 += BATCH) {
+            float4 part[BATCH];
+            UNROLL
+            for (int i = 0; i < BATCH; i++) {
+                part[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+                if (valid && i0 + i < n)
+                    part[i] = *reinterpret_cast<const float4 *>(
+                        row.o + (size_t)(s0 + i0 + i) * row.o_step + (size_t)e);
+            }
+            UNROLL
+            for (int i = 0; i < BATCH; i++) {
+                const float xi = __shfl_sync(FULL_WARP, x, i0 + i);
+                const float yi = __shfl_sync(FULL_WARP, y, i0 + i);
+                const float li = __shfl_sync(FULL_WARP, ls, i0 + i);
+                if (i0 + i >= n) continue;
+                o.x = merge_value(o.x, xi, part[i].x, yi);
+                o.y = merge_value(o.y, xi, part[i].y, yi);
+                o.z = merge_value(o.z, xi, part[i].z, yi);
+                o.w = merge_value(o.w, xi, part[i].w, yi);
+                l = merge_value(l, xi, li, yi);
+            }
         }
     }
     const float inverse = 1.0f / l;
@@ -112,6 +90,7 @@ __device__ __forceinline__ float4 merge_columns(const struct merge_row &row, int
 }
 
 /* The rows of the unit that `it` is a piece of. */
+template <int BATCH>
 __device__ __forceinline__ void merge_unit(const struct attn_args &a, const struct attn_item &it,
                                            int head)
 {
@@ -131,13 +110,11 @@ __device__ __forceinline__ void merge_unit(const struct attn_args &a, const stru
         const size_t to = row_offset(it, it.row + r, group, head, E, a.out_ld);
         for (int e0 = 0; e0 < E; e0 += 32 * MERGE_COLUMNS) {
             const int e = e0 + lane * MERGE_COLUMNS;
-            const float4 v = merge_columns(row, lane, e, e < E);
+            const float4 v = merge_columns<BATCH>(row, lane, e, e < E);
             const float x[MERGE_COLUMNS] = {v.x, v.y, v.z, v.w};
-            with_out(a, to, [&](auto *out) {
-                UNROLL
-                for (int i = 0; i < MERGE_COLUMNS; i++)
-                    if (e + i < E) put_as(out + e + i, x[i]);
-            });
+            UNROLL
+            for (int i = 0; i < MERGE_COLUMNS; i++)
+                if (e + i < E) put_value(a.out, a.out_dtype, to + (size_t)(e + i), x[i]);
         }
     }
 }
@@ -150,25 +127,29 @@ __device__ __forceinline__ void quantize_out(const struct attn_args &a, int toke
     const float *x = static_cast<const float *>(a.out) + (size_t)token * (size_t)a.out_ld;
     int8_t *q = a.quant + (size_t)token * (size_t)a.quant_ld;
     float max = 0.0f;
-#pragma unroll 8
+#pragma unroll 4
     for (int i = lane; i < n; i += 32) max = fmaxf(max, fabsf(x[i]));
     max = warp_max(max);
     const float inverse = quant_inverse(max);
-#pragma unroll 8
+#pragma unroll 4
     for (int i = lane; i < n; i += 32) q[i] = quant_int8(x[i], inverse);
     if (lane == 0) a.quant_scale[token] = quant_scale(max);
 }
 
-/* A warp has done rows [r0, r0 + n) of an item (of a piece: its spans of them all). */
+/* A warp has done rows [r0, r0 + n) of an item (of a piece: its spans of them all).  BATCH: spans whose
+ * loads are under way together, where the item may be a piece; 0: of a tile, which never is one. */
+template <int BATCH>
 __device__ __forceinline__ void finish_rows(const struct attn_args &a, const struct attn_item &it,
                                             int head, int r0, int n)
 {
     const int H = a.shape.n_heads, G = a.shape.n_kv_heads, group = H / G;
     if (n <= 0) return;
-    if (it.part >= 0) {
-        unsigned *done = &a.pieces_done[(size_t)it.ticket * (size_t)G + (size_t)head];
-        if (!completes(done, 1u, (unsigned)it.n_pieces)) return;
-        merge_unit(a, it, head);
+    if constexpr (BATCH > 0) {
+        if (it.part >= 0) {
+            unsigned *done = &a.pieces_done[(size_t)it.ticket * (size_t)G + (size_t)head];
+            if (!completes(done, 1u, (unsigned)it.n_pieces)) return;
+            merge_unit<BATCH>(a, it, head);
+        }
     }
     if (!a.quant) return;
     const int first = it.row + r0, end = first + n;

@@ -116,7 +116,7 @@ __device__ __forceinline__ void run_tiles(const struct attn_args &a, unsigned ch
         if (piece >= n) return;
         if (find_work(a, 0, piece, place, &w))
             run_item<C, C::MT, true, C::TILE_SLOTS, C::TILE_SLOTS>(a, w, shared, false);
-        finish_rows(a, w.item, w.head, place.row0, min(C::MT * 16, w.item.n_rows - place.row0));
+        finish_rows<0>(a, w.item, w.head, place.row0, min(C::MT * 16, w.item.n_rows - place.row0));
     }
 }
 
@@ -139,7 +139,7 @@ __device__ __forceinline__ void run_units(const struct attn_args &a, unsigned ch
         if (piece >= n) return;
         if (find_work(a, a.list->n_tiles, piece, place, &w))
             run_item<C, 1, false, C::UNIT_SLOTS, C::DEEP_SLOTS>(a, w, shared, deep);
-        finish_rows(a, w.item, w.head, 0, w.item.n_rows);
+        finish_rows<(C::E > 128 ? 4 : 16)>(a, w.item, w.head, 0, w.item.n_rows);
     }
 }
 
@@ -151,7 +151,8 @@ template <class C> constexpr bool fits_here = true;
 #endif
 
 template <class C>
-__global__ void __launch_bounds__(C::WARPS * 32, 1) k_attention_mma(struct attn_args a)
+__global__ void __launch_bounds__(C::WARPS * 32, 1)
+    k_attention_mma(const __grid_constant__ struct attn_args a)
 {
     if constexpr (fits_here<C>) {
         SHARED_DYN(unsigned char, shared);

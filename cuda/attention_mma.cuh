@@ -402,13 +402,11 @@ __device__ __forceinline__ void write_rows(const warp_state<C, MT> &st, const st
         const int mt = i / 2, h = i % 2, r = w.place.row0 + mt * 16 + g + 8 * h;
         if (r >= w.item.n_rows) continue;
         const float inverse = 1.0f / st.l[mt][h];
-        with_out(a, row_offset(w.item, w.item.row + r, w.group, w.head, C::E, a.out_ld),
-                 [&](auto *out) {
-                     UNROLL
-                     for (int j = 0; j < C::NT * 2; j++)
-                         put_as(out + column<C>(j / 2, j % 2, t),
-                                st.o[mt][j / 2][2 * h + j % 2] * inverse);
-                 });
+        const size_t at = row_offset(w.item, w.item.row + r, w.group, w.head, C::E, a.out_ld);
+        UNROLL
+        for (int j = 0; j < C::NT * 2; j++)
+            put_value(a.out, a.out_dtype, at + (size_t)column<C>(j / 2, j % 2, t),
+                      st.o[mt][j / 2][2 * h + j % 2] * inverse);
     }
 }
 

@@ -124,7 +124,7 @@ enum linear_tail_kind { LINEAR_TAIL_NONE, LINEAR_TAIL_HEADS, LINEAR_TAIL_QUANTIZ
 struct linear_tail {
     enum linear_tail_kind kind;
     int n_blocks;
-    unsigned *done; /* blocks that are: 0 between launches */
+    unsigned *done; /* warps or blocks that are: 0 between launches */
     struct rope_kv_args heads;
     struct tensor rows; /* QUANTIZE: int8, of out and absmax, which is 0 again afterwards */
 };

@@ -93,12 +93,16 @@ template <class Op> PTX void store_pairs(const struct linear_args &a, const type
 
 /* TILES: 1 or 2, of 16 outputs; the order of an output's sum is the same. */
 template <class Op, int TILES, bool X16>
-__global__ void __launch_bounds__(WARPS * 32) k_linear_gemv(struct linear_args a)
+__global__ void __launch_bounds__(WARPS * 32)
+    k_linear_gemv(const __grid_constant__ struct linear_args a)
 {
     using acc_t = typename Op::acc;
     constexpr int PART = LINEAR_GEMV_ROWS * PART_LD;
     SHARED(acc_t, part, WARPS * TILES * PART);
-    if ((int)blockIdx.x >= product_blocks(a)) return product_tail<WARPS * 32>(a);
+    if ((int)blockIdx.x >= product_blocks(a)) {
+        if (TILES == 2 && a.pair) return product_tail<WARPS * 32, 1, true>(a);
+        return product_tail<WARPS * 32, 1, false>(a);
+    }
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     /* Rows n, n + 8 of the weights, and of the second tile those `second` behind; `room` of them
      * (counted with what lies between unless the tiles are gate's and up's) exist. */
@@ -148,7 +152,7 @@ __global__ void __launch_bounds__(WARPS * 32) k_linear_gemv(struct linear_args a
     } else {
         store_sums<Op, TILES>(a, part);
     }
-    product_done(a);
+    block_done(a);
 }
 
 template <class Op, bool X16> void launch(const struct linear_args *a, void *stream)

@@ -20,11 +20,18 @@ PTX int product_blocks(const struct linear_args &a)
     return (int)gridDim.x - a.tail.n_blocks;
 }
 
-/* At the end of such a block, by all its threads. */
-PTX void product_done(const struct linear_args &a)
+/* A warp of such a block has stored all that it will. */
+PTX void warp_done(const struct linear_args &a)
 {
     if (a.tail.kind == LINEAR_TAIL_NONE) return;
-    __syncthreads(); /* all have stored */
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) red_add_release(a.tail.done, 1u);
+}
+/* All of its warps have; by all of them. */
+PTX void block_done(const struct linear_args &a)
+{
+    if (a.tail.kind == LINEAR_TAIL_NONE) return;
+    __syncthreads();
     if (threadIdx.x == 0) red_add_release(a.tail.done, 1u);
 }
 
@@ -54,16 +61,17 @@ template <int THREADS> PTX void heads_tail(const struct linear_args &a, int bloc
         finish_head(a.tail.heads, n, item, threadIdx.x % 32);
 }
 
-/* What a block behind the product's does. */
-template <int THREADS> PTX void product_tail(const struct linear_args &a)
+/* What a block behind the product's does; PER_BLOCK: how often each of those says that it is done.
+ * PAIR: gate|up, which is quantised; else heads. */
+template <int THREADS, int PER_BLOCK, bool PAIR> PTX void product_tail(const struct linear_args &a)
 {
-    const unsigned before = (unsigned)product_blocks(a);
-    const int block = (int)blockIdx.x - (int)before;
+    const int n_blocks = product_blocks(a), block = (int)blockIdx.x - n_blocks;
+    const unsigned before = (unsigned)(n_blocks * PER_BLOCK);
     if (!wait_for_blocks(a.tail.done, before)) return;
-    if (a.tail.kind == LINEAR_TAIL_HEADS)
-        heads_tail<THREADS>(a, block);
-    else
+    if constexpr (PAIR)
         quantize_tail<THREADS>(a, block);
+    else
+        heads_tail<THREADS>(a, block);
     __syncthreads(); /* absmax has been read */
     if (threadIdx.x != 0) return;
     if (atom_add_acq_rel(a.tail.done, 1u) != before + (unsigned)a.tail.n_blocks - 1u) return;

@@ -24,12 +24,15 @@ template <class Op, int WN, int WM, int WK, int MS> struct linear_tile {
     static constexpr int MT = MS / 8; /* mma tiles along the rows, 2 along the outputs */
     static constexpr int REDUCE = (WK - 1) * 32 * WN * WM * 2 * MT * 4 * 4;
     static constexpr size_t SHARED_SIZE = STAGES * STAGE > REDUCE ? STAGES *STAGE : REDUCE;
+    /* Of a multiprocessor: two have room there, and registers where sums are few.  Left to itself the
+     * compiler spills some of these to fit a third, for which there is no memory. */
+    static constexpr int BLOCKS = THREADS == 128 || MS < 64 || (Op::X_SIZE == 1 && WN == 4) ? 2 : 1;
     static_assert(STAGES >= 2 && UNITS % WK == 0 && MS % 16 == 0, "tile");
 };
 
-/* Bytes [16 chunk0, + ROW) of rows [0, rows) of src; zeros behind the last row and chunk.  pair: 16 of
+/* Bytes [16 chunk0, + ROW) of rows [0, rows) of src; zeros behind the last row and chunk.  PAIR: 16 of
  * these rows, and the 16 that lie `pair` behind them, in turn. */
-template <int ROWS, int ROW, int THREADS>
+template <int ROWS, int ROW, int THREADS, bool PAIR>
 PTX void fill_tile(char *dst, const char *src, size_t pitch, int rows, int chunk0, int n_chunks,
                    int pair)
 {
@@ -39,23 +42,23 @@ PTX void fill_tile(char *dst, const char *src, size_t pitch, int rows, int chunk
         const int at = i * THREADS + (int)threadIdx.x;
         if (ROWS * PER_ROW % THREADS != 0 && at >= ROWS * PER_ROW) break;
         const int row = at / PER_ROW, chunk = at % PER_ROW;
-        const int own = pair ? row / 32 * 16 + row % 16 : row; /* of `rows` */
-        const int from = pair ? own + row / 16 % 2 * pair : row;
+        const int own = PAIR ? row / 32 * 16 + row % 16 : row; /* of `rows` */
+        const int from = PAIR ? own + row / 16 % 2 * pair : row;
         const bool valid = own < rows && chunk0 + chunk < n_chunks;
         cp_async16(dst + row * ROW + (chunk ^ (row & 7)) * 16,
                    valid ? src + (size_t)from * pitch + (size_t)(chunk0 + chunk) * 16 : src, valid);
     }
 }
 
-template <class Op, class Tile>
+template <class Op, class Tile, bool PAIR>
 PTX void fill_stage(char *stage, const struct linear_args &a, int n0, int m0, int kt)
 {
     constexpr int W_CHUNKS = Tile::W_ROW / 16, X_CHUNKS = Tile::X_ROW / 16;
     const size_t w_pitch = (size_t)a.ldw * Op::W_SIZE, x_pitch = (size_t)a.ldx * Op::X_SIZE;
-    fill_tile<Tile::TILE_N, Tile::W_ROW, Tile::THREADS>(
+    fill_tile<Tile::TILE_N, Tile::W_ROW, Tile::THREADS, PAIR>(
         stage, static_cast<const char *>(a.w) + (size_t)n0 * w_pitch, w_pitch,
-        (a.pair ? a.pair : a.n) - n0, kt * W_CHUNKS, (a.k * Op::W_SIZE + 15) / 16, a.pair);
-    fill_tile<Tile::TILE_M, Tile::X_ROW, Tile::THREADS>(
+        (PAIR ? a.pair : a.n) - n0, kt * W_CHUNKS, (a.k * Op::W_SIZE + 15) / 16, a.pair);
+    fill_tile<Tile::TILE_M, Tile::X_ROW, Tile::THREADS, false>(
         stage + Tile::W_STAGE, static_cast<const char *>(a.x) + (size_t)m0 * x_pitch, x_pitch,
         a.rows - m0, kt * X_CHUNKS, (a.k * Op::X_SIZE + 15) / 16, 0);
 }
@@ -149,30 +152,31 @@ PTX void store_tile_pairs(const struct linear_args &a, typename Op::acc (*acc)[M
     }
 }
 
-template <class Op, int WN, int WM, int WK, int MS>
-__global__ void __launch_bounds__(32 * WN * WM * WK) k_linear_tile(struct linear_args a)
+template <class Op, int WN, int WM, int WK, int MS, bool PAIR>
+__global__ void __launch_bounds__(32 * WN * WM * WK, (linear_tile<Op, WN, WM, WK, MS>::BLOCKS))
+    k_linear_tile(const __grid_constant__ struct linear_args a)
 {
     using Tile = linear_tile<Op, WN, WM, WK, MS>;
     using acc_t = typename Op::acc;
     SHARED_DYN(char, stages);
-    if ((int)blockIdx.x >= product_blocks(a)) return product_tail<Tile::THREADS>(a);
+    if ((int)blockIdx.x >= product_blocks(a)) return product_tail<Tile::THREADS, WN * WM, PAIR>(a);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 % (WN * WM);
     const int wk = threadIdx.x / (32 * WN * WM), wn = warp % WN, wm = warp / WN;
     const int m_tiles = (a.rows + Tile::TILE_M - 1) / Tile::TILE_M;
     const int m0 = blockIdx.x % m_tiles * Tile::TILE_M;
-    const int n0 = blockIdx.x / m_tiles * (a.pair ? Tile::TILE_N / 2 : Tile::TILE_N);
+    const int n0 = blockIdx.x / m_tiles * (PAIR ? Tile::TILE_N / 2 : Tile::TILE_N);
     const int n_stages = (a.k * Op::W_SIZE + Tile::W_ROW - 1) / Tile::W_ROW;
     acc_t acc[2][Tile::MT][4] = {};
 
     for (int s = 0; s < Tile::STAGES - 1; s++) {
-        if (s < n_stages) fill_stage<Op, Tile>(stages + s * Tile::STAGE, a, n0, m0, s);
+        if (s < n_stages) fill_stage<Op, Tile, PAIR>(stages + s * Tile::STAGE, a, n0, m0, s);
         cp_async_commit();
     }
     for (int kt = 0, at = 0, to = Tile::STAGES - 1; kt < n_stages; kt++) {
         cp_async_wait<Tile::STAGES - 2>();
         __syncthreads(); /* this stage is there for all, and all have left the one to fill */
         if (kt + Tile::STAGES - 1 < n_stages)
-            fill_stage<Op, Tile>(stages + to * Tile::STAGE, a, n0, m0, kt + Tile::STAGES - 1);
+            fill_stage<Op, Tile, PAIR>(stages + to * Tile::STAGE, a, n0, m0, kt + Tile::STAGES - 1);
         cp_async_commit();
         const char *w = stages + at * Tile::STAGE + wn * 32 * Tile::W_ROW;
         const char *x = stages + at * Tile::STAGE + Tile::W_STAGE + wm * MS * Tile::X_ROW;
@@ -185,14 +189,13 @@ __global__ void __launch_bounds__(32 * WN * WM * WK) k_linear_tile(struct linear
     if constexpr (WK > 1) {
         add_parts<Tile, WN * WM, WK, Tile::MT>(acc, reinterpret_cast<acc_t *>(stages), warp, wk,
                                                lane);
+        if (wk > 0) return;
     }
-    if (wk == 0) {
-        if (a.pair)
-            store_tile_pairs<Op>(a, acc, n0 + wn * 16, m0 + wm * MS, lane);
-        else
-            store_tile<Op>(a, acc, n0 + wn * 32, m0 + wm * MS, lane);
-    }
-    product_done(a);
+    if constexpr (PAIR)
+        store_tile_pairs<Op>(a, acc, n0 + wn * 16, m0 + wm * MS, lane);
+    else
+        store_tile<Op>(a, acc, n0 + wn * 32, m0 + wm * MS, lane);
+    warp_done(a);
 }
 
 template <class Op, int WN, int WM, int WK, int MS>
@@ -202,7 +205,9 @@ void launch_tile(const struct linear_args *a, void *stream)
     const int m_tiles = (a->rows + Tile::TILE_M - 1) / Tile::TILE_M;
     const int n = a->pair ? 2 * a->pair : a->n, n_tiles = (n + Tile::TILE_N - 1) / Tile::TILE_N;
     const unsigned n_blocks = (unsigned)(m_tiles * n_tiles + a->tail.n_blocks);
-    const auto kernel = k_linear_tile<Op, WN, WM, WK, MS>;
+    const auto whole = k_linear_tile<Op, WN, WM, WK, MS, false>;
+    const auto pairs = k_linear_tile<Op, WN, WM, WK, MS, true>;
+    const auto kernel = a->pair ? pairs : whole;
     LAUNCH(kernel, dim3(n_blocks), dim3(Tile::THREADS), Tile::SHARED_SIZE, stream, *a);
 }
 
