@@ -48,10 +48,9 @@ static struct linear_cost memory_bound(double bytes)
     return (struct linear_cost){.bytes = bytes, .ns = bytes / linear_rates_h200.bytes * 1e9};
 }
 
-static void linear(struct plan_table *t, const char *name, int times, bool int8, int rows, int n,
-                   int k)
+static struct linear_shape shape_of(bool int8, bool x16, int rows, int n, int k)
 {
-    const struct linear_shape s = {
+    return (struct linear_shape){
         .type = int8 ? LINEAR_W8A8 : LINEAR_BF16,
         .rows = rows,
         .n = n,
@@ -61,10 +60,26 @@ static void linear(struct plan_table *t, const char *name, int times, bool int8,
         .n_sms = H200_SMS,
         .x_size = LINEAR_SCRATCH,
         .sums_len = LINEAR_SCRATCH / sizeof(int32_t),
+        .x16 = x16,
     };
+}
+
+static bool can_fuse(bool int8, int rows, int n, int k)
+{
+    const struct linear_shape s = shape_of(int8, !int8, rows, n, k);
+    const struct linear_plan p = linear_choose(&s);
+    return linear_can_fuse(&s, &p);
+}
+
+/* x16: rows come rounded, as all but lm_head's do.  `more`: bytes of what follows in the same kernel. */
+static void linear(struct plan_table *t, const char *name, int times, bool int8, bool x16, int rows,
+                   int n, int k, double more)
+{
+    const struct linear_shape s = shape_of(int8, x16 && !int8, rows, n, k);
     const struct linear_plan p = linear_choose(&s);
     struct linear_cost c = linear_estimate(&s, &linear_rates_h200);
-    c.bytes += c.extra;
+    c.bytes += c.extra + more;
+    c.ns += more / linear_rates_h200.bytes * 1e9;
     const int pieces = (rows + p.rows_per_call - 1) / p.rows_per_call;
     const bool scales = int8 && p.path == LINEAR_BLAS, converts = p.form != LINEAR_ROWS_DIRECT;
     row(t, name, times, pieces * (1 + scales + converts), c);
@@ -80,7 +95,7 @@ static void attention(struct plan_table *t)
         .n_heads = H, .n_kv_heads = G, .head_dim = E, .block_size = BLOCK, .kv_dtype = DT_BF16};
     const struct step step = {.n_seqs = p->n_seqs, .q_start = q_start, .kv_len = kv_len};
     const struct attn_cost a = attention_cost(&l, 0, &step);
-    row(t, "attention", LAYERS, p->context > ATTN_SPAN ? 2 : 1,
+    row(t, "attention", LAYERS, 1,
         (struct linear_cost){.bytes = a.bytes, .flops = a.ops, .ns = a.seconds * 1e9});
 }
 
@@ -88,20 +103,27 @@ static void attention(struct plan_table *t)
 static void whole_step(struct plan_table *t, bool int8)
 {
     const int T = t->step->n_seqs * t->step->rows_each, R = t->step->n_seqs;
-    const double rows = T, act = int8 ? 1 : 4; /* bytes of a norm's or SiLU's output */
+    const double rows = T, act = int8 ? 1 : 2; /* bytes of a norm's, attention's or SiLU's output */
+    const double heads = rows * E * (8.0 * (H + G) + 4.0 * G + 2.0 * 2 * G), o = rows * H * E;
+    /* Fused, gate|up stores its activation only: f32 on its way to int8, of which it reads it again. */
+    const double silu = rows * F * (8 + act), pair = rows * F * (int8 ? 4.0 + 4 + 1 - 8 : 2.0 - 8);
+    const bool fused = can_fuse(int8, T, 2 * F, D), quantises = int8 && T > ATTN_QUANT_MAX;
     row(t, "embed", 1, 1, memory_bound(rows * D * 6));
     row(t, "add+norm", 2 * LAYERS, 1, memory_bound(rows * D * (12 + act)));
-    linear(t, "qkv", LAYERS, int8, T, (H + 2 * G) * E, D);
-    row(t, "rope+kv", LAYERS, 1, memory_bound(rows * E * (8.0 * (H + G) + 4.0 * G + 2.0 * 2 * G)));
+    linear(t, fused ? "qkv+rope+kv" : "qkv", LAYERS, int8, true, T, (H + 2 * G) * E, D,
+           fused ? heads : 0);
+    if (!fused) row(t, "rope+kv", LAYERS, 1, memory_bound(heads));
     attention(t);
-    if (int8) row(t, "quantise", LAYERS, 1, memory_bound(rows * H * E * 5));
-    linear(t, "o", LAYERS, int8, T, D, H * E);
-    linear(t, "gate_up", LAYERS, int8, T, 2 * F, D);
-    row(t, "silu*mul", LAYERS, 1, memory_bound(rows * F * (8 + act)));
-    linear(t, "down", LAYERS, int8, T, D, F);
+    if (quantises) row(t, "quantise", LAYERS, 1, memory_bound(o * 5));
+    linear(t, "o", LAYERS, int8, true, T, D, H * E, 0);
+    linear(t, fused ? "gate_up+silu" : "gate_up", LAYERS, int8, true, T, 2 * F, D,
+           fused ? pair : 0);
+    if (!fused) row(t, "silu*mul", LAYERS, 1, memory_bound(silu));
+    linear(t, "down", LAYERS, int8, true, T, D, F, 0);
     row(t, "final norm", 1, 1, memory_bound(rows * D * 16));
     row(t, "gather", 1, 1, memory_bound(8.0 * R * D));
-    linear(t, "lm_head", 1, int8, R, V, D);
+    if (int8) row(t, "quantise", 1, 1, memory_bound(5.0 * R * D));
+    linear(t, "lm_head", 1, int8, false, R, V, D, 0);
     row(t, "sample", 1, 4, memory_bound(4.0 * R * V));
 }
 

@@ -253,9 +253,10 @@ static void attention(const struct op_case *c, const struct inputs *in, double *
         for (size_t i = 0; i < n_x; i++) queries[i] = (double)in->x[i];
     }
     for (int s = 0; s < c->n_seqs; s++) {
-        for (int i = c->skip; i < c->len[s]; i++)
-            for (int h = 0; h < c->heads; h++, out += c->head_dim + (c->quant && h == c->heads - 1))
+        for (int i = c->skip; i < c->len[s]; i++, out += c->quant) { /* a scale behind each row */
+            for (int h = 0; h < c->heads; h++, out += c->head_dim)
                 attend(c, queries, keys, values, base, i, h, weights, out);
+        }
         base += (size_t)c->len[s];
     }
     free(weights);
