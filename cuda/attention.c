@@ -2,6 +2,7 @@
 #include "cuda/attention.h"
 
 #include "config/base/check.h"
+#include "cuda/rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,11 +47,15 @@ size_t attention_shared_max(int major, int minor)
     return major == 8 && (minor == 0 || minor == 7) ? SHARED_SM80 : SHARED_OTHER;
 }
 
+int attention_units_max(const struct backend_limits *l, const struct attn_config *c)
+{
+    return div_up(l->max_tokens * c->group, ATTN_UNIT) + l->max_seqs;
+}
+
 int attention_items_max(const struct backend_limits *l, const struct attn_config *c)
 {
-    const int units = div_up(l->max_tokens * c->group, ATTN_UNIT) + l->max_seqs;
-    return 2 * units +
-           c->parts_max; /* a unit, its merge; or its pieces, of a row and span at least */
+    /* a unit; or its pieces, of a row and span at least */
+    return attention_units_max(l, c) + c->parts_max;
 }
 
 /* --- plan --- */
@@ -63,6 +68,7 @@ struct plan {
     int tile_rows;
     int split_above; /* units of more spans are split */
     int piece_spans; /* into such pieces */
+    int n_tickets;   /* of split units so far */
 };
 
 static int flat_rows(const struct plan *p, int seq)
@@ -94,8 +100,8 @@ static struct attn_item make_item(const struct plan *p, int seq, int row, int n_
 static void emit(struct plan *p, struct attn_item item, int32_t *count)
 {
     struct attn_list *l = p->list;
-    CHECK(l->n_tiles + l->n_units + l->n_merges < p->c->items_max);
-    l->items[l->n_tiles + l->n_units + l->n_merges] = item;
+    CHECK(l->n_tiles + l->n_units < p->c->items_max);
+    l->items[l->n_tiles + l->n_units] = item;
     (*count)++;
 }
 
@@ -110,32 +116,31 @@ static void emit_tiles(struct plan *p)
     }
 }
 
-enum units_pass { PASS_COUNT, PASS_UNITS, PASS_MERGES };
-
 struct unit_sums {
     double spans;
     double parts; /* partial rows */
 };
 
-static void emit_unit(struct plan *p, struct attn_item unit, int part, enum units_pass pass)
+/* As it is (part < 0), or in pieces. */
+static void emit_unit(struct plan *p, struct attn_item unit, int part)
 {
+    if (part < 0) {
+        emit(p, unit, &p->list->n_units);
+        return;
+    }
     const int n_spans = unit.n_spans;
-    if (part >= 0 && pass == PASS_MERGES) {
-        unit.part = part;
-        emit(p, unit, &p->list->n_merges);
-    } else if (part >= 0) {
-        for (int s = 0; s < n_spans; s += p->piece_spans) {
-            unit.span = s;
-            unit.n_spans = min_int(n_spans - s, p->piece_spans);
-            unit.part = part + s * unit.n_rows;
-            emit(p, unit, &p->list->n_units);
-        }
-    } else if (pass == PASS_UNITS) {
+    CHECK(p->n_tickets < p->c->units_max);
+    unit.ticket = p->n_tickets++;
+    unit.n_pieces = div_up(n_spans, p->piece_spans);
+    for (int s = 0; s < n_spans; s += p->piece_spans) {
+        unit.span = s;
+        unit.n_spans = min_int(n_spans - s, p->piece_spans);
+        unit.part = part + s * unit.n_rows;
         emit(p, unit, &p->list->n_units);
     }
 }
 
-static struct unit_sums walk_units(struct plan *p, enum units_pass pass)
+static struct unit_sums walk_units(struct plan *p, bool emits)
 {
     struct unit_sums sums = {0, 0};
     for (int i = 0; i < p->step->n_seqs; i++) {
@@ -144,7 +149,7 @@ static struct unit_sums walk_units(struct plan *p, enum units_pass pass)
         for (int row = 0; row < rows; row += ATTN_UNIT) {
             const struct attn_item unit = make_item(p, i, row, min_int(rows - row, ATTN_UNIT));
             const bool split = unit.n_spans > p->split_above;
-            if (pass != PASS_COUNT) emit_unit(p, unit, split ? (int)sums.parts : -1, pass);
+            if (emits) emit_unit(p, unit, split ? (int)sums.parts : -1);
             sums.spans += unit.n_spans;
             if (split) sums.parts += (double)unit.n_rows * unit.n_spans;
         }
@@ -168,11 +173,11 @@ static void choose_tile_rows(struct plan *p)
  * more do where the partial rows would not fit. */
 static void choose_split(struct plan *p)
 {
-    const double spans = walk_units(p, PASS_COUNT).spans * p->c->n_kv_heads;
+    const double spans = walk_units(p, false).spans * p->c->n_kv_heads;
     const double share = spans / ((double)WAVES * p->c->n_warps);
     p->piece_spans = max_int(1, (int)share);
     p->split_above = p->piece_spans == 1 ? 1 : 2 * p->piece_spans;
-    while (walk_units(p, PASS_COUNT).parts > p->c->parts_max) p->split_above *= 2;
+    while (walk_units(p, false).parts > p->c->parts_max) p->split_above *= 2;
 }
 
 void attention_plan(const struct attn_config *c, const struct step *step, struct attn_list *list)
@@ -182,8 +187,7 @@ void attention_plan(const struct attn_config *c, const struct step *step, struct
     choose_tile_rows(&p);
     emit_tiles(&p);
     choose_split(&p);
-    walk_units(&p, PASS_UNITS);
-    walk_units(&p, PASS_MERGES);
+    walk_units(&p, true);
 }
 
 struct attn_cost attention_cost(const struct backend_limits *l, int window, const struct step *step)
@@ -215,7 +219,8 @@ struct attention_state {
     size_t shared_max;
     struct attn_list *staging[CUDA_FLIGHTS];
     struct attn_list *list; /* on the device, as the rest */
-    unsigned *tickets;
+    unsigned *tickets, *pieces_done, *heads_done;
+    float *wide; /* [max_tokens][H E] f32, on their way to int8 */
     float *part_o, *part_ml;
     int part_pitch;
 };
@@ -237,6 +242,7 @@ static void configure(struct cuda_backend *cb, struct attention_state *st)
     /* What splitting needs when every warp finds WAVES spans; one sequence alone always fits. */
     const int spans = div_up(l->max_blocks_per_seq * l->block_size, ATTN_SPAN);
     c->parts_max = max_int(WAVES * c->n_warps * ATTN_UNIT / l->n_kv_heads, spans * c->group);
+    c->units_max = attention_units_max(l, c);
     c->items_max = attention_items_max(l, c);
 }
 
@@ -250,6 +256,8 @@ enum status cuda_attention_reserve(struct cuda_backend *cb, struct error *err)
     const size_t list =
         sizeof(struct attn_list) + (size_t)st->config.items_max * sizeof(struct attn_item);
     const size_t parts = (size_t)st->config.parts_max * (size_t)l->n_kv_heads;
+    const size_t split = (size_t)st->config.units_max * (size_t)l->n_kv_heads;
+    const size_t wide = (size_t)l->max_tokens * (size_t)l->n_heads * (size_t)l->head_dim;
     const size_t pitch = (size_t)st->part_pitch;
     enum status s = STATUS_OK;
     for (int i = 0; i < CUDA_FLIGHTS && s == STATUS_OK; i++)
@@ -257,15 +265,21 @@ enum status cuda_attention_reserve(struct cuda_backend *cb, struct error *err)
     const struct {
         void **out;
         size_t size;
-    } arrays[] = {{(void **)&st->list, list},
-                  {(void **)&st->tickets, ATTN_TICKETS * sizeof *st->tickets},
-                  {(void **)&st->part_o, parts * pitch * sizeof(float)},
-                  {(void **)&st->part_ml, parts * 2 * sizeof(float)}};
-    for (size_t i = 0; i < ARRAY_LEN(arrays) && s == STATUS_OK; i++)
+        bool zero;
+    } arrays[] = {{(void **)&st->list, list, false},
+                  {(void **)&st->tickets, ATTN_TICKETS * sizeof *st->tickets, true},
+                  {(void **)&st->pieces_done, split * sizeof *st->pieces_done, true},
+                  {(void **)&st->heads_done, ATTN_QUANT_MAX * sizeof *st->heads_done, true},
+                  {(void **)&st->wide, wide * sizeof(float), false},
+                  {(void **)&st->part_o, parts * pitch * sizeof(float), false},
+                  {(void **)&st->part_ml, parts * 2 * sizeof(float), false}};
+    for (size_t i = 0; i < ARRAY_LEN(arrays) && s == STATUS_OK; i++) {
         s = device_alloc(cb->device, arrays[i].out, arrays[i].size, "attention", err);
+        if (s == STATUS_OK && arrays[i].zero)
+            device_zero(cb->device, *arrays[i].out, arrays[i].size);
+    }
     if (s != STATUS_OK) return s;
     device_zero(cb->device, st->list, sizeof *st->list);
-    device_zero(cb->device, st->tickets, ATTN_TICKETS * sizeof *st->tickets);
     return device_wait(cb->device, err);
 }
 
@@ -280,24 +294,21 @@ void cuda_attention_plan(struct cuda_backend *cb)
     struct attention_state *st = cb->attention;
     struct attn_list *list = st->staging[cb->turn];
     attention_plan(&st->config, &cb->step, list);
-    const size_t n = (size_t)(list->n_tiles + list->n_units + list->n_merges);
+    const size_t n = (size_t)(list->n_tiles + list->n_units);
     device_copy(cb->device, st->list, list, sizeof *list + n * sizeof *list->items);
 }
 
-void cuda_attention(struct backend *be, struct tensor out, struct tensor q,
-                    const struct kv_layer *kv, struct attn_shape s)
+static struct attn_args make_args(const struct cuda_backend *cb, const struct kv_layer *kv,
+                                  struct tensor q, struct attn_shape s)
 {
-    struct cuda_backend *cb = cuda_of(be);
     const struct attention_state *st = cb->attention;
     const struct backend_limits *l = &cb->limits;
-    DCHECK(q.rows == out.rows && q.cols == s.n_heads * s.head_dim && out.cols == q.cols);
     DCHECK(s.head_dim == l->head_dim && s.n_kv_heads == l->n_kv_heads);
-    DCHECK(s.n_heads == l->n_heads && s.scale > 0);
-    const struct attn_args a = {
+    DCHECK(s.n_heads == l->n_heads && s.scale > 0 && q.cols == s.n_heads * s.head_dim);
+    return (struct attn_args){
         .q = q.data,
-        .out = out.data,
         .q_ld = q.ld,
-        .out_ld = out.ld,
+        .heads_done = st->heads_done,
         .kv = *kv,
         .kv_dtype = l->kv_dtype,
         .shape = s,
@@ -306,16 +317,39 @@ void cuda_attention(struct backend *be, struct tensor out, struct tensor q,
         .table_ld = cb->at.table_ld,
         .list = st->list,
         .tickets = st->tickets,
+        .pieces_done = st->pieces_done,
         .part_o = st->part_o,
         .part_ml = st->part_ml,
         .part_pitch = st->part_pitch,
         .n_sms = st->config.n_blocks,
         .shared_max = st->shared_max,
     };
+}
+
+void cuda_attention(struct backend *be, struct tensor out, struct tensor q,
+                    const struct kv_layer *kv, struct attn_shape s)
+{
+    const struct cuda_backend *cb = cuda_of(be);
+    const struct attention_state *st = cb->attention;
+    struct attn_args a = make_args(cb, kv, q, s);
+    DCHECK(q.rows == out.rows && out.cols == q.cols);
+    struct tensor to = out;
+    if (out.dtype == DT_I8) {
+        to = (struct tensor){
+            .data = st->wide, .dtype = DT_F32, .rows = out.rows, .cols = out.cols, .ld = out.cols};
+        if (out.rows <= ATTN_QUANT_MAX) {
+            a.quant = out.data;
+            a.quant_scale = out.scale;
+            a.quant_ld = out.ld;
+        }
+    }
+    a.out = to.data;
+    a.out_dtype = to.dtype;
+    a.out_ld = to.ld;
     void *stream = device_stream(cb->device);
     if (st->mma)
         cuda_attention_mma(&a, stream);
     else
         cuda_attention_simple(&a, stream);
-    if (l->max_blocks_per_seq * l->block_size > ATTN_SPAN) cuda_attention_merge(&a, stream);
+    if (out.dtype == DT_I8 && !a.quant) cuda_quantize(&out, &to, stream);
 }

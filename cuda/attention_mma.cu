@@ -134,6 +134,8 @@ __device__ __forceinline__ void run_tiles(const struct attn_args &a, unsigned ch
             w.place = {q, q + C::MT * C::Q16, C::TILE_FIXED, C::TILE_SLOTS, warp * C::MT * 16};
         if (find_work(a, 0, piece, 16 * C::MT, &w))
             run_item<C, C::MT, true, C::TILE_SLOTS, C::TILE_SLOTS>(a, w, shared);
+        finish_rows<0>(a, w.item, w.head, w.group, w.place.row0,
+                       min(C::MT * 16, w.item.n_rows - w.place.row0));
     }
 }
 
@@ -164,6 +166,7 @@ __device__ __forceinline__ void run_units(const struct attn_args &a, unsigned ch
         if (piece == NO_PIECE) return;
         if (find_work(a, a.list->n_tiles, piece, 16, &w))
             run_item<C, 1, false, C::UNIT_SLOTS, C::DEEP_SLOTS>(a, w, shared);
+        finish_rows<(C::E > 128 ? 4 : 16)>(a, w.item, w.head, w.group, 0, w.item.n_rows);
     }
 }
 
@@ -175,7 +178,8 @@ template <class C> constexpr bool fits_here = true;
 #endif
 
 template <class C>
-__global__ void __launch_bounds__(C::WARPS * 32, 1) k_attention_mma(struct attn_args a)
+__global__ void __launch_bounds__(C::WARPS * 32, 1)
+    k_attention_mma(const __grid_constant__ struct attn_args a)
 {
     if constexpr (fits_here<C>) {
         SHARED_DYN(unsigned char, shared);

@@ -12,7 +12,7 @@
  * An int8 cache is widened in registers: a byte pair becomes two bf16 by 128 + low bits, minus 128
  * or 256.  ldmatrix moves pairs of bytes, so a fragment comes with its 16 columns in another order:
  * the queries are stored in that order, and the results are written back in it (column). */
-#include "cuda/attention.cuh"
+#include "cuda/attention_finish.cuh"
 
 namespace
 {
@@ -417,10 +417,11 @@ __device__ __forceinline__ void write_rows(const warp_state<C, MT> &st, const st
         const int mt = i / 2, h = i % 2, r = w.place.row0 + mt * 16 + g + 8 * h;
         if (r >= w.item.n_rows) continue;
         const float inverse = 1.0f / st.l[mt][h];
-        float *out = a.out + row_offset(w.item, w.item.row + r, w.group, w.head, C::E, a.out_ld);
+        const size_t at = row_offset(w.item, w.item.row + r, w.group, w.head, C::E, a.out_ld);
         UNROLL
         for (int j = 0; j < C::NT * 2; j++)
-            out[column<C>(j / 2, j % 2, t)] = st.o[mt][j / 2][2 * h + j % 2] * inverse;
+            put_value(a.out, a.out_dtype, at + (size_t)column<C>(j / 2, j % 2, t),
+                      st.o[mt][j / 2][2 * h + j % 2] * inverse);
     }
 }
 

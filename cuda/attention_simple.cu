@@ -3,8 +3,7 @@
  *
  * A warp takes a unit and does its rows one after the other.  For the scores a lane is a key, for
  * the values it is a column (E / 32 of them). */
-#include "cuda/attention.cuh"
-#include "cuda/row_reduce.cuh"
+#include "cuda/attention_finish.cuh"
 
 namespace
 {
@@ -85,14 +84,15 @@ __device__ __forceinline__ void add_total(struct row_state &total, const struct 
     for (int i = 0; i < COLUMNS; i++) total.o[i] = merge_value(total.o[i], x, span.o[i], y);
 }
 
-/* Columns of a row, each times `factor`. */
-__device__ __forceinline__ void write_row(float *out, int E, const struct row_state &st,
-                                          float factor)
+/* Columns of a row, each times `factor`, from element `at` of out on. */
+__device__ __forceinline__ void write_row(void *out, enum dtype dtype, size_t at, int E,
+                                          const struct row_state &st, float factor)
 {
     const int lane = threadIdx.x % 32;
     UNROLL
     for (int i = 0; i < COLUMNS; i++)
-        if (i * 32 + lane < E) out[i * 32 + lane] = st.o[i] * factor;
+        if (i * 32 + lane < E)
+            put_value(out, dtype, at + (size_t)(i * 32 + lane), st.o[i] * factor);
 }
 
 /* Row r of an item, whose query lies in q. */
@@ -118,18 +118,19 @@ __device__ __forceinline__ void run_row(const struct attn_args &a, const struct 
         }
         const size_t row = (size_t)(it.part + (span - it.span) * it.n_rows + r);
         const size_t at = row * (size_t)a.shape.n_kv_heads + (size_t)head;
-        write_row(a.part_o + at * (size_t)a.part_pitch, E, st, 1.0f);
+        write_row(a.part_o, DT_F32, at * (size_t)a.part_pitch, E, st, 1.0f);
         if (threadIdx.x % 32 != 0) continue;
         a.part_ml[2 * at] = st.m;
         a.part_ml[2 * at + 1] = st.l;
     }
     if (it.part < 0)
-        write_row(a.out + row_offset(it, it.row + r, group, head, E, a.out_ld), E, total,
-                  1.0f / total.l);
+        write_row(a.out, a.out_dtype, row_offset(it, it.row + r, group, head, E, a.out_ld), E,
+                  total, 1.0f / total.l);
 }
 
 template <class KV>
-__global__ void __launch_bounds__(WARPS * 32) k_attention_simple(struct attn_args a)
+__global__ void __launch_bounds__(WARPS * 32)
+    k_attention_simple(const __grid_constant__ struct attn_args a)
 {
     SHARED(float, queries, WARPS *MAX_E);
     const unsigned heads = (unsigned)a.shape.n_kv_heads, n = (unsigned)a.list->n_units * heads;
@@ -151,6 +152,7 @@ __global__ void __launch_bounds__(WARPS * 32) k_attention_simple(struct attn_arg
             __syncwarp();
             run_row<KV>(a, it, head, group, r, q);
         }
+        finish_rows<16>(a, it, head, group, 0, it.n_rows);
     }
 }
 

@@ -275,59 +275,6 @@ static void allreduce(struct backend *be, struct tensor x)
     (void)x;
 }
 
-/* --- rotation and cache --- */
-
-static struct rope_kv_args rope_kv(const struct cuda_backend *cb, bool rotate,
-                                   const struct kv_layer *kv)
-{
-    struct rope_kv_args a = {
-        .head_dim = cb->limits.head_dim,
-        .kv_dtype = cb->limits.kv_dtype,
-        .block_size = cb->limits.block_size,
-        .slots = cb->at.slots,
-    };
-    if (kv) a.kv = *kv;
-    if (!rotate) return a;
-    a.rope_table = cb->rope_table;
-    a.step_angles = cb->at.step_angles;
-    a.angle_at = cb->at.angle_at;
-    return a;
-}
-
-static void rope(struct backend *be, struct tensor q, struct tensor k, struct attn_shape s)
-{
-    const struct cuda_backend *cb = cuda_of(be);
-    DCHECK(cb->has_rope && cb->limits.head_dim == s.head_dim && k.rows == q.rows);
-    (void)s;
-    struct rope_kv_args a = rope_kv(cb, true, NULL);
-    a.q = q;
-    a.k = k;
-    cuda_rope_kv_write(&a, stream_of(be));
-}
-
-static void kv_write(struct backend *be, struct kv_layer *kv, struct tensor k, struct tensor v)
-{
-    const struct cuda_backend *cb = cuda_of(be);
-    DCHECK(k.rows == v.rows && k.cols == cb->limits.n_kv_heads * cb->limits.head_dim);
-    struct rope_kv_args a = rope_kv(cb, false, kv);
-    a.k = k;
-    a.v = v;
-    cuda_rope_kv_write(&a, stream_of(be));
-}
-
-static void rope_kv_write(struct backend *be, struct tensor q, struct tensor k, struct tensor v,
-                          struct kv_layer *kv, struct attn_shape s)
-{
-    const struct cuda_backend *cb = cuda_of(be);
-    DCHECK(cb->has_rope && cb->limits.head_dim == s.head_dim && k.rows == q.rows);
-    (void)s;
-    struct rope_kv_args a = rope_kv(cb, true, kv);
-    a.q = q;
-    a.k = k;
-    a.v = v;
-    cuda_rope_kv_write(&a, stream_of(be));
-}
-
 /* --- open and close --- */
 
 static void cuda_close(struct backend *be)
@@ -371,8 +318,8 @@ static const struct backend_ops cuda_ops = {
     .quantize = quantize,
     .linear = cuda_linear,
     .head_norm = head_norm,
-    .rope = rope,
-    .kv_write = kv_write,
+    .rope = cuda_rope,
+    .kv_write = cuda_kv_write,
     .attention = cuda_attention,
     .silu_mul = silu_mul,
     .gather_rows = gather_rows,
@@ -383,7 +330,10 @@ static const struct backend_ops cuda_ops = {
     .rmsnorm_quant = rmsnorm,
     .add_rmsnorm_quant = add_rmsnorm,
     .silu_mul_quant = silu_mul,
-    .rope_kv_write = rope_kv_write,
+    .attention_quant = cuda_attention,
+    .norm_rope_kv_write = cuda_norm_rope_kv_write,
+    .linear_qkv = cuda_linear_qkv,
+    .linear_silu_mul = cuda_linear_silu_mul,
 };
 
 enum status cuda_backend_open(struct backend **out, const struct plugin_options *o,

@@ -12,6 +12,8 @@ struct linear_state {
     size_t x_size;
     int32_t *sums; /* of int8 products by the library */
     size_t sums_len;
+    unsigned *done;   /* of a tail: one, and behind it [LINEAR_MMA_ROWS] largest values */
+    unsigned *absmax; /* all of them 0 between products */
 };
 
 /* Rows of scratch that the widest operands must have at least. */
@@ -41,7 +43,13 @@ enum status cuda_linear_reserve(struct cuda_backend *cb, struct error *err)
     if (s == STATUS_OK) s = device_alloc(cb->device, &ls->x, ls->x_size, "rounded rows", err);
     if (s == STATUS_OK)
         s = device_alloc(cb->device, (void **)&ls->sums, sums_size, "sums of products", err);
-    return s;
+    const size_t counters = (1 + LINEAR_MMA_ROWS) * sizeof *ls->done;
+    if (s == STATUS_OK)
+        s = device_alloc(cb->device, (void **)&ls->done, counters, "a product's counters", err);
+    if (s != STATUS_OK) return s;
+    ls->absmax = ls->done + 1;
+    device_zero(cb->device, ls->done, counters);
+    return device_wait(cb->device, err);
 }
 
 void cuda_linear_release(struct cuda_backend *cb)
@@ -50,6 +58,7 @@ void cuda_linear_release(struct cuda_backend *cb)
     if (!ls) return;
     if (ls->x) device_free(cb->device, ls->x);
     if (ls->sums) device_free(cb->device, ls->sums);
+    if (ls->done) device_free(cb->device, ls->done);
     blas_close(ls->blas);
     free(ls);
     cb->linear = NULL;
@@ -72,7 +81,7 @@ struct piece {
 static enum linear_type type_of(const struct weight *w, enum dtype inputs)
 {
     if (w->dtype == DT_I8) return inputs == DT_I8 ? LINEAR_W8A8 : LINEAR_W8A16;
-    DCHECK(inputs == DT_F32);
+    DCHECK(inputs == DT_F32 || inputs == w->dtype);
     if (w->dtype == DT_F32) return LINEAR_F32;
     return w->dtype == DT_BF16 ? LINEAR_BF16 : LINEAR_F16;
 }
@@ -162,13 +171,12 @@ static void run_piece(struct linear_state *ls, struct piece *p, const struct lin
     run_own(&p->args, p->plan.path, p->stream);
 }
 
-void cuda_linear(struct backend *be, struct tensor out, struct tensor x, const struct weight *w)
+static struct linear_shape shape_of(const struct cuda_backend *cb, struct tensor x,
+                                    const struct weight *w)
 {
-    struct cuda_backend *cb = cuda_of(be);
-    struct linear_state *ls = cb->linear;
-    DCHECK(ls && w->kind == WEIGHT_LINEAR && x.cols == w->k && out.cols == w->n);
-    DCHECK(out.rows == x.rows && out.dtype == DT_F32);
-    const struct linear_shape shape = {
+    const struct linear_state *ls = cb->linear;
+    DCHECK(ls && w->kind == WEIGHT_LINEAR && x.cols == w->k);
+    return (struct linear_shape){
         .type = type_of(w, x.dtype),
         .rows = x.rows,
         .n = w->n,
@@ -178,27 +186,118 @@ void cuda_linear(struct backend *be, struct tensor out, struct tensor x, const s
         .n_sms = device_info(cb->device)->n_sms,
         .x_size = ls->x_size,
         .sums_len = ls->sums_len,
+        .x16 = x.dtype == DT_BF16 || x.dtype == DT_F16,
     };
+}
+
+/* Rows [row, row + n) of a call. */
+static struct piece make_piece(const struct cuda_backend *cb, const struct linear_shape *shape,
+                               const struct linear_plan *plan, struct tensor out, struct tensor x,
+                               const struct weight *w, int row)
+{
+    const int left = x.rows - row;
+    return (struct piece){
+        .plan = *plan,
+        .stream = device_stream(cb->device),
+        .args = {.out = (float *)((char *)out.data +
+                                  (size_t)row * (size_t)out.ld * dtype_size(out.dtype)),
+                 .x = (const char *)x.data + (size_t)row * (size_t)x.ld * dtype_size(x.dtype),
+                 .w = w->data,
+                 .x_scale = x.scale ? x.scale + row : NULL,
+                 .w_scale = w->scale,
+                 .bias = w->bias,
+                 .ldo = out.ld,
+                 .ldx = x.ld,
+                 .ldw = w->ld,
+                 .rows = left < plan->rows_per_call ? left : plan->rows_per_call,
+                 .n = w->n,
+                 .k = w->k,
+                 .type = shape->type,
+                 .x16 = shape->x16},
+    };
+}
+
+void cuda_linear(struct backend *be, struct tensor out, struct tensor x, const struct weight *w)
+{
+    const struct cuda_backend *cb = cuda_of(be);
+    DCHECK(out.rows == x.rows && out.dtype == DT_F32 && out.cols == w->n);
+    const struct linear_shape shape = shape_of(cb, x, w);
     const struct linear_plan plan = linear_choose(&shape);
     for (int row = 0; row < x.rows; row += plan.rows_per_call) {
-        const int left = x.rows - row;
-        struct piece p = {
-            .plan = plan,
-            .stream = device_stream(cb->device),
-            .args = {.out = (float *)out.data + (size_t)row * (size_t)out.ld,
-                     .x = (const char *)x.data + (size_t)row * (size_t)x.ld * dtype_size(x.dtype),
-                     .w = w->data,
-                     .x_scale = x.scale ? x.scale + row : NULL,
-                     .w_scale = w->scale,
-                     .bias = w->bias,
-                     .ldo = out.ld,
-                     .ldx = x.ld,
-                     .ldw = w->ld,
-                     .rows = left < plan.rows_per_call ? left : plan.rows_per_call,
-                     .n = w->n,
-                     .k = w->k,
-                     .type = shape.type},
-        };
-        run_piece(ls, &p, &shape);
+        struct piece p = make_piece(cb, &shape, &plan, out, x, w, row);
+        run_piece(cb->linear, &p, &shape);
     }
+}
+
+/* --- with what follows it --- */
+
+/* Blocks for n pieces of work behind the product: linear_tail.cuh says why not more. */
+static int tail_blocks(const struct cuda_backend *cb, int n)
+{
+    const int most = device_info(cb->device)->n_sms / 2;
+    return n < most ? n : most > 0 ? most : 1;
+}
+
+#define HEADS_PER_BLOCK 4 /* a tile's block has four warps at least */
+
+void cuda_linear_qkv(struct backend *be, struct tensor qkv, struct tensor x, const struct weight *w,
+                     struct kv_layer *kv, struct attn_shape s, struct head_norms n)
+{
+    const struct cuda_backend *cb = cuda_of(be);
+    const int q_cols = s.n_heads * s.head_dim, kv_cols = s.n_kv_heads * s.head_dim;
+    DCHECK(qkv.rows == x.rows && qkv.cols == w->n && w->n == q_cols + 2 * kv_cols);
+    struct tensor q = qkv, k = qkv, v = qkv;
+    q.cols = q_cols;
+    k.cols = v.cols = kv_cols;
+    k.data = (float *)qkv.data + q_cols;
+    v.data = (float *)qkv.data + q_cols + kv_cols;
+    const struct linear_shape shape = shape_of(cb, x, w);
+    const struct linear_plan plan = linear_choose(&shape);
+    if (!linear_can_fuse(&shape, &plan)) {
+        cuda_linear(be, qkv, x, w);
+        cuda_norm_rope_kv_write(be, q, k, v, kv, s, n);
+        return;
+    }
+    struct piece p = make_piece(cb, &shape, &plan, qkv, x, w, 0);
+    const int n_heads = x.rows * (s.n_heads + 2 * s.n_kv_heads);
+    p.args.tail = (struct linear_tail){
+        .kind = LINEAR_TAIL_HEADS,
+        .n_blocks = tail_blocks(cb, (n_heads + HEADS_PER_BLOCK - 1) / HEADS_PER_BLOCK),
+        .done = cb->linear->done,
+        .heads = cuda_rope_kv_args(cb, true, kv, &n),
+    };
+    p.args.tail.heads.q = q;
+    p.args.tail.heads.k = k;
+    p.args.tail.heads.v = v;
+    run_piece(cb->linear, &p, &shape);
+}
+
+void cuda_linear_silu_mul(struct backend *be, struct tensor out, struct tensor gate_up,
+                          struct tensor x, const struct weight *w)
+{
+    const struct cuda_backend *cb = cuda_of(be);
+    DCHECK(out.rows == x.rows && w->n == 2 * out.cols && gate_up.cols == w->n);
+    const struct linear_shape shape = shape_of(cb, x, w);
+    struct linear_plan plan = linear_choose(&shape);
+    if (!linear_can_fuse(&shape, &plan)) {
+        cuda_linear(be, gate_up, x, w);
+        cuda_silu_mul(&out, &gate_up, device_stream(cb->device));
+        return;
+    }
+    if (plan.path == LINEAR_GEMV) plan.tile_n = 32; /* 16 of gate and 16 of up */
+    const bool quant = out.dtype == DT_I8;
+    const int slices = (out.cols + LINEAR_TAIL_SLICE - 1) / LINEAR_TAIL_SLICE;
+    struct piece p = make_piece(cb, &shape, &plan, quant ? gate_up : out, x, w, 0);
+    p.args.pair = out.cols;
+    p.args.out_dtype = quant ? DT_F32 : out.dtype;
+    if (quant) {
+        p.args.absmax = cb->linear->absmax;
+        p.args.tail = (struct linear_tail){
+            .kind = LINEAR_TAIL_QUANTIZE,
+            .n_blocks = tail_blocks(cb, out.rows * slices),
+            .done = cb->linear->done,
+            .rows = out,
+        };
+    }
+    run_piece(cb->linear, &p, &shape);
 }

@@ -5,8 +5,8 @@
  *
  *   type           weights  inputs                     sums   out
  *   LINEAR_F32     f32      f32                        f32    sum + bias
- *   LINEAR_BF16    bf16     f32, rounded to bf16       f32    sum + bias
- *   LINEAR_F16     f16      f32, rounded to f16        f32    sum + bias (above 65504: infinite)
+ *   LINEAR_BF16    bf16     bf16, or f32 rounded to it f32    sum + bias
+ *   LINEAR_F16     f16      f16, or f32 rounded to it  f32    sum + bias (above 65504: infinite)
  *   LINEAR_W8A8    int8     int8 and a scale per row   int32  f32(sum) * w_scale * x_scale + bias
  *   LINEAR_W8A16   int8     f32, rounded to bf16       f32    sum * w_scale + bias
  *
@@ -26,9 +26,18 @@
  *   LINEAR_BLAS  T > 64: blas.h; int8 by way of int32 sums and a kernel that scales them
  *
  * Rows that do not start on 16 bytes, or do not fill them, are copied into aligned scratch first;
- * so are f32 rows for the tensor cores when a kernel would read them many times (linear_rows.cu). */
+ * so are f32 rows for the tensor cores when a kernel would read them many times (linear_rows.cu).
+ *
+ * Two forms that a decode step has once a layer end in the same kernel where GEMV and TILE take up to
+ * LINEAR_MMA_ROWS rows (not f32; else they are composed):
+ *   gate|up    a tile's outputs are 16 of gate and the same 16 of up in turn, so that the thread that
+ *              has the one has the other: silu(gate) * up is all that is stored, rounded to 16 bits;
+ *              or, for int8, in f32, with the row's largest value by atomicMax
+ *   a tail     the last blocks of the grid wait until the others are done, and then norm, rotate and
+ *              store heads (q|k|v), or quantise rows whose largest value is known by then (gate|up).
+ * Both give the bits of the composed forms. */
 
-#include "cuda/cuda.h"
+#include "cuda/rows.h"
 
 /* --- the backend's part --- */
 
@@ -36,6 +45,11 @@
  * inputs (W8A8) or f32 ones (W8A16).  A shape's first call that takes LINEAR_BLAS looks for a plan of the library: make it
  * outside of a capture.  Errors of the library are sticky: cuda_linear_check(). */
 void cuda_linear(struct backend *be, struct tensor out, struct tensor x, const struct weight *w);
+/* The fused forms of backend.h. */
+void cuda_linear_qkv(struct backend *be, struct tensor qkv, struct tensor x, const struct weight *w,
+                     struct kv_layer *kv, struct attn_shape s, struct head_norms n);
+void cuda_linear_silu_mul(struct backend *be, struct tensor out, struct tensor gate_up,
+                          struct tensor x, const struct weight *w);
 enum status cuda_linear_reserve(struct cuda_backend *cb, struct error *err);
 void cuda_linear_release(struct cuda_backend *cb); /* fine when nothing is reserved */
 /* INTERNAL with the library's words when a product could not be enqueued since open. */
@@ -52,7 +66,8 @@ enum linear_rows {
     LINEAR_ROWS_COPY_I8,
     LINEAR_ROWS_BF16,
     LINEAR_ROWS_F16,
-    LINEAR_ROWS_BF16_TURNED /* bf16 with each 16 inputs in the order that W8A16's tiles want */
+    LINEAR_ROWS_BF16_TURNED, /* bf16 with each 16 inputs in the order that W8A16's tiles want */
+    LINEAR_ROWS_COPY_16
 };
 
 /* Bytes of scratch for rows, and of scratch for int32 sums, when the limits do not need less: stays in
@@ -70,7 +85,11 @@ struct linear_shape {
     int n_sms;
     size_t x_size;   /* bytes of scratch for rows */
     size_t sums_len; /* int32 of scratch for sums */
+    bool x16;        /* bf16, f16: x has the weights' type already */
 };
+/* Whether the product's own kernel can go on with gate|up or a tail. */
+struct linear_plan;
+bool linear_can_fuse(const struct linear_shape *s, const struct linear_plan *p);
 
 struct linear_plan {
     enum linear_path path;
@@ -99,6 +118,17 @@ void linear_print_plan(void (*add)(void *ctx, const char *line), void *ctx);
 
 /* --- launchers --- */
 
+/* What the last `n_blocks` blocks of a grid do behind the product, all of whose rows are in one call. */
+enum linear_tail_kind { LINEAR_TAIL_NONE, LINEAR_TAIL_HEADS, LINEAR_TAIL_QUANTIZE };
+#define LINEAR_TAIL_SLICE 2048 /* a row to quantise in slices, so that many blocks share few rows */
+struct linear_tail {
+    enum linear_tail_kind kind;
+    int n_blocks;
+    unsigned *done; /* warps or blocks that are: 0 between launches */
+    struct rope_kv_args heads;
+    struct tensor rows; /* QUANTIZE: int8, of out and absmax, which is 0 again afterwards */
+};
+
 /* x: rows on 16 bytes; `k` inputs are read of each (a multiple of 16 bytes of them; weights are zero
  * behind the true K).  w: rows of ldw, on 16 bytes. */
 struct linear_args {
@@ -110,6 +140,12 @@ struct linear_args {
     int ldo, ldx, ldw, rows, n, k;
     enum linear_type type;
     int tile_n, tile_m; /* GEMV: 16 or 32 outputs; tiles: 32|64|128 x 16|32|64, 128 x 128 */
+    bool x16;           /* GEMV: x has 16 bits; tiles: always */
+    /* gate|up: F; out[row][f] = silu_mul of outputs f and F + f, for f < F.  GEMV: of tile_n 32. */
+    int pair;
+    enum dtype out_dtype; /* pair: of out */
+    unsigned *absmax;     /* pair: [rows] bits of max(|out|), raised; NULL: none */
+    struct linear_tail tail;
 };
 void cuda_linear_gemv(const struct linear_args *a, void *stream);     /* x as in direct; not f32 */
 void cuda_linear_gemv_f32(const struct linear_args *a, void *stream); /* rows <= 8 */

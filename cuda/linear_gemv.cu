@@ -4,6 +4,7 @@
  * row at a time; a lane's 16 bytes of a row are two registers of each of two mma.sync, so inputs
  * stand in the same, permuted, order on both sides and nothing passes through shared memory. */
 #include "cuda/linear_ops.cuh"
+#include "cuda/linear_tail.cuh"
 
 namespace
 {
@@ -13,13 +14,22 @@ constexpr int LOADS = 4;            /* of 16 bytes, of each of a lane's rows */
 constexpr int PART_LD = 16 + 4;     /* banks: 2t rows of 20 words, g words */
 constexpr int CHUNKS_PER_LOAD = 4;  /* four lanes share a row */
 
-/* The 16 bytes of weights from `k` on meet these inputs, in B_REGS * 2 registers. */
-template <class Op> PTX void load_inputs(uint32_t *b, const struct linear_args &a, int row, int k)
+/* The 16 bytes of weights from `k` on meet these inputs, in B_REGS * 2 registers.  X16: they have 16 bits,
+ * else they are int8, or f32 that is rounded here. */
+template <class Op, bool X16>
+PTX void load_inputs(uint32_t *b, const struct linear_args &a, int row, int k)
 {
     if constexpr (Op::X_SIZE == 1) {
         uint4 v = make_uint4(0, 0, 0, 0);
         if (row < a.rows && k < a.k)
             v = *reinterpret_cast<const uint4 *>(static_cast<const char *>(a.x) +
+                                                 (size_t)row * a.ldx + k);
+        b[0] = v.x, b[1] = v.y, b[2] = v.z, b[3] = v.w;
+    } else if constexpr (X16) {
+        static_assert(Op::B_REGS == 2, "16 bytes of inputs");
+        uint4 v = make_uint4(0, 0, 0, 0);
+        if (row < a.rows && k < a.k)
+            v = *reinterpret_cast<const uint4 *>(static_cast<const uint16_t *>(a.x) +
                                                  (size_t)row * a.ldx + k);
         b[0] = v.x, b[1] = v.y, b[2] = v.z, b[3] = v.w;
     } else {
@@ -47,15 +57,58 @@ PTX void multiply(typename Op::acc *acc, uint4 low, uint4 high, const uint32_t *
     }
 }
 
-/* TILES: 1 or 2, of 16 outputs; the order of an output's sum is the same. */
+/* The sum of all warps of output `col` of the block (one of TILES * 16) and a row. */
+template <int TILES, class Acc> PTX Acc sum_of(const Acc *part, int row, int col)
+{
+    constexpr int PART = LINEAR_GEMV_ROWS * PART_LD;
+    const Acc *mine = part + col / TILE * PART + row * PART_LD + col % TILE;
+    Acc sum = mine[0];
+    for (int i = 1; i < WARPS; i++) sum += mine[i * TILES * PART];
+    return sum;
+}
+
 template <class Op, int TILES>
-__global__ void __launch_bounds__(WARPS * 32) k_linear_gemv(struct linear_args a)
+PTX void store_sums(const struct linear_args &a, const typename Op::acc *part)
+{
+    constexpr int OUTPUTS = TILE * TILES;
+    const int row = threadIdx.x / OUTPUTS, col = threadIdx.x % OUTPUTS;
+    const int out = blockIdx.x * OUTPUTS + col;
+    if (row >= a.rows || row >= LINEAR_GEMV_ROWS || out >= a.n) return;
+    store_out<Op>(a, row, out, sum_of<TILES>(part, row, col));
+}
+
+/* The first tile is gate's, the second up's. */
+template <class Op> PTX void store_pairs(const struct linear_args &a, const typename Op::acc *part)
+{
+    const int row = threadIdx.x / TILE, col = threadIdx.x % TILE, f = blockIdx.x * TILE + col;
+    if (row >= LINEAR_GEMV_ROWS) return; /* whole warps */
+    float size = 0.0f;
+    if (row < a.rows && f < a.pair)
+        size =
+            store_pair<Op>(a, row, f, sum_of<2>(part, row, col), sum_of<2>(part, row, TILE + col));
+    if (!a.absmax) return;
+    for (int d = 8; d > 0; d /= 2) size = fmaxf(size, __shfl_xor_sync(FULL_WARP, size, d));
+    if (col == 0 && row < a.rows) raise_absmax(a, row, size);
+}
+
+/* TILES: 1 or 2, of 16 outputs; the order of an output's sum is the same. */
+template <class Op, int TILES, bool X16>
+__global__ void __launch_bounds__(WARPS * 32)
+    k_linear_gemv(const __grid_constant__ struct linear_args a)
 {
     using acc_t = typename Op::acc;
-    constexpr int OUTPUTS = TILE * TILES, PART = LINEAR_GEMV_ROWS * PART_LD;
+    constexpr int PART = LINEAR_GEMV_ROWS * PART_LD;
     SHARED(acc_t, part, WARPS * TILES * PART);
+    if ((int)blockIdx.x >= product_blocks(a)) {
+        if (TILES == 2 && a.pair) return product_tail<WARPS * 32, 1, true>(a);
+        return product_tail<WARPS * 32, 1, false>(a);
+    }
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const int n = blockIdx.x * OUTPUTS + g;
+    /* Rows n, n + 8 of the weights, and of the second tile those `second` behind; `room` of them
+     * (counted with what lies between unless the tiles are gate's and up's) exist. */
+    const bool pair = TILES == 2 && a.pair > 0;
+    const int second = pair ? a.pair : TILE, between = pair ? 0 : TILE;
+    const int n = blockIdx.x * (pair ? TILE : TILE * TILES) + g, room = (pair ? a.pair : a.n) - n;
     const int n_chunks = (a.k * Op::W_SIZE + 15) / 16;
     const size_t pitch = (size_t)a.ldw * Op::W_SIZE;
     const char *w = static_cast<const char *>(a.w) + (size_t)n * pitch;
@@ -64,20 +117,21 @@ __global__ void __launch_bounds__(WARPS * 32) k_linear_gemv(struct linear_args a
 
     for (int base = warp * LOADS * CHUNKS_PER_LOAD; base < n_chunks;
          base += WARPS * LOADS * CHUNKS_PER_LOAD) {
-        uint4 lines[LOADS][2 * TILES]; /* of rows n, n + 8, ... */
+        uint4 lines[LOADS][2 * TILES]; /* of each of the rows */
         UNROLL
         for (int i = 0; i < LOADS * 2 * TILES; i++) {
             const int u = i / (2 * TILES), j = i % (2 * TILES);
             const int chunk = base + u * CHUNKS_PER_LOAD + t;
-            lines[u][j] = load_stream16(w + 8 * j * pitch + 16 * chunk, policy,
-                                        chunk < n_chunks && n + 8 * j < a.n);
+            const size_t at = (size_t)(8 * (j % 2) + j / 2 * second) * pitch + 16 * (size_t)chunk;
+            lines[u][j] = load_stream16(w + at, policy,
+                                        chunk < n_chunks && 8 * (j % 2) + j / 2 * between < room);
         }
         UNROLL
         for (int u = 0; u < LOADS; u++) {
             const int first = base + u * CHUNKS_PER_LOAD;
             if (first >= n_chunks) break; /* of the whole warp */
             uint32_t b[2 * Op::B_REGS];
-            load_inputs<Op>(b, a, g, (first + t) * (16 / Op::W_SIZE));
+            load_inputs<Op, X16>(b, a, g, (first + t) * (16 / Op::W_SIZE));
             UNROLL
             for (int i = 0; i < TILES; i++)
                 multiply<Op>(acc[i], lines[u][2 * i], lines[u][2 * i + 1], b);
@@ -90,19 +144,23 @@ __global__ void __launch_bounds__(WARPS * 32) k_linear_gemv(struct linear_args a
         part[(warp * TILES + i / 4) * PART + row * PART_LD + col] = acc[i / 4][i % 4];
     }
     __syncthreads();
-    const int row = threadIdx.x / OUTPUTS, col = threadIdx.x % OUTPUTS;
-    const int out = blockIdx.x * OUTPUTS + col;
-    if (row >= a.rows || row >= LINEAR_GEMV_ROWS || out >= a.n) return;
-    const acc_t *mine = part + col / TILE * PART + row * PART_LD + col % TILE;
-    acc_t sum = mine[0];
-    for (int i = 1; i < WARPS; i++) sum += mine[i * TILES * PART];
-    store_out<Op>(a, row, out, sum);
+    if constexpr (TILES == 2) {
+        if (pair)
+            store_pairs<Op>(a, part);
+        else
+            store_sums<Op, TILES>(a, part);
+    } else {
+        store_sums<Op, TILES>(a, part);
+    }
+    block_done(a);
 }
 
-template <class Op> void launch(const struct linear_args *a, void *stream)
+template <class Op, bool X16> void launch(const struct linear_args *a, void *stream)
 {
-    const dim3 grid((unsigned)(a->n + a->tile_n - 1) / a->tile_n), block(WARPS * 32);
-    const auto one = k_linear_gemv<Op, 1>, two = k_linear_gemv<Op, 2>;
+    const int n = a->pair ? 2 * a->pair : a->n;
+    const int n_blocks = (n + a->tile_n - 1) / a->tile_n + a->tail.n_blocks;
+    const dim3 grid((unsigned)n_blocks), block(WARPS * 32);
+    const auto one = k_linear_gemv<Op, 1, X16>, two = k_linear_gemv<Op, 2, X16>;
     if (a->tile_n == TILE) LAUNCH(one, grid, block, 0, stream, *a);
     if (a->tile_n == 2 * TILE) LAUNCH(two, grid, block, 0, stream, *a);
 }
@@ -111,8 +169,10 @@ template <class Op> void launch(const struct linear_args *a, void *stream)
 
 extern "C" void cuda_linear_gemv(const struct linear_args *a, void *stream)
 {
-    if (a->type == LINEAR_BF16) launch<op_bf16>(a, stream);
-    if (a->type == LINEAR_F16) launch<op_f16>(a, stream);
-    if (a->type == LINEAR_W8A8) launch<op_w8a8>(a, stream);
-    if (a->type == LINEAR_W8A16) launch<op_w8a16>(a, stream);
+    if (a->type == LINEAR_BF16 && a->x16) return launch<op_bf16, true>(a, stream);
+    if (a->type == LINEAR_F16 && a->x16) return launch<op_f16, true>(a, stream);
+    if (a->type == LINEAR_BF16) launch<op_bf16, false>(a, stream);
+    if (a->type == LINEAR_F16) launch<op_f16, false>(a, stream);
+    if (a->type == LINEAR_W8A8) launch<op_w8a8, false>(a, stream);
+    if (a->type == LINEAR_W8A16) launch<op_w8a16, false>(a, stream);
 }

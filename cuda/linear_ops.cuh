@@ -6,7 +6,7 @@
  * A unit is 32 bytes of each weight row, as four registers of the A operand: bytes 4t..4t+3 of rows
  * g and g + 8, then of the 16 bytes behind (lane = 4 g + t).  B_REGS registers of x belong to it. */
 
-#include "cuda/cu.h"
+#include "cuda/row_math.cuh"
 
 extern "C" {
 #include "cuda/linear.h"
@@ -82,15 +82,37 @@ struct op_w8a16 {
     static PTX float finish(acc sum, float w_scale, float) { return sum * w_scale; }
 };
 
-/* Stores out[row][n] of a sum. */
+/* Output n of a row, of its sum. */
 template <class Op>
-PTX void store_out(const struct linear_args &a, int row, int n, typename Op::acc sum)
+PTX float finish_out(const struct linear_args &a, int row, int n, typename Op::acc sum)
 {
     const float w_scale = Op::W_SIZE == 1 ? a.w_scale[n] : 0.0f;
     const float x_scale = Op::X_SIZE == 1 ? a.x_scale[row] : 0.0f;
-    float v = Op::finish(sum, w_scale, x_scale);
-    if (a.bias) v = __fadd_rn(v, a.bias[n]);
-    a.out[(size_t)row * a.ldo + n] = v;
+    const float v = Op::finish(sum, w_scale, x_scale);
+    return a.bias ? __fadd_rn(v, a.bias[n]) : v;
+}
+
+template <class Op>
+PTX void store_out(const struct linear_args &a, int row, int n, typename Op::acc sum)
+{
+    a.out[(size_t)row * a.ldo + n] = finish_out<Op>(a, row, n, sum);
+}
+
+/* gate|up: stores output f of a row, returns its size. */
+template <class Op>
+PTX float store_pair(const struct linear_args &a, int row, int f, typename Op::acc gate,
+                     typename Op::acc up)
+{
+    const float v =
+        silu_mul_value(finish_out<Op>(a, row, f, gate), finish_out<Op>(a, row, a.pair + f, up));
+    put_value(a.out, a.out_dtype, (size_t)row * a.ldo + f, v);
+    return fmaxf(0.0f, fabsf(v)); /* NaN counts as 0, as in quantize */
+}
+
+/* Positive floats have the order of their bits. */
+PTX void raise_absmax(const struct linear_args &a, int row, float v)
+{
+    atomicMax(&a.absmax[row], (unsigned)__float_as_int(v));
 }
 
 #endif

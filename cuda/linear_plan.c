@@ -33,6 +33,7 @@ static const struct {
     [LINEAR_ROWS_DIRECT] = {"direct", 0, 1}, [LINEAR_ROWS_COPY_F32] = {"copy", 4, 4},
     [LINEAR_ROWS_COPY_I8] = {"copy", 1, 16}, [LINEAR_ROWS_BF16] = {"bf16", 2, 8},
     [LINEAR_ROWS_F16] = {"f16", 2, 8},       [LINEAR_ROWS_BF16_TURNED] = {"turned", 2, 16},
+    [LINEAR_ROWS_COPY_16] = {"copy", 2, 8},
 };
 
 static enum linear_path choose_path(const struct linear_shape *s)
@@ -69,11 +70,16 @@ static void choose_tile(const struct linear_shape *s, struct linear_plan *p)
     }
 }
 
+static int x_size(const struct linear_shape *s)
+{
+    return s->x16 ? 2 : types[s->type].x_size;
+}
+
 /* Each block reads all inputs, from the L2 cache.  Where that is more than half of what it reads of
  * weights, blocks of twice the outputs, as long as every multiprocessor has one. */
 static int gemv_outputs(const struct linear_shape *s)
 {
-    const bool inputs_weigh = 2 * s->rows * types[s->type].x_size > 16 * types[s->type].w_size;
+    const bool inputs_weigh = 2 * s->rows * x_size(s) > 16 * types[s->type].w_size;
     return inputs_weigh && s->n / 32 >= s->n_sms ? 32 : 16;
 }
 
@@ -87,8 +93,9 @@ static void limit_rows(int *rows, size_t most)
 struct linear_plan linear_choose(const struct linear_shape *s)
 {
     struct linear_plan p = {.path = choose_path(s), .rows_per_call = s->rows};
-    p.form = p.path == LINEAR_GEMV ? LINEAR_ROWS_DIRECT : types[s->type].tiled;
-    if (p.form == LINEAR_ROWS_DIRECT && !s->x_aligned) p.form = types[s->type].copied;
+    p.form = p.path == LINEAR_GEMV || s->x16 ? LINEAR_ROWS_DIRECT : types[s->type].tiled;
+    if (p.form == LINEAR_ROWS_DIRECT && !s->x_aligned)
+        p.form = s->x16 ? LINEAR_ROWS_COPY_16 : types[s->type].copied;
     const int whole = forms[p.form].whole;
     p.k = (s->k + whole - 1) / whole * whole;
     if (p.form != LINEAR_ROWS_DIRECT)
@@ -100,6 +107,12 @@ struct linear_plan linear_choose(const struct linear_shape *s)
     return p;
 }
 
+bool linear_can_fuse(const struct linear_shape *s, const struct linear_plan *p)
+{
+    return s->type != LINEAR_F32 && p->path != LINEAR_BLAS && s->rows <= LINEAR_MMA_ROWS &&
+           p->rows_per_call >= s->rows;
+}
+
 struct linear_cost linear_estimate(const struct linear_shape *s, const struct linear_rates *r)
 {
     const struct linear_plan p = linear_choose(s);
@@ -107,10 +120,10 @@ struct linear_cost linear_estimate(const struct linear_shape *s, const struct li
     struct linear_cost c = {.flops = 2.0 * rows * n * k};
     const double sums = s->type == LINEAR_W8A8 && p.path == LINEAR_BLAS ? 4.0 * rows * n : 0.0;
     /* Rounded rows: read once as they are, written and read again. */
-    const int x_size = forms[p.form].size ? forms[p.form].size : types[s->type].x_size;
-    if (p.form != LINEAR_ROWS_DIRECT) c.extra = rows * k * (types[s->type].x_size + x_size);
+    const int read_size = forms[p.form].size ? forms[p.form].size : x_size(s);
+    if (p.form != LINEAR_ROWS_DIRECT) c.extra = rows * k * (x_size(s) + read_size);
     c.extra += 2.0 * sums;
-    c.bytes = n * k * types[s->type].w_size + rows * k * x_size + 4.0 * rows * n;
+    c.bytes = n * k * types[s->type].w_size + rows * k * read_size + 4.0 * rows * n;
     const double rate = s->type == LINEAR_F32 ? r->f32 : s->type == LINEAR_W8A8 ? r->int8 : r->bf16;
     const double memory = c.bytes / r->bytes, compute = c.flops / rate;
     c.ns = 1e9 * ((memory > compute ? memory : compute) + c.extra / r->bytes);
@@ -147,6 +160,7 @@ void linear_print_plan(void (*add)(void *ctx, const char *line), void *ctx)
                 .n_sms = H200_SMS,
                 .x_size = LINEAR_SCRATCH,
                 .sums_len = LINEAR_SCRATCH / sizeof(int32_t),
+                .x16 = some_types[i % ARRAY_LEN(some_types)] == LINEAR_BF16,
             };
             const struct linear_plan p = linear_choose(&s);
             const struct linear_cost c = linear_estimate(&s, &linear_rates_h200);

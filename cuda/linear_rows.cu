@@ -25,6 +25,17 @@ struct rows_copy_i8 {
     }
     static PTX int source(int i) { return i; }
 };
+struct rows_copy_16 {
+    using from = uint16_t;
+    static constexpr int LEN = 8;
+    static PTX uint4 pack(const uint16_t *v)
+    {
+        return make_uint4(
+            (uint32_t)v[0] | (uint32_t)v[1] << 16, (uint32_t)v[2] | (uint32_t)v[3] << 16,
+            (uint32_t)v[4] | (uint32_t)v[5] << 16, (uint32_t)v[6] | (uint32_t)v[7] << 16);
+    }
+    static PTX int source(int i) { return i; }
+};
 struct rows_copy_f32 {
     using from = float;
     static constexpr int LEN = 4;
@@ -119,6 +130,7 @@ extern "C" void cuda_linear_rows(const struct linear_rows_args *a, void *stream)
 {
     const bool vector = reinterpret_cast<uintptr_t>(a->src) % 16 == 0 && a->ld_src % 4 == 0;
     if (a->form == LINEAR_ROWS_COPY_I8) launch<rows_copy_i8, false>(a, stream);
+    if (a->form == LINEAR_ROWS_COPY_16) launch<rows_copy_16, false>(a, stream);
     if (a->form == LINEAR_ROWS_COPY_F32) launch<rows_copy_f32, false>(a, stream);
     if (a->form == LINEAR_ROWS_BF16 && vector) launch<rows_bf16, true>(a, stream);
     if (a->form == LINEAR_ROWS_BF16 && !vector) launch<rows_bf16, false>(a, stream);

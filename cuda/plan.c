@@ -87,22 +87,24 @@ static struct linear_cost memory_bound(double bytes)
 }
 
 /* The instances that linear_*.cu choose for a plan of bf16 or W8A8. */
-static void linear_kernels(struct plan_table *t, const struct linear_plan *p, bool int8)
+static void linear_kernels(struct plan_table *t, const struct linear_plan *p, bool int8, bool x16,
+                           bool pair)
 {
     const char *op = int8 ? "op_w8a8" : "op_bf16";
     const int wm = p->tile_m > 64 ? 2 : 1, wk = p->tile_n < 128 ? 4 : 2 / wm; /* warps */
     if (p->form == LINEAR_ROWS_BF16) kernel(t, "k_linear_rows<rows_bf16, true>");
-    if (p->path == LINEAR_GEMV) kernel(t, "k_linear_gemv<%s, %d>", op, p->tile_n / 16);
+    if (p->path == LINEAR_GEMV)
+        kernel(t, "k_linear_gemv<%s, %d, %s>", op, p->tile_n / 16, x16 ? "true" : "false");
     if (p->path == LINEAR_TILE)
-        kernel(t, "k_linear_tile<%s, %d, %d, %d, %d>", op, p->tile_n / 32, wm, wk, p->tile_m / wm);
+        kernel(t, "k_linear_tile<%s, %d, %d, %d, %d, %s>", op, p->tile_n / 32, wm, wk,
+               p->tile_m / wm, pair ? "true" : "false");
     if (p->path == LINEAR_BLAS) kernel(t, "cuBLASLt");
     if (p->path == LINEAR_BLAS && int8) kernel(t, "k_linear_scale");
 }
 
-static void linear(struct plan_table *t, const char *name, int times, bool int8, int rows, int n,
-                   int k)
+static struct linear_shape shape_of(bool int8, bool x16, int rows, int n, int k)
 {
-    const struct linear_shape s = {
+    return (struct linear_shape){
         .type = int8 ? LINEAR_W8A8 : LINEAR_BF16,
         .rows = rows,
         .n = n,
@@ -112,12 +114,28 @@ static void linear(struct plan_table *t, const char *name, int times, bool int8,
         .n_sms = H200_SMS,
         .x_size = LINEAR_SCRATCH,
         .sums_len = LINEAR_SCRATCH / sizeof(int32_t),
+        .x16 = x16,
     };
+}
+
+static bool can_fuse(bool int8, int rows, int n, int k)
+{
+    const struct linear_shape s = shape_of(int8, !int8, rows, n, k);
+    const struct linear_plan p = linear_choose(&s);
+    return linear_can_fuse(&s, &p);
+}
+
+/* x16: rows come rounded, as all but lm_head's do.  `more`: bytes of what follows in the same kernel; `pair`: of gate and up, with SiLU behind it. */
+static void linear(struct plan_table *t, const char *name, int times, bool int8, bool x16, int rows,
+                   int n, int k, double more, bool pair)
+{
+    const struct linear_shape s = shape_of(int8, x16 && !int8, rows, n, k);
     const struct linear_plan p = linear_choose(&s);
     struct linear_cost c = linear_estimate(&s, &linear_rates_h200);
-    c.bytes += c.extra;
+    c.bytes += c.extra + more;
+    c.ns += more / linear_rates_h200.bytes * 1e9;
     const int pieces = (rows + p.rows_per_call - 1) / p.rows_per_call;
-    linear_kernels(t, &p, int8);
+    linear_kernels(t, &p, int8, s.x16, pair);
     row(t, name, times, pieces, c);
 }
 
@@ -132,7 +150,6 @@ static void attention(struct plan_table *t)
     const struct step step = {.n_seqs = p->n_seqs, .q_start = q_start, .kv_len = kv_len};
     const struct attn_cost a = attention_cost(&l, 0, &step);
     kernel(t, "k_attention_mma<mma_config<%d, __nv_bfloat16, 8, 2, 227> >", E);
-    if (p->context > ATTN_SPAN) kernel(t, "k_attention_merge");
     row(t, "attention", LAYERS, 1,
         (struct linear_cost){.bytes = a.bytes, .flops = a.ops, .ns = a.seconds * 1e9});
 }
@@ -141,27 +158,43 @@ static void attention(struct plan_table *t)
 static void whole_step(struct plan_table *t, bool int8)
 {
     const int T = t->step->n_seqs * t->step->rows_each, R = t->step->n_seqs;
-    const double rows = T, act = int8 ? 1 : 4; /* bytes of a norm's or SiLU's output */
     kernel(t, "k_embed<__nv_bfloat16>");
+    const double rows = T, act = int8 ? 1 : 2; /* bytes of a norm's, attention's or SiLU's output */
+    const double heads = rows * E * (8.0 * (H + G) + 4.0 * G + 2.0 * 2 * G), o = rows * H * E;
+    /* Fused, gate|up stores its activation only: f32 on its way to int8, of which it reads it again. */
+    const double silu = rows * F * (8 + act), pair = rows * F * (int8 ? 4.0 + 4 + 1 - 8 : 2.0 - 8);
+    const bool fused = can_fuse(int8, T, 2 * F, D), quantises = int8 && T > ATTN_QUANT_MAX;
     row(t, "embed", 1, 1, memory_bound(rows * D * 6));
     kernel(t, "k_norm<8>");
     row(t, "add+norm", 2 * LAYERS, 1, memory_bound(rows * D * (12 + act)));
-    linear(t, "qkv", LAYERS, int8, T, (H + 2 * G) * E, D);
-    kernel(t, "k_rope_kv_write");
-    row(t, "rope+kv", LAYERS, 1, memory_bound(rows * E * (8.0 * (H + G) + 4.0 * G + 2.0 * 2 * G)));
+    linear(t, fused ? "qkv+rope+kv" : "qkv", LAYERS, int8, true, T, (H + 2 * G) * E, D,
+           fused ? heads : 0, false);
+    if (!fused) {
+        kernel(t, "k_norm_rope_kv_write");
+        row(t, "rope+kv", LAYERS, 1, memory_bound(heads));
+    }
     attention(t);
-    if (int8) kernel(t, "k_quantize<8, float>");
-    if (int8) row(t, "quantise", LAYERS, 1, memory_bound(rows * H * E * 5));
-    linear(t, "o", LAYERS, int8, T, D, H * E);
-    linear(t, "gate_up", LAYERS, int8, T, 2 * F, D);
-    kernel(t, "k_silu_mul<32>");
-    row(t, "silu*mul", LAYERS, 1, memory_bound(rows * F * (8 + act)));
-    linear(t, "down", LAYERS, int8, T, D, F);
+    if (quantises) {
+        kernel(t, "k_quantize<8, float>");
+        row(t, "quantise", LAYERS, 1, memory_bound(o * 5));
+    }
+    linear(t, "o", LAYERS, int8, true, T, D, H * E, 0, false);
+    linear(t, fused ? "gate_up+silu" : "gate_up", LAYERS, int8, true, T, 2 * F, D, fused ? pair : 0,
+           fused);
+    if (!fused) {
+        kernel(t, "k_silu_mul<32>");
+        row(t, "silu*mul", LAYERS, 1, memory_bound(silu));
+    }
+    linear(t, "down", LAYERS, int8, true, T, D, F, 0, false);
     kernel(t, "k_norm<8>");
     row(t, "final norm", 1, 1, memory_bound(rows * D * 16));
     kernel(t, "k_gather_rows");
     row(t, "gather", 1, 1, memory_bound(8.0 * R * D));
-    linear(t, "lm_head", 1, int8, R, V, D);
+    if (int8) {
+        kernel(t, "k_quantize<8, float>");
+        row(t, "quantise", 1, 1, memory_bound(5.0 * R * D));
+    }
+    linear(t, "lm_head", 1, int8, false, R, V, D, 0, false);
     kernel(t, "k_sample_scan");
     kernel(t, "k_sample_cut");
     kernel(t, "k_sample_draw");

@@ -1,5 +1,5 @@
 /* Operators on rows: norms, additions, quantisation, SiLU, lookups. */
-#include "cuda/row_reduce.cuh"
+#include "cuda/row_math.cuh"
 
 extern "C" {
 #include "cuda/rows.h"
@@ -8,9 +8,6 @@ extern "C" {
 namespace
 {
 
-/* Below this a row's largest value counts as 0, as on the CPU: 127 / absmax would overflow. */
-constexpr float QUANT_TINY = 1e-35f;
-constexpr float LOG2_E = 1.44269504088896340736f;
 constexpr int ROW_THREADS = 512; /* at most: 128 registers each */
 
 /* --- elements --- */
@@ -35,6 +32,10 @@ __device__ __forceinline__ const float *row_of(const struct tensor &t, int row)
 __device__ __forceinline__ float *row_of_out(const struct tensor &t, int row)
 {
     return static_cast<float *>(t.data) + (size_t)row * t.ld;
+}
+__device__ __forceinline__ void put(const struct tensor &t, int row, int i, float x)
+{
+    put_value(t.data, t.dtype, (size_t)row * t.ld + i, x);
 }
 __device__ __forceinline__ int8_t *ints_of(const struct tensor &t, int row)
 {
@@ -85,13 +86,9 @@ __device__ __forceinline__ void quantize_row(const kept<PER> &k, int n, Again ag
     float max = 0.0f;
     each<PER>(k, n, again, [&](int, float x) { max = fmaxf(max, fabsf(x)); });
     max = block_reduce<true>(max, part);
-    const bool tiny = max < QUANT_TINY;
-    const float inverse = tiny ? 0.0f : __fdiv_rn(127.0f, max);
-    each<PER>(k, n, again, [&](int i, float x) {
-        const float y = fmaxf(fminf(__fmul_rn(x, inverse), 127.0f), -127.0f);
-        q[i] = (int8_t)__float2int_rn(y);
-    });
-    if (threadIdx.x == 0) *scale = tiny ? 0.0f : __fdiv_rn(max, 127.0f);
+    const float inverse = quant_inverse(max);
+    each<PER>(k, n, again, [&](int i, float x) { q[i] = quant_int8(x, inverse); });
+    if (threadIdx.x == 0) *scale = quant_scale(max);
 }
 
 /* --- kernels: one block a row --- */
@@ -116,9 +113,9 @@ template <int PER> __global__ void __launch_bounds__(ROW_THREADS) k_norm(struct 
     const float scale = __fdiv_rn(1.0f, sqrtf(__fadd_rn(__fdiv_rn(sum, (float)n), a.eps)));
     const auto normed = [&](int i) { return __fmul_rn(__fmul_rn(again(i), scale), a.gain[i]); };
     if (a.out.dtype != DT_I8) {
-        float *out = row_of_out(a.out, r);
-        each<PER>(k, n, again,
-                  [&](int i, float v) { out[i] = __fmul_rn(__fmul_rn(v, scale), a.gain[i]); });
+        each<PER>(k, n, again, [&](int i, float v) {
+            put(a.out, r, i, __fmul_rn(__fmul_rn(v, scale), a.gain[i]));
+        });
         return;
     }
     UNROLL
@@ -147,18 +144,14 @@ __global__ void __launch_bounds__(ROW_THREADS) k_silu_mul(struct tensor out, str
     SHARED(float, part, 32);
     const int r = blockIdx.x, n = out.cols;
     const float *gate = row_of(x, r), *up = gate + n;
-    const auto load = [&](int i) {
-        const float g = gate[i], e = ex2(__fmul_rn(g, -LOG2_E));
-        return __fmul_rn(__fdiv_rn(g, __fadd_rn(1.0f, e)), up[i]);
-    };
+    const auto load = [&](int i) { return silu_mul_value(gate[i], up[i]); };
     kept<PER> k;
     if (PER > 0) keep<PER>(k, n, load);
     if (out.dtype == DT_I8) {
         quantize_row<PER>(k, n, load, ints_of(out, r), out.scale + r, part);
         return;
     }
-    float *o = row_of_out(out, r);
-    each<PER>(k, n, load, [&](int i, float v) { o[i] = v; });
+    each<PER>(k, n, load, [&](int i, float v) { put(out, r, i, v); });
 }
 
 __global__ void k_add(struct tensor acc, struct tensor x)
@@ -190,12 +183,7 @@ __global__ void k_head_norm(struct head_norm_args a, int n_heads)
     const int item = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (item >= a.x.rows * n_heads) return;
     float *x = row_of_out(a.x, item / n_heads) + (size_t)(item % n_heads) * a.head_dim;
-    float sum = 0.0f;
-    for (int i = lane; i < a.head_dim; i += 32) sum = __fmaf_rn(x[i], x[i], sum);
-    sum = warp_sum(sum);
-    const float mean = __fdiv_rn(sum, (float)a.head_dim);
-    const float scale = __fdiv_rn(1.0f, sqrtf(__fadd_rn(mean, a.eps)));
-    for (int i = lane; i < a.head_dim; i += 32) x[i] = __fmul_rn(__fmul_rn(x[i], scale), a.gain[i]);
+    norm_head(x, a.gain, a.head_dim, a.eps, lane);
 }
 
 /* --- launchers --- */

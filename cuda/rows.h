@@ -13,7 +13,8 @@
 #include "cuda/cuda.h"
 
 /* out = rmsnorm(x) * gain, after residual += x where there is a residual (then x is read from there).
- * out: f32, or int8 rows and scales.  [8 T n; with a residual 16 T n; int8: 4 T n less] */
+ * out: f32, bf16, f16, or int8 rows and scales.  [8 T n; with a residual 16 T n; 16 bits: 2 T n less,
+ * int8: 3 T n less] */
 struct norm_args {
     struct tensor out, x, residual; /* residual.data NULL: none */
     const float *gain;
@@ -44,7 +45,7 @@ struct quantize_rows_args {
 };
 void cuda_quantize_rows(const struct quantize_rows_args *a, void *stream);
 
-/* out[T,F] = silu(x[:, :F]) * x[:, F:]; out f32 or int8.  [12 T F; int8: 9 T F] */
+/* out[T,F] = silu(x[:, :F]) * x[:, F:]; out f32, bf16, f16 or int8.  [12 T F; 10 T F; int8: 9 T F] */
 void cuda_silu_mul(const struct tensor *out, const struct tensor *x, void *stream);
 
 /* out[t] = table[id of row t]; `drawn`: tokens of the step before, for ids that are -1. */
@@ -61,11 +62,13 @@ void cuda_embed(const struct embed_args *a, void *stream);
 void cuda_gather_rows(const struct tensor *out, const struct tensor *x, const int32_t *rows,
                       void *stream);
 
-/* Rotates q and k in place (either may have no columns), then stores k and v in the cache: each part
- * where its pointers are set.  [8 T (H + G) E, and the cache's bytes] */
+/* Norms and rotates the heads of q and k in place (either may have no columns), then stores k and v in
+ * the cache: each part where its pointers are set.  [8 T (H + G) E, and the cache's bytes] */
 struct rope_kv_args {
     struct tensor q, k, v;
     int head_dim;
+    const float *q_gain, *k_gain; /* [head_dim]; NULL: no norm */
+    float eps;
     const float *rope_table, *step_angles; /* NULL table: no rotation */
     const int32_t *angle_at;
     struct kv_layer kv; /* k NULL: no store */
@@ -74,6 +77,17 @@ struct rope_kv_args {
     const int32_t *slots;
 };
 void cuda_rope_kv_write(const struct rope_kv_args *a, void *stream);
+/* The part of it that the step and the limits say; q, k and v, the norms and (kv NULL: rotation alone)
+ * the cache as given.  rotate false: storing alone. */
+struct rope_kv_args cuda_rope_kv_args(const struct cuda_backend *cb, bool rotate,
+                                      const struct kv_layer *kv, const struct head_norms *n);
+
+/* --- kv.c: the backend's entries --- */
+
+void cuda_rope(struct backend *be, struct tensor q, struct tensor k, struct attn_shape s);
+void cuda_kv_write(struct backend *be, struct kv_layer *kv, struct tensor k, struct tensor v);
+void cuda_norm_rope_kv_write(struct backend *be, struct tensor q, struct tensor k, struct tensor v,
+                             struct kv_layer *kv, struct attn_shape s, struct head_norms n);
 
 /* Copies whole blocks of all layers, for the pairs (src, dst) of `copies`. */
 struct copy_blocks_args {

@@ -274,5 +274,7 @@ size_t cuda_weight_size(const struct weight *w)
 enum dtype cuda_activation_dtype(struct backend *be, const struct weight *w)
 {
     (void)be;
-    return w->quant == QUANT_INT8 ? DT_I8 : DT_F32;
+    if (w->quant == QUANT_INT8) return DT_I8;
+    if (w->quant == QUANT_INT8_W8A16) return DT_F32; /* its linears round rows themselves */
+    return w->dtype;                                 /* linears round f32 rows to it */
 }

@@ -112,6 +112,12 @@ struct attn_shape {
     int window; /* 0 = full; else key j is seen by query i iff i - window < j <= i */
 };
 
+/* Gains of the norms of q's and k's heads, [E] each; q NULL: the model has none. */
+struct head_norms {
+    const struct weight *q, *k;
+    float eps;
+};
+
 enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN };
 
 /* Rotary embedding, half-split pairing (x[i], x[i + E/2]) as Hugging Face has it. */
@@ -176,7 +182,9 @@ struct backend_ops {
     /* An activation buffer [rows, cols], zeroed, alive until close; before the first step. */
     enum status (*tensor_alloc)(struct backend *be, enum dtype dtype, int rows, int cols,
                                 struct tensor *out, struct error *err);
-    /* DT_I8 when linear(w) wants quantised rows, else the backend's activation type. */
+    /* What linear(w) reads: DT_I8 when it wants quantised rows; DT_BF16 or DT_F16 on a backend whose
+     * linears round their inputs to the type of such weights, so that whoever makes the rows rounds
+     * them once; else DT_F32.  linear(w) takes f32 rows too, unless it is DT_I8. */
     enum dtype (*activation_dtype)(struct backend *be, const struct weight *w);
 
     /* --- the step bracket: upload, run, download, in this order for each step.  The next steps may be
@@ -212,7 +220,7 @@ struct backend_ops {
     void (*allreduce)(struct backend *be, struct tensor x);   /* nothing to do on one rank */
     void (*sample)(struct backend *be, struct tensor logits); /* [R', V] -> the step's samples */
 
-    /* --- fused forms: NULL = composed by ops.c --- */
+    /* --- fused forms: NULL = composed by ops.c.  `_quant`: out is I8, or rounded to 16 bits --- */
     void (*add_rmsnorm)(struct backend *be, struct tensor out, struct tensor residual,
                         struct tensor x, const struct weight *gain, float eps);
     void (*rmsnorm_quant)(struct backend *be, struct tensor out, struct tensor x,
@@ -220,8 +228,20 @@ struct backend_ops {
     void (*add_rmsnorm_quant)(struct backend *be, struct tensor out, struct tensor residual,
                               struct tensor x, const struct weight *gain, float eps);
     void (*silu_mul_quant)(struct backend *be, struct tensor out, struct tensor gate_up);
-    void (*rope_kv_write)(struct backend *be, struct tensor q, struct tensor k, struct tensor v,
-                          struct kv_layer *kv, struct attn_shape s);
+    void (*attention_quant)(struct backend *be, struct tensor out, struct tensor q,
+                            const struct kv_layer *kv, struct attn_shape s);
+    /* head_norm of q and k where n.q is set, rope, kv_write. */
+    void (*norm_rope_kv_write)(struct backend *be, struct tensor q, struct tensor k,
+                               struct tensor v, struct kv_layer *kv, struct attn_shape s,
+                               struct head_norms n);
+    /* qkv[T,(H+2G)E] = linear(x, w), then norm_rope_kv_write of its three parts. */
+    void (*linear_qkv)(struct backend *be, struct tensor qkv, struct tensor x,
+                       const struct weight *w, struct kv_layer *kv, struct attn_shape s,
+                       struct head_norms n);
+    /* out[T,F] = silu_mul of linear(x, w): w's first F rows are the gate's, the others up's.  out: f32,
+     * I8 or 16 bits.  gate_up[T,2F]: room for what lies between. */
+    void (*linear_silu_mul)(struct backend *be, struct tensor out, struct tensor gate_up,
+                            struct tensor x, const struct weight *w);
 };
 
 struct backend {

@@ -41,12 +41,17 @@ enum status model_init(struct model *m, struct backend *be, const struct model_c
         const struct weight *reader;
         int rows, cols;
     } buffers[] = {
-        {&m->residual, NULL, T, c->d_model},         {&m->normed, NULL, T, c->d_model},
-        {&m->normed_quant, l->wqkv, T, c->d_model},  {&m->delta, NULL, T, c->d_model},
-        {&m->qkv, NULL, T, q_cols + 2 * kv_cols},    {&m->mix, NULL, T, q_cols},
-        {&m->mix_quant, l->wo, T, q_cols},           {&m->gate_up, NULL, T, 2 * c->d_ffn},
-        {&m->act, l->w_down, T, c->d_ffn},           {&m->last, NULL, R, c->d_model},
-        {&m->last_quant, w->lm_head, R, c->d_model}, {&m->logits, NULL, R, c->vocab_size},
+        {&m->residual, NULL, T, c->d_model},
+        {&m->normed, NULL, T, c->d_model},
+        {&m->normed_quant, l->wqkv, T, c->d_model},
+        {&m->delta, NULL, T, c->d_model},
+        {&m->qkv, NULL, T, q_cols + 2 * kv_cols},
+        {&m->mix, l->wo, T, q_cols},
+        {&m->gate_up, NULL, T, 2 * c->d_ffn},
+        {&m->act, l->w_down, T, c->d_ffn},
+        {&m->last, NULL, R, c->d_model},
+        {&m->last_quant, w->lm_head, R, c->d_model},
+        {&m->logits, NULL, R, c->vocab_size},
     };
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++) {
         const enum status s =
@@ -62,22 +67,15 @@ static void attention_block(struct backend *be, const struct model *m, int layer
     const struct model_config *c = m->config;
     const struct layer_weights *l = &m->weights->layers[layer];
     const struct attn_shape shape = layer_attention(c, layer);
-    const int q_cols = c->n_heads * c->head_dim, kv_cols = c->n_kv_heads * c->head_dim;
+    const struct head_norms norms = {.q = l->q_norm, .k = l->k_norm, .eps = c->norm_eps};
     const struct tensor qkv = tensor_rows(m->qkv, T), mix = tensor_rows(m->mix, T);
-    const struct tensor q = tensor_cols(qkv, 0, q_cols);
-    const struct tensor k = tensor_cols(qkv, q_cols, kv_cols);
-    const struct tensor v = tensor_cols(qkv, q_cols + kv_cols, kv_cols);
+    const struct tensor delta = tensor_rows(m->delta, T);
     struct kv_layer *kv = be->ops->kv_layer(be, layer);
 
-    be->ops->linear(be, qkv, normed, l->wqkv);
-    if (l->q_norm) {
-        be->ops->head_norm(be, q, c->n_heads, l->q_norm, c->norm_eps);
-        be->ops->head_norm(be, k, c->n_kv_heads, l->k_norm, c->norm_eps);
-    }
-    op_rope_kv_write(be, q, k, v, kv, shape);
-    be->ops->attention(be, mix, q, kv, shape);
-    op_linear(be, tensor_rows(m->delta, T), mix, tensor_rows(m->mix_quant, T), l->wo);
-    be->ops->allreduce(be, tensor_rows(m->delta, T));
+    op_linear_qkv(be, qkv, normed, l->wqkv, kv, shape, norms);
+    op_attention(be, mix, tensor_cols(qkv, 0, c->n_heads * c->head_dim), kv, shape);
+    be->ops->linear(be, delta, mix, l->wo);
+    be->ops->allreduce(be, delta);
 }
 
 static void ffn_block(struct backend *be, const struct model *m, int layer, struct tensor normed,
@@ -87,8 +85,7 @@ static void ffn_block(struct backend *be, const struct model *m, int layer, stru
     const struct tensor gate_up = tensor_rows(m->gate_up, T), act = tensor_rows(m->act, T);
     const struct tensor delta = tensor_rows(m->delta, T);
 
-    be->ops->linear(be, gate_up, normed, l->w_gate_up);
-    op_silu_mul(be, act, gate_up);
+    op_linear_silu_mul(be, act, gate_up, normed, l->w_gate_up);
     be->ops->linear(be, delta, act, l->w_down);
     be->ops->allreduce(be, delta);
 }

@@ -11,7 +11,7 @@ struct model {
     const struct model_config *config;
     const struct model_weights *weights;
     /* activation buffers for the largest step */
-    struct tensor residual, normed, normed_quant, delta, qkv, mix, mix_quant, gate_up, act;
+    struct tensor residual, normed, normed_quant, delta, qkv, mix, gate_up, act;
     struct tensor last, last_quant, logits;
 };
 

@@ -109,10 +109,22 @@ TIMED(add_rmsnorm_quant, OP_NORM,
       (be, out, residual, x, gain, eps))
 TIMED(silu_mul_quant, OP_SILU_MUL, (struct backend * be, struct tensor out, struct tensor gate_up),
       (be, out, gate_up))
-TIMED(rope_kv_write, OP_ROPE,
-      (struct backend * be, struct tensor q, struct tensor k, struct tensor v, struct kv_layer *kv,
+TIMED(attention_quant, OP_ATTENTION,
+      (struct backend * be, struct tensor out, struct tensor q, const struct kv_layer *kv,
        struct attn_shape s),
-      (be, q, k, v, kv, s))
+      (be, out, q, kv, s))
+TIMED(norm_rope_kv_write, OP_ROPE,
+      (struct backend * be, struct tensor q, struct tensor k, struct tensor v, struct kv_layer *kv,
+       struct attn_shape s, struct head_norms n),
+      (be, q, k, v, kv, s, n))
+TIMED(linear_qkv, role_of(p, w),
+      (struct backend * be, struct tensor qkv, struct tensor x, const struct weight *w,
+       struct kv_layer *kv, struct attn_shape s, struct head_norms n),
+      (be, qkv, x, w, kv, s, n))
+TIMED(linear_silu_mul, role_of(p, w),
+      (struct backend * be, struct tensor out, struct tensor gate_up, struct tensor x,
+       const struct weight *w),
+      (be, out, gate_up, x, w))
 
 /* A form that the backend has not stays NULL, so that ops.c composes it as before. */
 static void replace_operators(struct profiler *p)
@@ -137,7 +149,10 @@ static void replace_operators(struct profiler *p)
     REPLACE(rmsnorm_quant);
     REPLACE(add_rmsnorm_quant);
     REPLACE(silu_mul_quant);
-    REPLACE(rope_kv_write);
+    REPLACE(attention_quant);
+    REPLACE(norm_rope_kv_write);
+    REPLACE(linear_qkv);
+    REPLACE(linear_silu_mul);
 #undef REPLACE
 }
 

@@ -329,13 +329,6 @@ void cpu_kv_write(struct backend *be, struct kv_layer *kv, struct tensor k, stru
     pool_run(j.cb->pool, kv_write_head, &j, j.cb->limits.n_kv_heads, (double)k.rows * k.cols * 1.5);
 }
 
-void cpu_rope_kv_write(struct backend *be, struct tensor q, struct tensor k, struct tensor v,
-                       struct kv_layer *kv, struct attn_shape s)
-{
-    cpu_rope(be, q, k, s);
-    cpu_kv_write(be, kv, k, v);
-}
-
 static void copy_layer(void *ctx, int worker, int layer)
 {
     (void)worker;

@@ -220,10 +220,10 @@ void device_copy(struct device *d, void *dst, const void *src, size_t size)
     check_not_on_stack(d, src, "device_copy");
     if (d->late && !d->recording && !is_own(d, src)) {
         const std::vector<char> data((const char *)src, (const char *)src + size);
-        run_or_record(d, [=] { memcpy(dst, data.data(), size); });
+        run_or_record(d, [=] { memcpy(dst, data.data(), size), ih::n_transfers++; });
         return;
     }
-    run_or_record(d, [=] { memcpy(dst, src, size); });
+    run_or_record(d, [=] { memcpy(dst, src, size), ih::n_transfers++; });
     if (!d->recording && !is_own(d, dst)) run_until(d, d->n_enqueued);
 }
 
@@ -231,6 +231,7 @@ void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void 
                       size_t src_pitch, size_t width, size_t n)
 {
     run_or_record(d, [=] {
+        ih::n_transfers++;
         for (size_t i = 0; i < n; i++)
             memcpy((char *)dst + i * dst_pitch, (const char *)src + i * src_pitch, width);
     });
@@ -239,7 +240,7 @@ void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void 
 
 void device_zero(struct device *d, void *p, size_t size)
 {
-    run_or_record(d, [=] { memset(p, 0, size); });
+    run_or_record(d, [=] { memset(p, 0, size), ih::n_transfers++; });
 }
 
 enum status device_wait(struct device *d, struct error *err)

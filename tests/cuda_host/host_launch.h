@@ -108,6 +108,11 @@ void submit(void *stream, dim3 grid, dim3 block, size_t shared_size, std::functi
 void check_launch(dim3 grid, dim3 block, size_t shared_size, site at);
 void check_arguments(const void *args, size_t size, site at);
 void launch(dim3 grid, dim3 block, size_t shared_size, const std::function<void()> &body, site at);
+/* The running block waits for others: it returns, and runs again from its start behind them. */
+void run_again(site at = here("wait_for_blocks"));
+/* Launches since the process started, those of a graph when it runs; and other work of the stream that
+ * a graph may hold: copies, zeros. */
+extern uint64_t n_launches, n_transfers;
 
 template <class K, class... A>
 void launch_kernel(site at, K kernel, dim3 grid, dim3 block, size_t shared_size, void *stream,

@@ -3,6 +3,7 @@
 
 #include <mutex>
 #include <numeric>
+#include <vector>
 
 uint3 blockIdx;
 dim3 blockDim, gridDim;
@@ -11,6 +12,8 @@ namespace ih
 {
 int nthreads, n_done;
 static const std::function<void()> *body;
+uint64_t n_launches, n_transfers;
+static bool again;                                     /* the running block is to run once more */
 [[maybe_unused]] static char launch_order, done_order; /* for TSan */
 
 /* The fibers are one set: launches of several OS threads take turns. */
@@ -81,8 +84,15 @@ static block_order order_blocks(size_t n)
     return o;
 }
 
+void run_again(site at)
+{
+    (void)at;
+    again = true;
+}
+
 static void run_block(size_t id, size_t shared_size, site at)
 {
+    again = false;
     blockIdx = {(unsigned)(id % gridDim.x), (unsigned)(id / gridDim.x % gridDim.y),
                 (unsigned)(id / gridDim.x / gridDim.y)};
     shared_begin(shared_size, at);
@@ -116,8 +126,17 @@ void launch(dim3 grid, dim3 block, size_t shared_size, const std::function<void(
     nthreads = (int)(block.x * block.y * block.z);
     body = &fn;
     for (int i = 0; i < nthreads; i++) fiber_make(fibers[i]);
+    n_launches++;
     const block_order o = order_blocks((size_t)grid.x * grid.y * grid.z);
-    for (size_t k = 0; k < o.n; k++) run_block((o.start + k * o.step) % o.n, shared_size, at);
+    std::vector<size_t> blocks(o.n), waiting;
+    for (size_t k = 0; k < o.n; k++) blocks[k] = (o.start + k * o.step) % o.n;
+    for (; !blocks.empty(); blocks.swap(waiting), waiting.clear()) {
+        for (size_t id : blocks) {
+            run_block(id, shared_size, at);
+            if (again) waiting.push_back(id);
+        }
+        if (waiting.size() == blocks.size()) fatal(at, "every block waits for another");
+    }
     IH_ACQ(&done_order);
     watch_end();
     in_launch = false;

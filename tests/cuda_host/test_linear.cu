@@ -196,21 +196,21 @@ struct product {
     /* The tile's kernel as it is, whatever linear_choose() would take. */
     void run_tile() const
     {
-        struct linear_args a = {(float *)out.data,
-                                x.data,
-                                w.data,
-                                x.scale,
-                                w.scale,
-                                w.bias,
-                                out.ld,
-                                x.ld,
-                                w.ld,
-                                c.T,
-                                c.N,
-                                c.K,
-                                c.type,
-                                c.tile_n,
-                                c.tile_m};
+        struct linear_args a = {};
+        a.out = (float *)out.data;
+        a.x = x.data;
+        a.w = w.data;
+        a.x_scale = x.scale;
+        a.w_scale = w.scale;
+        a.bias = w.bias;
+        a.ldo = out.ld;
+        a.ldx = x.ld;
+        a.ldw = w.ld;
+        a.rows = c.T;
+        a.n = c.N;
+        a.type = c.type;
+        a.tile_n = c.tile_n;
+        a.tile_m = c.tile_m;
         static const enum linear_rows forms[] = {LINEAR_ROWS_COPY_F32, LINEAR_ROWS_BF16,
                                                  LINEAR_ROWS_F16, LINEAR_ROWS_COPY_I8,
                                                  LINEAR_ROWS_BF16_TURNED};
@@ -481,8 +481,8 @@ void expect(bool ok, const char *what)
 
 void plans()
 {
-    struct linear_shape s = {LINEAR_W8A8,       8, 4096, 4096, true, true, 132, LINEAR_SCRATCH,
-                             LINEAR_SCRATCH / 4};
+    struct linear_shape s = {LINEAR_W8A8,        8,    4096, 4096, true, true, 132, LINEAR_SCRATCH,
+                             LINEAR_SCRATCH / 4, false};
     expect(linear_choose(&s).path == LINEAR_GEMV && linear_choose(&s).tile_n == 16,
            "8 int8 rows are for the GEMV, 16 outputs a block");
     s.rows = 9;
@@ -510,7 +510,7 @@ void plans()
     expect(linear_choose(&s).k == 4104 && linear_choose(&s).form == LINEAR_ROWS_BF16,
            "rounded rows are filled up to 16 bytes");
     const struct linear_shape one = {
-        LINEAR_BF16, 1, 28672, 4096, true, true, 132, LINEAR_SCRATCH, LINEAR_SCRATCH / 4};
+        LINEAR_BF16, 1, 28672, 4096, true, true, 132, LINEAR_SCRATCH, LINEAR_SCRATCH / 4, false};
     const struct linear_cost c = linear_estimate(&one, &linear_rates_h200);
     expect(c.flops == 2.0 * 28672 * 4096 && c.bytes == 28672.0 * (2 * 4096 + 4) + 4 * 4096 &&
                fabs(c.ns - 54652.0) < 100.0,

@@ -70,6 +70,44 @@ static void linear_cases(struct emitter *e)
     linear_formats(e, (struct op_case){.T = 331, .N = 60, .K = 450});
 }
 
+/* Products with what follows them: every kind of path of a GPU, widths that end within its tiles. */
+static void fused_linear_cases(struct emitter *e)
+{
+    static const int rows[] = {1, 2, 7, 8, 9, 24, 64, 70}, widths[] = {1, 16, 40, 130};
+    static const int heads[][3] = {{4, 2, 64}, {3, 1, 80}, {2, 2, 8}, {1, 1, 24}};
+    static const int positions[] = {0, 1, 2, 5, 31, 511, 8191, 40000, 131072, 1000000};
+    static int each[70];
+    for (int t = 0; t < (int)ARRAY_LEN(each); t++)
+        each[t] = positions[t % (int)ARRAY_LEN(positions)];
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
+            struct op_case c = {.op = CASE_LINEAR_SILU_MUL,
+                                .T = rows[r],
+                                .N = widths[i],
+                                .K = i % 2 ? 48 : 33,
+                                .dtype = (r + i) % 3 == 0 ? DT_F16 : DT_BF16};
+            emit(e, c);
+            c.quant = true;
+            c.dtype = (r + i) % 2 ? DT_F32 : DT_BF16;
+            emit(e, c);
+            c = (struct op_case){.op = CASE_LINEAR_QKV,
+                                 .T = rows[r],
+                                 .N = (heads[i][0] + 2 * heads[i][1]) * heads[i][2],
+                                 .K = 40,
+                                 .heads = heads[i][0],
+                                 .kv_heads = heads[i][1],
+                                 .head_dim = heads[i][2],
+                                 .dtype = (r + i) % 3 == 0 ? DT_F32 : DT_BF16,
+                                 .norms = (r + i) % 2,
+                                 .rope = {.type = ROPE_DEFAULT, .dim = heads[i][2], .theta = 1e6},
+                                 .positions = each};
+            emit(e, c);
+            c.quant = true;
+            emit(e, c);
+        }
+    }
+}
+
 /* --- row operators --- */
 
 static void row_cases(struct emitter *e)
@@ -178,6 +216,19 @@ static void attention_both(struct emitter *e, struct op_case c)
     emit(e, c);
 }
 
+/* Quantised output: values that tensor cores do not round, so that integers are right to half a step. */
+static void attention_quantised(struct emitter *e, struct op_case c)
+{
+    c.op = CASE_ATTENTION;
+    c.T = 1;
+    c.N = c.heads * c.head_dim;
+    c.quant = c.powers = true;
+    c.dtype = DT_F32;
+    emit(e, c);
+    c.dtype = DT_BF16;
+    emit(e, c);
+}
+
 /* Random inputs, and those that no rounding of weights changes. */
 static void attention_random(struct emitter *e, struct op_case c)
 {
@@ -243,6 +294,7 @@ static void long_attention_cases(struct emitter *e)
         memcpy(c.len, list[i].len, sizeof c.len);
         while (c.n_seqs < CASE_SEQS && c.len[c.n_seqs] > 0) c.n_seqs++;
         attention_random(e, c);
+        if (i % 2 == 0) attention_quantised(e, c);
     }
 }
 
@@ -296,6 +348,7 @@ void cases_each(case_fn *fn, void *arg)
 {
     struct emitter e = {.fn = fn, .arg = arg};
     linear_cases(&e);
+    fused_linear_cases(&e);
     row_cases(&e);
     rope_cases(&e);
     attention_cases(&e);
@@ -304,15 +357,26 @@ void cases_each(case_fn *fn, void *arg)
 }
 
 static const char *const op_names[CASE_OP_COUNT] = {
-    [CASE_LINEAR] = "linear",       [CASE_RMSNORM] = "rmsnorm", [CASE_ADD_RMSNORM] = "add_rmsnorm",
-    [CASE_HEAD_NORM] = "head_norm", [CASE_ADD] = "add",         [CASE_QUANTIZE] = "quantize",
-    [CASE_SILU_MUL] = "silu_mul",   [CASE_EMBED] = "embed",     [CASE_ROPE] = "rope",
+    [CASE_LINEAR] = "linear",
+    [CASE_RMSNORM] = "rmsnorm",
+    [CASE_ADD_RMSNORM] = "add_rmsnorm",
+    [CASE_HEAD_NORM] = "head_norm",
+    [CASE_ADD] = "add",
+    [CASE_QUANTIZE] = "quantize",
+    [CASE_SILU_MUL] = "silu_mul",
+    [CASE_EMBED] = "embed",
+    [CASE_ROPE] = "rope",
     [CASE_ATTENTION] = "attention",
+    [CASE_LINEAR_SILU_MUL] = "linear_silu_mul",
+    [CASE_LINEAR_QKV] = "linear_qkv",
 };
 
 void case_name(const struct op_case *c, char *out, size_t size)
 {
-    const char *tail = c->exact ? " exact" : c->powers ? " powers" : "";
+    const char *tail = c->exact                ? " exact"
+                       : c->powers && c->quant ? " powers quantised"
+                       : c->powers             ? " powers"
+                                               : "";
     if (c->op == CASE_ATTENTION)
         snprintf(out, size, "attention %s H%d/%d E%d page%d window%d len%d,%d,%d,%d from%d%s",
                  dtype_name(c->dtype), c->heads, c->kv_heads, c->head_dim, c->block_size, c->window,
@@ -327,6 +391,10 @@ void case_name(const struct op_case *c, char *out, size_t size)
     else if (c->op == CASE_ROPE)
         snprintf(out, size, "rope type%d theta%g E%d", (int)c->rope.type, c->rope.theta,
                  c->head_dim);
+    else if (case_is_product(c))
+        snprintf(out, size, "%s %s%s T%d N%d K%d H%d/%d E%d%s", op_names[c->op],
+                 dtype_name(c->dtype), c->quant ? "->int8" : "", c->T, c->N, c->K, c->heads,
+                 c->kv_heads, c->head_dim, c->norms ? " norms" : "");
     else
         snprintf(out, size, "%s%s T%d N%d%s", op_names[c->op], c->quant ? " quantised" : "", c->T,
                  c->N, tail);
@@ -342,7 +410,7 @@ int case_rows(const struct op_case *c)
 
 int case_cols(const struct op_case *c)
 {
-    const int scale = c->quant && c->op != CASE_LINEAR;
+    const int scale = c->quant && c->op != CASE_LINEAR && c->op != CASE_LINEAR_QKV;
     return (c->op == CASE_ADD_RMSNORM ? 2 * c->N : c->N) + scale;
 }
 
@@ -350,6 +418,11 @@ bool case_same_on_every_isa(const struct op_case *c)
 {
     return c->op == CASE_LINEAR || c->op == CASE_ADD || c->op == CASE_QUANTIZE ||
            c->op == CASE_EMBED || c->op == CASE_ROPE;
+}
+
+bool case_is_product(const struct op_case *c)
+{
+    return c->op == CASE_LINEAR || c->op == CASE_LINEAR_SILU_MUL || c->op == CASE_LINEAR_QKV;
 }
 
 float case_scale(const struct op_case *c)
@@ -369,7 +442,7 @@ bool case_has_mma(const struct op_case *c)
 enum input_form case_input_form(const struct op_case *c, const char *isa)
 {
     const bool cuda = strcmp(isa, "cuda") == 0, bf16 = cuda || strcmp(isa, "avx512_bf16") == 0;
-    if (c->op == CASE_LINEAR && !c->quant) {
+    if (case_is_product(c) && !c->quant) {
         if ((c->dtype == DT_BF16 || c->w8a16) && bf16) return INPUTS_BF16;
         if (c->dtype == DT_F16 && cuda) return INPUTS_F16;
     }

@@ -22,6 +22,8 @@ enum case_op {
     CASE_EMBED,
     CASE_ROPE,
     CASE_ATTENTION,
+    CASE_LINEAR_SILU_MUL, /* gate|up and what follows it */
+    CASE_LINEAR_QKV,      /* q|k|v, norms, rotation; what the cache gets is compared in steps.c */
     CASE_OP_COUNT
 };
 
@@ -31,7 +33,7 @@ struct op_case {
     enum case_op op;
     int T, N, K;      /* LINEAR: rows, outputs, inputs; the others: T rows of N */
     enum dtype dtype; /* of weights, tables, KV cache */
-    bool quant;       /* LINEAR: integers; norms and SILU_MUL: quantised output */
+    bool quant;       /* LINEAR*: integers; norms, ATTENTION, *SILU_MUL: quantised output */
     bool int4;        /* LINEAR with quant: the weights are 4-bit groups, else int8 */
     bool w8a16;       /* LINEAR without quant: int8 weights, inputs that are not quantised */
     bool bias;
@@ -44,7 +46,8 @@ struct op_case {
      * scores are integers in units of log2. */
     bool powers;
     struct rope_params rope;
-    const int *positions; /* ROPE: [T] */
+    const int *positions; /* ROPE, LINEAR_QKV: [T] */
+    bool norms;           /* LINEAR_QKV: of the heads of q and k */
     uint64_t seed;
     bool bench; /* too large for the tests: only --bench runs it */
 };
@@ -62,16 +65,18 @@ bool case_same_on_every_isa(const struct op_case *c);
  * CPU (the reference's own form of such a case). */
 enum input_form { INPUTS_AS_THEY_ARE, INPUTS_BF16, INPUTS_F16, QUERIES_AS_THEY_ARE, QUERIES_BF16 };
 enum input_form case_input_form(const struct op_case *c, const char *isa);
-bool case_has_mma(const struct op_case *c); /* ATTENTION on a GPU */
+bool case_has_mma(const struct op_case *c);    /* ATTENTION on a GPU */
+bool case_is_product(const struct op_case *c); /* a linear, or one with what follows it */
 /* ATTENTION: what the score is multiplied by. */
 float case_scale(const struct op_case *c);
 
 /* Numbers of one case; all f32 and exactly representable in the case's dtype. */
 struct inputs {
     float *x;    /* [T][x cols]; ATTENTION: q[rows][H*E] */
-    float *y;    /* ADD, ADD_RMSNORM: second operand [T][N]; ROPE, ATTENTION: k[rows][G*E] */
+    float *y;    /* ADD, ADD_RMSNORM: second operand [T][N]; ROPE, ATTENTION: k[rows][G*E];
+                  * LINEAR_QKV: gains [2][E] */
     float *z;    /* ATTENTION: v */
-    float *w;    /* LINEAR [N][K]; norms: gain; EMBED: table [K][N] */
+    float *w;    /* LINEAR*: [N][K] (SILU_MUL: [2 N][K]); norms: gain; EMBED: table [K][N] */
     float *bias; /* LINEAR [N] */
     int32_t *ids;
     bool queries_as_they_are; /* ATTENTION over int8: q is not made int8 first */

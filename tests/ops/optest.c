@@ -121,7 +121,7 @@ static bool quantised_right(const struct op_case *c, const char *isa, const floa
                             const double *want)
 {
     const int cols = case_cols(c);
-    for (int r = 0; r < c->T; r++, got += cols, want += cols) {
+    for (int r = 0; r < case_rows(c); r++, got += cols, want += cols) {
         const double scale = (double)got[cols - 1];
         int largest = 0;
         for (int i = 0; i < c->N; i++) {
@@ -143,7 +143,7 @@ static bool quantised_right(const struct op_case *c, const char *isa, const floa
 static bool right(const struct op_case *c, const char *isa, const float *got, const double *want)
 {
     const size_t n = (size_t)case_rows(c) * (size_t)case_cols(c);
-    if (c->quant && c->op != CASE_LINEAR) return quantised_right(c, isa, got, want);
+    if (case_cols(c) != c->N && c->quant) return quantised_right(c, isa, got, want);
     if (!c->exact) return close_enough(c, isa, got, want, n);
     for (size_t i = 0; i < n; i++)
         if (got[i] != (float)want[i])
@@ -203,8 +203,8 @@ static bool chunks_alone(const struct op_case *c, const struct inputs *in, const
 
 static bool has_fused_form(const struct op_case *c)
 {
-    return c->op == CASE_ADD_RMSNORM ||
-           (c->quant && (c->op == CASE_RMSNORM || c->op == CASE_SILU_MUL));
+    if (c->op == CASE_ADD_RMSNORM || (case_is_product(c) && c->op != CASE_LINEAR)) return true;
+    return c->quant && (c->op == CASE_RMSNORM || c->op == CASE_SILU_MUL || c->op == CASE_ATTENTION);
 }
 
 /* Sequences in chunks are right, alone they have the bits they have among others. */
@@ -233,7 +233,7 @@ static bool run_cuda(const struct op_case *c, const struct inputs *in, const dou
              same_bits(c, isa, "the fused form's parts", other, out, n);
     if (ok && c->op == CASE_ATTENTION)
         ok = chunks_right(c, in, isa, be, want);
-    else if (ok && (c->op != CASE_LINEAR || c->quant))
+    else if (ok && (!case_is_product(c) || c->quant))
         ok = rows_alone(c, in, isa, be, out);
     free(other);
     if (be) be->ops->close(be);

@@ -57,6 +57,7 @@ static float quantize_row(const float *x, int n, double *q)
     return max / 127.0f;
 }
 
+/* The first c->N outputs of c's weights. */
 static void linear(const struct op_case *c, const struct inputs *in, double *out)
 {
     double *w = malloc((size_t)c->K * sizeof *w), *x = malloc((size_t)c->K * sizeof *x);
@@ -165,7 +166,7 @@ static double frequency(const struct rope_params *p, int i, int len)
     return base;
 }
 
-static void rotate(const struct op_case *c, const float *x, int n_heads, int position, double *out)
+static void rotate(const struct op_case *c, const double *x, int n_heads, int position, double *out)
 {
     const int E = c->head_dim, half = E / 2;
     const double factor = c->rope.type == ROPE_YARN ? c->rope.attention_factor : 1;
@@ -182,10 +183,14 @@ static void rotate(const struct op_case *c, const float *x, int n_heads, int pos
 static void rope(const struct op_case *c, const struct inputs *in, double *out)
 {
     const int q = c->heads * c->head_dim, k = c->kv_heads * c->head_dim;
+    double *x = malloc((size_t)(q + k) * sizeof *x);
+    if (!x) abort();
     for (int t = 0; t < c->T; t++, out += q + k) {
-        rotate(c, in->x + (size_t)t * (size_t)q, c->heads, c->positions[t], out);
-        rotate(c, in->y + (size_t)t * (size_t)k, c->kv_heads, c->positions[t], out + q);
+        for (int i = 0; i < q; i++) x[i] = (double)in->x[(size_t)t * (size_t)q + (size_t)i];
+        for (int i = 0; i < k; i++) x[q + i] = (double)in->y[(size_t)t * (size_t)k + (size_t)i];
+        rotate(c, x, c->heads + c->kv_heads, c->positions[t], out);
     }
+    free(x);
 }
 
 /* --- attention --- */
@@ -248,9 +253,10 @@ static void attention(const struct op_case *c, const struct inputs *in, double *
         for (size_t i = 0; i < n_x; i++) queries[i] = (double)in->x[i];
     }
     for (int s = 0; s < c->n_seqs; s++) {
-        for (int i = c->skip; i < c->len[s]; i++)
+        for (int i = c->skip; i < c->len[s]; i++, out += c->quant) { /* a scale behind each row */
             for (int h = 0; h < c->heads; h++, out += c->head_dim)
                 attend(c, queries, keys, values, base, i, h, weights, out);
+        }
         base += (size_t)c->len[s];
     }
     free(weights);
@@ -259,10 +265,48 @@ static void attention(const struct op_case *c, const struct inputs *in, double *
     free(values);
 }
 
+/* --- products and what follows them --- */
+
+static void linear_silu_mul(const struct op_case *c, const struct inputs *in, double *out)
+{
+    struct op_case both = *c;
+    both.N = 2 * c->N;
+    double *x = malloc((size_t)c->T * (size_t)both.N * sizeof *x);
+    if (!x) abort();
+    linear(&both, in, x);
+    for (int t = 0; t < c->T; t++, out += case_cols(c)) {
+        const double *g = x + (size_t)t * (size_t)both.N, *u = g + c->N;
+        for (int i = 0; i < c->N; i++) out[i] = g[i] / (1 + exp(-g[i])) * u[i];
+    }
+    free(x);
+}
+
+static void linear_qkv(const struct op_case *c, const struct inputs *in, double *out)
+{
+    const int E = c->head_dim;
+    double *x = malloc((size_t)c->N * sizeof *x);
+    if (!x) abort();
+    linear(c, in, out);
+    for (int t = 0; t < c->T; t++, out += c->N) {
+        const int n = c->heads + c->kv_heads; /* heads of q, then of k */
+        for (int h = 0; h < n && c->norms; h++) {
+            norm(out + h * E, in->y + (h < c->heads ? 0 : E), E, x + h * E);
+            memcpy(out + h * E, x + h * E, (size_t)E * sizeof *x);
+        }
+        memcpy(x, out, (size_t)(n * E) * sizeof *x);
+        rotate(c, x, n, c->positions[t], out);
+    }
+    free(x);
+}
+
 void reference_run(const struct op_case *c, const struct inputs *in, double *out)
 {
     if (c->op == CASE_LINEAR)
         linear(c, in, out);
+    else if (c->op == CASE_LINEAR_SILU_MUL)
+        linear_silu_mul(c, in, out);
+    else if (c->op == CASE_LINEAR_QKV)
+        linear_qkv(c, in, out);
     else if (c->op == CASE_ROPE)
         rope(c, in, out);
     else if (c->op == CASE_ATTENTION)
@@ -334,7 +378,7 @@ size_t inputs_x_len(const struct op_case *c)
 {
     size_t n = (size_t)c->T;
     for (int s = 0; s < c->n_seqs; s++) n += (size_t)c->len[s];
-    return n * (c->op == CASE_LINEAR ? (size_t)c->K : (size_t)(c->heads * c->head_dim));
+    return n * (case_is_product(c) ? (size_t)c->K : (size_t)(c->heads * c->head_dim));
 }
 
 /* A query of 0 and 1 that sums two of the elements 1.. of keys of -3..0; the first element, which no
@@ -357,6 +401,16 @@ void inputs_make(const struct op_case *c, struct inputs *in)
     memset(in, 0, sizeof *in);
     uint64_t state = c->seed * 0x9E3779B97F4A7C15ull + 1;
     const size_t T = (size_t)c->T, N = (size_t)c->N, K = (size_t)c->K, E = (size_t)c->head_dim;
+    if (c->op == CASE_LINEAR_SILU_MUL || c->op == CASE_LINEAR_QKV) {
+        const size_t n = (c->op == CASE_LINEAR_SILU_MUL ? 2 * N : N) * K;
+        in->x = draw_array(&state, T * K, false);
+        in->w = draw_array(&state, n, false);
+        for (size_t i = 0; i < n; i++) in->w[i] *= 0.25f; /* exponents of SiLU stay small */
+        in->y = draw_array(&state, 2 * (E ? E : 1), false);
+        round_to(in->w, n, c->dtype);
+        round_to(in->y, 2 * (E ? E : 1), c->dtype);
+        return;
+    }
     if (c->op == CASE_LINEAR) {
         in->x = draw_array(&state, T * K, c->exact);
         in->w = draw_array(&state, N * K, c->exact);

@@ -2,6 +2,7 @@
 #include "tests/ops/run.h"
 
 #include "config/base/check.h"
+#include "engine/ops.h"
 #include "engine/plugin.h"
 
 #include <math.h>
@@ -153,7 +154,7 @@ struct backend *case_open(const struct op_case *c, const char *isa, int n_thread
         .max_seqs = CASE_SEQS,
         .max_samples = tokens,
         .max_blocks_per_seq = paged ? pages_ld(c) : 1,
-        .n_blocks = paged ? pages_needed(c) : 1,
+        .n_blocks = paged ? pages_needed(c) : 1 + tokens / 16,
         .block_size = paged ? c->block_size : 16,
         .n_layers = 2,
         .n_heads = max_int(c->heads, 1),
@@ -163,7 +164,8 @@ struct backend *case_open(const struct op_case *c, const char *isa, int n_thread
         .vocab_size = max_int(c->N, 1),
         .kv_dtype = paged ? c->dtype : DT_F32,
     };
-    const struct rope_params *rope = c->op == CASE_ROPE ? &c->rope : NULL;
+    const bool rotates = c->op == CASE_ROPE || c->op == CASE_LINEAR_QKV;
+    const struct rope_params *rope = rotates ? &c->rope : NULL;
     if (be->ops->reserve(be, &limits, rope, &err) != STATUS_OK) {
         fprintf(stderr, "optest: %s\n", err.message);
         be->ops->close(be);
@@ -236,7 +238,7 @@ struct weight *case_weight(struct backend *be, const float *values, int rows, in
 
 /* --- row operators --- */
 
-static void copy_out(const struct tensor *t, float *out, size_t out_ld)
+void case_copy_rows(const struct tensor *t, float *out, size_t out_ld)
 {
     for (int r = 0; r < t->rows; r++) {
         for (int c = 0; c < t->cols; c++) {
@@ -270,7 +272,7 @@ static bool run_linear(const struct op_case *c, const struct inputs *in, int row
     }
     run_settle(be);
     if (c->quant) ok = guard_intact(&q, "quantize");
-    copy_out(&y.view, out, (size_t)c->N);
+    case_copy_rows(&y.view, out, (size_t)c->N);
     be->ops->weight_free(be, w);
     return ok && guard_intact(&y, "linear") && guard_intact(&x, "linear's input");
 }
@@ -366,8 +368,8 @@ static bool run_rows(const struct op_case *c, const struct inputs *in, const str
     free(zeros);
 
     const bool in_place = c->op == CASE_HEAD_NORM || c->op == CASE_ADD;
-    copy_out(in_place ? &b.x.view : &b.out.view, out, (size_t)case_cols(c));
-    if (c->op == CASE_ADD_RMSNORM) copy_out(&b.y.view, out + c->N, (size_t)case_cols(c));
+    case_copy_rows(in_place ? &b.x.view : &b.out.view, out, (size_t)case_cols(c));
+    if (c->op == CASE_ADD_RMSNORM) case_copy_rows(&b.y.view, out + c->N, (size_t)case_cols(c));
     be->ops->weight_free(be, b.w);
     return guard_intact(&b.x, "first operand") && guard_intact(&b.y, "second operand") &&
            guard_intact(&b.out, "output") && guard_intact(&b.wide, "intermediate");
@@ -396,10 +398,100 @@ static bool run_rope(const struct op_case *c, const struct inputs *in, int row0,
     be->ops->step_upload(be, &step);
     be->ops->rope(be, q.view, k.view, shape);
     run_settle(be);
-    copy_out(&q.view, out, (size_t)case_cols(c));
-    copy_out(&k.view, out + q_cols, (size_t)case_cols(c));
+    case_copy_rows(&q.view, out, (size_t)case_cols(c));
+    case_copy_rows(&k.view, out + q_cols, (size_t)case_cols(c));
     free(ints);
     return guard_intact(&q, "queries") && guard_intact(&k, "keys");
+}
+
+/* --- products and what follows them --- */
+
+/* x as the linear reads it; false where something failed. */
+static bool product_inputs(const struct op_case *c, const struct inputs *in, int row0, int n_rows,
+                           struct backend *be, const struct weight *w, struct guarded *x,
+                           struct guarded *q)
+{
+    if (!w || !guard_alloc(be, DT_F32, n_rows, c->K, x)) return false;
+    guard_fill(x, in->x + (size_t)row0 * (size_t)c->K, (size_t)c->K);
+    CHECK((be->ops->activation_dtype(be, w) == DT_I8) == c->quant);
+    if (!c->quant) return true;
+    if (!guard_alloc(be, DT_I8, n_rows, c->K, q)) return false;
+    be->ops->quantize(be, q->view, x->view);
+    return true;
+}
+
+static bool run_linear_silu_mul(const struct op_case *c, const struct inputs *in,
+                                const struct case_part *part, int n_rows, struct backend *be,
+                                float *out)
+{
+    struct guarded x, q, y, gate_up;
+    struct weight *w =
+        case_weight(be, in->w, 2 * c->N, c->K, c->dtype, WEIGHT_LINEAR, case_scheme(c), NULL);
+    if (!product_inputs(c, in, part->row0, n_rows, be, w, &x, &q) ||
+        !guard_alloc(be, DT_F32, n_rows, 2 * c->N, &gate_up) ||
+        !guard_alloc(be, c->quant ? DT_I8 : DT_F32, n_rows, c->N, &y))
+        return false;
+    const struct tensor rows = c->quant ? q.view : x.view;
+    if (part->composed) {
+        be->ops->linear(be, gate_up.view, rows, w);
+        (c->quant ? be->ops->silu_mul_quant : be->ops->silu_mul)(be, y.view, gate_up.view);
+    } else {
+        op_linear_silu_mul(be, y.view, gate_up.view, rows, w);
+    }
+    run_settle(be);
+    case_copy_rows(&y.view, out, (size_t)case_cols(c));
+    be->ops->weight_free(be, w);
+    return guard_intact(&y, "linear_silu_mul") && guard_intact(&gate_up, "its gate|up");
+}
+
+static bool run_linear_qkv(const struct op_case *c, const struct inputs *in,
+                           const struct case_part *part, int n_rows, struct backend *be, float *out)
+{
+    struct guarded x, q, y;
+    struct weight *w =
+        case_weight(be, in->w, c->N, c->K, c->dtype, WEIGHT_LINEAR, case_scheme(c), NULL);
+    struct head_norms n = {.eps = EPS};
+    const int E = c->head_dim;
+    if (c->norms) {
+        n.q = case_weight(be, in->y, 1, E, c->dtype, WEIGHT_VECTOR, QUANT_NONE, NULL);
+        n.k = case_weight(be, in->y + E, 1, E, c->dtype, WEIGHT_VECTOR, QUANT_NONE, NULL);
+    }
+    if (!product_inputs(c, in, part->row0, n_rows, be, w, &x, &q) ||
+        !guard_alloc(be, DT_F32, n_rows, c->N, &y))
+        return false;
+    int32_t *ints = calloc(3 * (size_t)n_rows, sizeof *ints), *slots = ints + n_rows;
+    CHECK(ints);
+    for (int i = 0; i < n_rows; i++) {
+        slots[i] = i;
+        ints[2 * n_rows + i] = c->positions[part->row0 + i] + 1;
+    }
+    const struct step step = {.n_tokens = n_rows,
+                              .token_ids = ints,
+                              .positions = c->positions + part->row0,
+                              .slots = slots,
+                              .rope_len = ints + 2 * n_rows};
+    const struct attn_shape s = {.n_heads = c->heads, .n_kv_heads = c->kv_heads, .head_dim = E};
+    const struct tensor rows = c->quant ? q.view : x.view;
+    be->ops->step_upload(be, &step);
+    if (part->composed) {
+        be->ops->linear(be, y.view, rows, w);
+        const struct tensor qs = tensor_cols(y.view, 0, c->heads * E);
+        const struct tensor ks = tensor_cols(y.view, c->heads * E, c->kv_heads * E);
+        if (c->norms) {
+            be->ops->head_norm(be, qs, c->heads, n.q, EPS);
+            be->ops->head_norm(be, ks, c->kv_heads, n.k, EPS);
+        }
+        be->ops->rope(be, qs, ks, s);
+    } else {
+        op_linear_qkv(be, y.view, rows, w, be->ops->kv_layer(be, 1), s, n);
+    }
+    run_settle(be);
+    case_copy_rows(&y.view, out, (size_t)c->N);
+    free(ints);
+    be->ops->weight_free(be, w);
+    be->ops->weight_free(be, (struct weight *)(uintptr_t)n.q);
+    be->ops->weight_free(be, (struct weight *)(uintptr_t)n.k);
+    return guard_intact(&y, "linear_qkv");
 }
 
 bool case_run(const struct op_case *c, const struct inputs *in, const struct case_part *part,
@@ -408,6 +500,8 @@ bool case_run(const struct op_case *c, const struct inputs *in, const struct cas
     const int n_rows = part->n_rows ? part->n_rows : c->T;
     if (c->op == CASE_ATTENTION) return case_run_attention(c, in, part, be, out);
     if (c->op == CASE_LINEAR) return run_linear(c, in, part->row0, n_rows, be, out);
+    if (c->op == CASE_LINEAR_SILU_MUL) return run_linear_silu_mul(c, in, part, n_rows, be, out);
+    if (c->op == CASE_LINEAR_QKV) return run_linear_qkv(c, in, part, n_rows, be, out);
     if (c->op == CASE_ROPE) return run_rope(c, in, part->row0, n_rows, be, out);
     return run_rows(c, in, part, n_rows, be, out);
 }

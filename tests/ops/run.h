@@ -33,6 +33,9 @@ struct weight *case_weight(struct backend *be, const float *values, int rows, in
                            enum dtype dtype, enum weight_kind kind, enum quant_scheme quant,
                            const float *bias);
 
+/* Rows as f32, `out_ld` apart; int8: the integers, and the scale as the last column. */
+void case_copy_rows(const struct tensor *t, float *out, size_t out_ld);
+
 /* How the weights of a linear case are held. */
 static inline enum quant_scheme case_scheme(const struct op_case *c)
 {

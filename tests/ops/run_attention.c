@@ -2,6 +2,7 @@
 #include "tests/ops/run.h"
 
 #include "config/base/check.h"
+#include "engine/ops.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -86,9 +87,9 @@ static void chunk_add(struct chunk_step *b, const struct op_case *c, const struc
 
 /* Writes the step's keys and values; with `out` also attends and copies the rows there. */
 static bool chunk_execute(struct chunk_step *b, const struct op_case *c, struct backend *be,
-                          struct guarded *out)
+                          bool composed, struct guarded *out)
 {
-    struct guarded q, k, v;
+    struct guarded q, k, v, wide;
     const int T = b->step.n_tokens;
     if (!guard_alloc(be, DT_F32, T, (int)b->kv_cols, &k) ||
         !guard_alloc(be, DT_F32, T, (int)b->kv_cols, &v))
@@ -102,7 +103,8 @@ static bool chunk_execute(struct chunk_step *b, const struct op_case *c, struct 
     if (!out) run_settle(be);
     if (!out) return true;
     if (!guard_alloc(be, DT_F32, T, (int)b->q_cols, &q) ||
-        !guard_alloc(be, DT_F32, T, (int)b->q_cols, out))
+        !guard_alloc(be, DT_F32, T, (int)b->q_cols, &wide) ||
+        !guard_alloc(be, c->quant ? DT_I8 : DT_F32, T, (int)b->q_cols, out))
         return false;
     guard_fill(&q, b->q, b->q_cols);
     const struct attn_shape shape = {
@@ -112,7 +114,12 @@ static bool chunk_execute(struct chunk_step *b, const struct op_case *c, struct 
         .scale = case_scale(c),
         .window = c->window,
     };
-    be->ops->attention(be, out->view, q.view, kv, shape);
+    if (composed) {
+        be->ops->attention(be, wide.view, q.view, kv, shape);
+        be->ops->quantize(be, out->view, wide.view);
+    } else {
+        op_attention(be, out->view, q.view, kv, shape);
+    }
     run_settle(be);
     return guard_intact(out, "attention") && guard_intact(&q, "attention's queries");
 }
@@ -127,7 +134,7 @@ static bool poison_pool(struct chunk_step *b, const struct op_case *c, struct ba
         chunk_begin(b);
         while (slot < n_slots && b->step.n_tokens < b->capacity)
             b->slots[b->step.n_tokens++] = slot++;
-        if (!chunk_execute(b, c, be, NULL)) return false;
+        if (!chunk_execute(b, c, be, false, NULL)) return false;
     }
     return true;
 }
@@ -148,9 +155,12 @@ static void keep_rows(const struct op_case *c, const struct case_part *part,
     for (int i = 0; i < b->step.n_seqs; i++) {
         for (int t = b->q_start[i]; t < b->q_start[i + 1]; t++) {
             const size_t row = output_row(c, part, seqs[i]) + (size_t)(b->positions[t] - c->skip);
-            memcpy(out + row * b->q_cols,
-                   (const float *)g->view.data + (size_t)t * (size_t)g->view.ld,
-                   b->q_cols * sizeof(float));
+            struct tensor one = g->view;
+            one.data = (char *)one.data + (size_t)t * (size_t)one.ld * dtype_size(one.dtype);
+            one.scale = one.scale ? one.scale + t : NULL;
+            one.rows = 1;
+            const size_t cols = (size_t)case_cols(c);
+            case_copy_rows(&one, out + row * cols, cols);
         }
     }
 }
@@ -179,7 +189,7 @@ static bool advance(const struct op_case *c, const struct inputs *in, const stru
     }
     if (b->step.n_tokens == 0) return true;
     struct guarded g;
-    if (!chunk_execute(b, c, be, history ? NULL : &g)) return false;
+    if (!chunk_execute(b, c, be, part->composed, history ? NULL : &g)) return false;
     if (!history) keep_rows(c, part, b, seqs, &g, out);
     return true;
 }

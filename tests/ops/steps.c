@@ -1,5 +1,6 @@
 /* What belongs to a step or to a backend's life, not to one operator's rows. */
 #include "config/base/check.h"
+#include "engine/ops.h"
 #include "tests/ops/run.h"
 
 #include <math.h>
@@ -178,6 +179,7 @@ static bool fused_rope_writes_the_same(struct backend *be)
         slots[i] = table[0] * 16 + i;
         other_slots[i] = other[0] * 16 + i;
     }
+    const struct head_norms none = {0};
     struct guarded q[2], k[2], v[2], out[2];
     for (int i = 0; i < 2; i++) {
         q[i] = rows_of(be, T, 32, 1);
@@ -192,7 +194,7 @@ static bool fused_rope_writes_the_same(struct backend *be)
             be->ops->rope(be, q[i].view, k[i].view, small_shape);
             be->ops->kv_write(be, kv, k[i].view, v[i].view);
         } else {
-            be->ops->rope_kv_write(be, q[i].view, k[i].view, v[i].view, kv, small_shape);
+            op_norm_rope_kv_write(be, q[i].view, k[i].view, v[i].view, kv, small_shape, none);
         }
         be->ops->attention(be, out[i].view, q[i].view, kv, small_shape);
         run_settle(be);
@@ -201,7 +203,7 @@ static bool fused_rope_writes_the_same(struct backend *be)
         EXPECT(memcmp(row(&q[0], t), row(&q[1], t), 32 * sizeof(float)) == 0);
         EXPECT(memcmp(row(&out[0], t), row(&out[1], t), 32 * sizeof(float)) == 0);
     }
-    return guard_intact(&k[1], "rope_kv_write") && guard_intact(&q[1], "rope_kv_write");
+    return guard_intact(&k[1], "norm_rope_kv_write") && guard_intact(&q[1], "norm_rope_kv_write");
 }
 
 /* --- threads --- */
