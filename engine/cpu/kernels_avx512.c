@@ -47,9 +47,11 @@ const struct cpu_kernels cpu_kernels_avx512 = {
     .name = "avx512",
     .linear =
         {[WF_F32] = panel_f32, [WF_BF16] = panel_bf16, [WF_I8] = panel_i8, [WF_I4] = panel_i4},
-    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = dot_attention},
-    .k_group = {1, 1, 4},
-    .v_group = {1, 1, 2},
+    .attention = {[KV_F32] = attention_f32,
+                  [KV_BF16] = cpu_avx512_attention_widened,
+                  [KV_I8] = dot_attention},
+    .k_group = {1, 2, 4},
+    .v_group = {1, 2, 2},
     AVX512_COMMON,
 };
 
