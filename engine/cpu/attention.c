@@ -23,6 +23,9 @@
 /* Memory for spans computed apart: at most so many tasks for each thread. */
 #define SPLIT_TASKS 4
 
+/* Chunks for each thread that tasks are shared out in. */
+#define CHUNKS 16
+
 /* A running result for the rows of an item. */
 struct partial {
     float *o; /* [rows][o_pitch] */
@@ -48,8 +51,9 @@ struct attn_job {
     const struct kv_layer *kv;
     struct tensor out, q;
     struct attn_shape shape;
-    int group;   /* query heads per KV head */
-    int n_spans; /* of the longest item, when spans are computed apart */
+    int group;            /* query heads per KV head */
+    int n_tasks, n_spans; /* spans: of the longest item, when they are computed apart */
+    int per_chunk;        /* tasks in a row of one worker */
 };
 
 struct attn_task {
@@ -57,6 +61,12 @@ struct attn_task {
     int head;   /* KV head */
     int rows;   /* n_rows * group */
     int lo, hi; /* keys that any row sees */
+};
+
+/* The tile that a worker will probably take after those of a span: token t0 of a task. */
+struct attn_next {
+    struct attn_task task;
+    int t0; /* behind task.hi: none */
 };
 
 /* --- reserve and plan --- */
@@ -183,6 +193,9 @@ static void pack_queries(const struct attn_job *j, const struct attn_task *t, in
             int8_t *out = (int8_t *)q + (size_t)r * ATTN_Q_PITCH;
             q_scale[r] = k->quantize(out, from, E) * scale;
             q_sum[r] = k->sum_i8(out, E);
+        } else if (!k->round_bf16) {
+            memcpy(q + (size_t)r * ATTN_Q_PITCH, from, (size_t)E * sizeof *from);
+            q_scale[r] = scale;
         } else {
             k->round_bf16((uint16_t *)(void *)(q + (size_t)r * ATTN_Q_PITCH), from, E);
             q_scale[r] = scale;
@@ -270,16 +283,21 @@ static void run_tile(const struct attn_job *j, const struct attn_task *t, int t0
     }
 }
 
-/* One span of one task, from nothing.  The task goes on up to token `last`. */
-static void run_span(const struct attn_job *j, const struct attn_task *t, int span, int last,
-                     int worker, struct partial out)
+static int first_tile(const struct attn_task *t)
+{
+    return t->lo / ATTN_TILE * ATTN_TILE;
+}
+
+/* One span of one task, from nothing. */
+static void run_span(const struct attn_job *j, const struct attn_task *t, int span, int worker,
+                     const struct attn_next *after, struct partial out)
 {
     const struct attn_scratch *a = j->cb->attn;
     for (int r = 0; r < t->rows; r++) out.m[r] = -INFINITY;
     memset(out.l, 0, (size_t)t->rows * sizeof(float));
     memset(out.o, 0, (size_t)t->rows * (size_t)a->o_pitch * sizeof(float));
 
-    const int begin = max_int(span * SPAN, t->lo / ATTN_TILE * ATTN_TILE);
+    const int begin = max_int(span * SPAN, first_tile(t));
     const int end = min_int((span + 1) * SPAN, t->hi);
     struct attn_tile tiles[2]; /* this one and the next; pointers are set where they are needed */
     for (int i = 0; i < 2; i++) {
@@ -289,9 +307,14 @@ static void run_span(const struct attn_job *j, const struct attn_task *t, int sp
     }
     locate_tile(j, t, begin, &tiles[0]);
     for (int t0 = begin, i = 0; t0 < end; t0 += ATTN_TILE, i ^= 1) {
-        const bool more = t0 + ATTN_TILE < last;
-        if (more) locate_tile(j, t, t0 + ATTN_TILE, &tiles[i ^ 1]);
-        tiles[i].next = more ? &tiles[i ^ 1] : NULL;
+        struct attn_tile *next = &tiles[i ^ 1];
+        if (t0 + ATTN_TILE < end)
+            locate_tile(j, t, t0 + ATTN_TILE, next);
+        else if (after->t0 < after->task.hi)
+            locate_tile(j, &after->task, after->t0, next);
+        else
+            next = NULL;
+        tiles[i].next = next;
         run_tile(j, t, t0, worker, &tiles[i], out);
     }
 }
@@ -327,21 +350,35 @@ static void store(const struct attn_job *j, const struct attn_task *t, struct pa
     }
 }
 
-static void whole_task(void *ctx, int worker, int task)
+/* One task; the worker's next one is probably `next`. */
+static void whole_task(const struct attn_job *j, int worker, int task, int next)
 {
-    const struct attn_job *j = ctx;
     const struct attn_scratch *a = j->cb->attn;
     const struct attn_task t = make_task(j, task);
     const struct partial total = partial_at(a, a->total, (size_t)worker);
     const struct partial part = partial_at(a, a->span, (size_t)worker);
     pack_queries(j, &t, worker);
     const int first = t.lo / SPAN;
-    run_span(j, &t, first, t.hi, worker, total);
-    for (int s = first + 1; s * SPAN < t.hi; s++) {
-        run_span(j, &t, s, t.hi, worker, part);
-        merge(a, t.rows, total, part);
+    for (int s = first; s * SPAN < t.hi; s++) {
+        struct attn_next after = {.task = t, .t0 = (s + 1) * SPAN};
+        if (after.t0 >= t.hi && next < j->n_tasks) {
+            after.task = make_task(j, next);
+            after.t0 = first_tile(&after.task);
+        }
+        run_span(j, &t, s, worker, &after, s == first ? total : part);
+        if (s > first) merge(a, t.rows, total, part);
     }
     store(j, &t, total);
+}
+
+/* Chunks are taken in turn: this worker's next one is probably as many on as there are threads. */
+static void whole_tasks(void *ctx, int worker, int chunk)
+{
+    const struct attn_job *j = ctx;
+    const int from = chunk * j->per_chunk, end = min_int(from + j->per_chunk, j->n_tasks);
+    const int beyond = from + pool_n_threads(j->cb->pool) * j->per_chunk;
+    for (int task = from; task < end; task++)
+        whole_task(j, worker, task, task + 1 < end ? task + 1 : beyond);
 }
 
 /* --- spans computed apart --- */
@@ -351,11 +388,15 @@ static void span_task(void *ctx, int worker, int chunk)
     const struct attn_job *j = ctx;
     const struct attn_scratch *a = j->cb->attn;
     const struct attn_task t = make_task(j, chunk / j->n_spans);
-    const int span = chunk % j->n_spans;
+    const int span = chunk % j->n_spans, next = chunk + pool_n_threads(j->cb->pool);
     if (span * SPAN >= t.hi || (span + 1) * SPAN <= t.lo) return;
+    struct attn_next after = {.task = t, .t0 = t.hi};
+    if (next / j->n_spans < j->n_tasks) {
+        after.task = make_task(j, next / j->n_spans);
+        after.t0 = max_int(next % j->n_spans * SPAN, first_tile(&after.task));
+    }
     pack_queries(j, &t, worker);
-    run_span(j, &t, span, min_int(t.hi, (span + 1) * SPAN), worker,
-             partial_at(a, a->split, (size_t)chunk));
+    run_span(j, &t, span, worker, &after, partial_at(a, a->split, (size_t)chunk));
 }
 
 static void merge_task(void *ctx, int worker, int task)
@@ -395,12 +436,15 @@ void cpu_attention(struct backend *be, struct tensor out, struct tensor q,
         .cb = cb, .kv = kv, .out = out, .q = q, .shape = s, .group = s.n_heads / s.n_kv_heads};
     /* 2 products for each pair and element, 30 G/s */
     const double work_ns = cb->attn_pairs * s.n_heads * s.head_dim * 2.0 / 30.0;
-    const int n_tasks = cb->n_items * s.n_kv_heads;
-    j.n_spans = spans_apart(cb, n_tasks, pool_width(cb->pool, work_ns));
+    const int width = pool_width(cb->pool, work_ns);
+    j.n_tasks = cb->n_items * s.n_kv_heads;
+    j.n_spans = spans_apart(cb, j.n_tasks, width);
     if (j.n_spans == 1) {
-        pool_run(cb->pool, whole_task, &j, n_tasks, work_ns);
+        j.per_chunk = max_int(1, j.n_tasks / (CHUNKS * width));
+        const int n_chunks = (j.n_tasks + j.per_chunk - 1) / j.per_chunk;
+        pool_run(cb->pool, whole_tasks, &j, n_chunks, work_ns);
         return;
     }
-    pool_run(cb->pool, span_task, &j, n_tasks * j.n_spans, work_ns);
-    pool_run(cb->pool, merge_task, &j, n_tasks, work_ns);
+    pool_run(cb->pool, span_task, &j, j.n_tasks * j.n_spans, work_ns);
+    pool_run(cb->pool, merge_task, &j, j.n_tasks, work_ns);
 }

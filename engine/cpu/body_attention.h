@@ -1,13 +1,13 @@
-/* body_attention.h - one tile of keys and values against up to six rows, summed in f32, for the
- * vectors that the including file defines: scores (lanes are tokens), online softmax, weighted
- * values (lanes are head elements). */
+/* body_attention.h - one tile of f32 keys and values against up to six rows, for the vectors that
+ * the including file defines: scores (lanes are tokens), online softmax, weighted values (lanes are
+ * head elements). */
 #ifndef ENGINE_CPU_BODY_ATTENTION_H
 #define ENGINE_CPU_BODY_ATTENTION_H
 
 #define VECTORS_PER_GROUP (LANES / VW)
 
 struct score_args {
-    const void *k[4]; /* one for each vector of tokens */
+    const float *k[4]; /* one for each vector of tokens */
     const float *q;
     float *s;
     size_t stride, ldq;
@@ -22,21 +22,8 @@ struct value_args {
     size_t ldo, column;
     vmask last; /* lanes of the last vector */
 };
-#define scores_f32_args  score_args
-#define scores_bf16_args score_args
-#define values_f32_args  value_args
-#define values_bf16_args value_args
-
-ALWAYS_INLINE vec load_kv(const void *p, size_t i, const enum kv_format f)
-{
-    return f == KV_BF16 ? v_load_bf16((const uint16_t *)p + i) : v_load((const float *)p + i);
-}
-
-ALWAYS_INLINE vec load_kv_mask(const void *p, size_t i, vmask mask, const enum kv_format f)
-{
-    return f == KV_BF16 ? v_load_bf16_mask((const uint16_t *)p + i, mask)
-                        : v_load_mask((const float *)p + i, mask);
-}
+#define scores_args score_args
+#define values_args value_args
 
 /* --- scores --- */
 
@@ -49,43 +36,26 @@ ALWAYS_INLINE vec load_kv_mask(const void *p, size_t i, vmask mask, const enum k
         if (NV > 3) v_store(s + 3 * VW, c##r##3); \
     }
 
-ALWAYS_INLINE void scores(const struct score_args *t, const int R, const int NV,
-                          const enum kv_format f)
+ALWAYS_INLINE void scores(const struct score_args *t, const int R, const int NV)
 {
     const float *x = t->q;
-    const void *k0 = t->k[0], *k1 = t->k[1], *k2 = t->k[2], *k3 = t->k[3];
+    const float *k0 = t->k[0], *k1 = t->k[1], *k2 = t->k[2], *k3 = t->k[3];
     const size_t ldx = t->ldq, end = (size_t)t->head_dim * t->stride;
     FOR_ROWS(DECLARE)
     for (size_t at = 0; at < end; at += t->stride, x++) {
-        const vec w0 = load_kv(k0, at, f);
-        const vec w1 = NV > 1 ? load_kv(k1, at, f) : w0;
-        const vec w2 = NV > 2 ? load_kv(k2, at, f) : w0;
-        const vec w3 = NV > 3 ? load_kv(k3, at, f) : w0;
+        const vec w0 = v_load(k0 + at);
+        const vec w1 = NV > 1 ? v_load(k1 + at) : w0;
+        const vec w2 = NV > 2 ? v_load(k2 + at) : w0;
+        const vec w3 = NV > 3 ? v_load(k3 + at) : w0;
         FOR_ROWS(MULTIPLY)
     }
     FOR_ROWS(STORE_SCORES)
 }
 
-ALWAYS_INLINE void scores_f32(const struct score_args *t, const int R, const int NV)
-{
-    scores(t, R, NV, KV_F32);
-}
+TILE_TABLE(scores, FOR_TILES);
 
-ALWAYS_INLINE void scores_bf16(const struct score_args *t, const int R, const int NV)
+static void tile_scores(const struct attn_tile *t, const struct attn_rows *r)
 {
-    scores(t, R, NV, KV_BF16);
-}
-
-TILE_TABLE(scores_f32, FOR_TILES);
-TILE_TABLE(scores_bf16, FOR_TILES);
-
-static void tile_scores(const struct attn_tile *t, const struct attn_rows *r, enum kv_format f)
-{
-    const size_t item_size = f == KV_BF16 ? 2 : 4;
-    /* A variable, because gcc 12's object-size check takes the conditional's table for its first
-     * row alone. */
-    void (*const(*const tiles)[4])(const struct score_args *) =
-        f == KV_BF16 ? scores_bf16_tiles : scores_f32_tiles;
     const int first = t->lo / LANES * VECTORS_PER_GROUP;
     const int end = (t->hi + LANES - 1) / LANES * VECTORS_PER_GROUP;
     struct score_args a = {
@@ -95,10 +65,10 @@ static void tile_scores(const struct attn_tile *t, const struct attn_rows *r, en
         for (int i = 0; i < nv; i++) {
             const int group = (v + i) / VECTORS_PER_GROUP,
                       first_token = (v + i) % VECTORS_PER_GROUP * VW;
-            a.k[i] = (const char *)t->k[group] + (size_t)first_token * item_size;
+            a.k[i] = (const float *)t->k[group] + first_token;
         }
         a.s = r->s + v * VW;
-        tiles[r->n - 1][nv - 1](&a);
+        scores_tiles[r->n - 1][nv - 1](&a);
     }
 }
 
@@ -160,11 +130,9 @@ static float softmax_row(const struct attn_tile *t, struct attn_rows *r, int row
         if (NV > 3) v_store(o + 3 * VW, c##r##3); \
     }
 /* Vector i of a row of values; the last one may be short. */
-#define VALUE(i) \
-    (NV == (i) + 1 ? load_kv_mask(v, at + (i)*VW, last, f) : load_kv(v, at + (i)*VW, f))
+#define VALUE(i) (NV == (i) + 1 ? v_load_mask(v + at + (i)*VW, last) : v_load(v + at + (i)*VW))
 
-ALWAYS_INLINE void values(const struct value_args *t, const int R, const int NV,
-                          const enum kv_format f)
+ALWAYS_INLINE void values(const struct value_args *t, const int R, const int NV)
 {
     const struct attn_tile *tile = t->tile;
     const size_t stride = (size_t)tile->v_stride, ldx = ATTN_TILE;
@@ -172,7 +140,7 @@ ALWAYS_INLINE void values(const struct value_args *t, const int R, const int NV,
     FOR_ROWS(DECLARE)
     FOR_ROWS(LOAD_VALUES)
     for (int token = tile->lo; token < tile->hi;) {
-        const void *v = tile->v[token / LANES];
+        const float *v = tile->v[token / LANES];
         const int group_end = (token / LANES + 1) * LANES;
         const int end = group_end < tile->hi ? group_end : tile->hi;
         size_t at = (size_t)(token % LANES) * stride + t->column;
@@ -188,25 +156,14 @@ ALWAYS_INLINE void values(const struct value_args *t, const int R, const int NV,
     FOR_ROWS(STORE_VALUES)
 }
 
-ALWAYS_INLINE void values_f32(const struct value_args *t, const int R, const int NV)
-{
-    values(t, R, NV, KV_F32);
-}
-
-ALWAYS_INLINE void values_bf16(const struct value_args *t, const int R, const int NV)
-{
-    values(t, R, NV, KV_BF16);
-}
-
-TILE_TABLE(values_f32, FOR_TILES);
-TILE_TABLE(values_bf16, FOR_TILES);
+TILE_TABLE(values, FOR_TILES);
 
 /* Heads of one vector: a row is a single chain of additions, so four tokens go side by side, each
  * into a sum of its own (by token modulo 4, whatever the tile). */
 #define ADD_TOKEN(sum, i) \
-    sum = v_fma(load_kv_mask(v, at + (size_t)(i)*stride, last, f), v_set1(p[token + (i)]), sum)
+    sum = v_fma(v_load_mask(v + at + (size_t)(i)*stride, last), v_set1(p[token + (i)]), sum)
 
-ALWAYS_INLINE void narrow_values(const struct value_args *t, const enum kv_format f)
+ALWAYS_INLINE void narrow_values(const struct value_args *t)
 {
     const struct attn_tile *tile = t->tile;
     const size_t stride = (size_t)tile->v_stride;
@@ -214,7 +171,7 @@ ALWAYS_INLINE void narrow_values(const struct value_args *t, const enum kv_forma
     const float *p = t->p;
     vec c0 = v_mul(v_load(t->o), v_set1(t->shrink[0])), c1 = v_zero(), c2 = c1, c3 = c1;
     for (int token = tile->lo / 4 * 4; token < tile->hi; token += 4) {
-        const void *v = tile->v[token / LANES];
+        const float *v = tile->v[token / LANES];
         const size_t at = (size_t)(token % LANES) * stride;
         if (token >= tile->lo && token + 4 <= tile->hi) {
             ADD_TOKEN(c0, 0);
@@ -234,7 +191,7 @@ ALWAYS_INLINE void narrow_values(const struct value_args *t, const enum kv_forma
 #if VW == 16
 /* Heads of half a vector: a vector holds the values of two adjacent tokens, and the weights are
  * spread to match.  Four sums a row, by pair modulo 4; R rows share the loads. */
-#define LOAD_PAIR(i) load_kv_mask(v, 16 * (i), whole ? (vmask)0xffff : keep[i], f)
+#define LOAD_PAIR(i) v_load_mask(v + 16 * (i), whole ? (vmask)0xffff : keep[i])
 #define ADD_PAIR(i, sum)                                                               \
     {                                                                                  \
         const vec pair = LOAD_PAIR(i);                                                 \
@@ -249,7 +206,7 @@ ALWAYS_INLINE void narrow_values(const struct value_args *t, const enum kv_forma
         v_store_n(o, v_fma(v_load(o), v_set1(t->shrink[row]), folded), 8);                      \
     }
 
-ALWAYS_INLINE void pair_values(const struct value_args *t, const int R, const enum kv_format f)
+ALWAYS_INLINE void pair_values(const struct value_args *t, const int R)
 {
     const struct attn_tile *tile = t->tile;
     veci spread[8];
@@ -257,7 +214,7 @@ ALWAYS_INLINE void pair_values(const struct value_args *t, const int R, const en
         spread[i] = _mm512_mask_mov_epi32(vi_set1(2 * i), 0xff00, vi_set1(2 * i + 1));
     vec a0 = v_zero(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     for (int token = tile->lo / LANES * LANES; token < tile->hi; token += LANES) {
-        const void *v = tile->v[token / LANES];
+        const float *v = tile->v[token / LANES];
         const int below = token < tile->lo ? tile->lo - token : 0;
         const bool whole = below == 0 && token + LANES <= tile->hi;
         /* Tokens that nobody sees may hold anything: bit i of `seen` is token i's. */
@@ -279,60 +236,48 @@ ALWAYS_INLINE void pair_values(const struct value_args *t, const int R, const en
     if (R > 1) STORE_PAIRS(b, 1)
 }
 
-ALWAYS_INLINE void half_rows(const struct value_args *t, int n, const enum kv_format f)
-{
-    if (n > 1)
-        pair_values(t, 2, f);
-    else
-        pair_values(t, 1, f);
-}
-
 /* Returns the rows it took. */
-static int half_values(const struct value_args *t, int n_left, enum kv_format f)
+static int half_values(const struct value_args *t, int n_left)
 {
-    if (f == KV_F32) half_rows(t, n_left, KV_F32);
-    if (f == KV_BF16) half_rows(t, n_left, KV_BF16);
+    if (n_left > 1)
+        pair_values(t, 2);
+    else
+        pair_values(t, 1);
     return n_left > 1 ? 2 : 1;
 }
 #else
 /* Values are padded to a whole vector. */
-static int half_values(const struct value_args *t, int n_left, enum kv_format f)
+static int half_values(const struct value_args *t, int n_left)
 {
     (void)t;
-    (void)f;
     return n_left;
 }
 #endif
 
 /* Heads of one vector or less. */
 static void narrow_tile_values(const struct attn_tile *t, const struct attn_rows *r,
-                               struct value_args a, enum kv_format f)
+                               struct value_args a)
 {
     a.last = v_mask(t->v_stride);
     for (int i = 0, step; i < r->n; i += step) {
         step = 1;
         if (t->v_stride == VW / 2)
-            step = half_values(&a, r->n - i, f);
-        else if (f == KV_BF16)
-            narrow_values(&a, KV_BF16);
+            step = half_values(&a, r->n - i);
         else
-            narrow_values(&a, KV_F32);
+            narrow_values(&a);
         a.p += step * ATTN_TILE;
         a.o += step * r->ldo;
         a.shrink += step;
     }
 }
 
-static void tile_values(const struct attn_tile *t, const struct attn_rows *r, const float *shrink,
-                        enum kv_format f)
+static void tile_values(const struct attn_tile *t, const struct attn_rows *r, const float *shrink)
 {
-    void (*const(*const tiles)[4])(const struct value_args *) =
-        f == KV_BF16 ? values_bf16_tiles : values_f32_tiles;
     const int n_vectors = (t->head_dim + VW - 1) / VW;
     struct value_args a = {
         .tile = t, .p = r->s, .o = r->o, .shrink = shrink, .ldo = (size_t)r->ldo};
     if (n_vectors == 1) {
-        narrow_tile_values(t, r, a, f);
+        narrow_tile_values(t, r, a);
         return;
     }
     for (int v = 0, nv; v < n_vectors; v += nv) {
@@ -342,26 +287,16 @@ static void tile_values(const struct attn_tile *t, const struct attn_rows *r, co
         a.column = (size_t)v * VW;
         a.o = r->o + a.column;
         a.last = v_mask(t->v_stride - (v + nv - 1) * VW);
-        tiles[r->n - 1][nv - 1](&a);
+        values_tiles[r->n - 1][nv - 1](&a);
     }
-}
-
-ALWAYS_INLINE void attention(const struct attn_tile *t, struct attn_rows *r, const enum kv_format f)
-{
-    float shrink[MAX_TILE];
-    tile_scores(t, r, f);
-    for (int i = 0; i < r->n; i++) shrink[i] = softmax_row(t, r, i);
-    tile_values(t, r, shrink, f);
 }
 
 static void attention_f32(const struct attn_tile *t, struct attn_rows *r)
 {
-    attention(t, r, KV_F32);
-}
-
-static void attention_bf16(const struct attn_tile *t, struct attn_rows *r)
-{
-    attention(t, r, KV_BF16);
+    float shrink[MAX_TILE];
+    tile_scores(t, r);
+    for (int i = 0; i < r->n; i++) shrink[i] = softmax_row(t, r, i);
+    tile_values(t, r, shrink);
 }
 
 #endif

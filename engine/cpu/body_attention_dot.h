@@ -1,15 +1,29 @@
-/* body_attention_dot.h - one tile of keys and values against the rows of an item, by instructions
- * that add several products in a lane (kernels.h, "dot"): for the vectors that the including file
- * defines, and for the format that it names by DOT_I8 (1: int8, 0: bf16).
+/* body_attention_dot.h - one tile of keys and values against the rows of an item, a 32-bit word of
+ * several elements or tokens at a time (kernels.h, "dot"): for the vectors that the including file
+ * defines, and for the form that it names (body_attention_words.h).
  *
  * All scores of the item come first, then all weights, then all sums of values: a tile's keys, and
- * then its values, stay in the L1 cache for all rows.  Scores fetch the tile's values meanwhile, and
- * sums of values the next tile's keys, a line for each that they read: pages are scattered, so the
- * hardware would start anew at each. */
+ * then its values, stay in the L1 cache for all rows.  Scores fetch the next tile's keys meanwhile, and
+ * sums of values its values, a line for each that they read: pages are scattered, so the hardware
+ * would start anew at each. */
 #ifndef ENGINE_CPU_BODY_ATTENTION_DOT_H
 #define ENGINE_CPU_BODY_ATTENTION_DOT_H
 
-#define FOR_DOT_ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#include "engine/cpu/body_attention_words.h"
+
+#define FOR_DOT_ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+
+#if DOT_WIDENED
+#define FOR_DOT_TILES     FOR_TILES_WIDENED
+#define DOT_MAX_NV        MAX_NV_WIDENED
+#define DOT_MAX_ROWS      MAX_ROWS_WIDENED
+#define DOT_MAX_ROWS_ONCE MAX_ROWS_WIDENED
+#else
+#define FOR_DOT_TILES     FOR_TILES_DOT
+#define DOT_MAX_NV        MAX_NV_DOT
+#define DOT_MAX_ROWS      MAX_ROWS_DOT
+#define DOT_MAX_ROWS_ONCE MAX_ROWS_DOT_ONCE
+#endif
 
 #define DOT_FN(name, R, NV)                                    \
     static void name##_##R##_##NV(const struct name##_args *t) \
@@ -18,92 +32,34 @@
     }
 #define DOT_ENTRY(name, R, NV) [(R)-1][(NV)-1] = name##_##R##_##NV,
 #define DOT_TABLE(name)                                                                     \
-    FOR_TILES_DOT(DOT_FN, name)                                                             \
-    static void (*const name##_tiles[MAX_ROWS_DOT_ONCE][4])(const struct name##_args *) = { \
-        FOR_TILES_DOT(DOT_ENTRY, name)}
+    FOR_DOT_TILES(DOT_FN, name)                                                             \
+    static void (*const name##_tiles[DOT_MAX_ROWS_ONCE][4])(const struct name##_args *) = { \
+        FOR_DOT_TILES(DOT_ENTRY, name)}
 
 #define DOT_PAIRS (LANES / 2) /* of tokens in a group of 16 */
 #define S_FLOATS  (ATTN_S_PITCH / (int)sizeof(float))
 
-#if DOT_I8
-#define DOT_FORMAT     KV_I8
-#define DOT_VALUE_SIZE 1
-typedef veci dot_sum;
-
-ALWAYS_INLINE dot_sum dot_zero(void)
-{
-    return vi_zero();
-}
-ALWAYS_INLINE void dot_store(float *p, dot_sum sum)
-{
-    vi_store(p, sum);
-}
-/* Sums that dot_store left at p. */
-ALWAYS_INLINE vec dot_load(const float *p)
-{
-    return v_from_i32(vi_load(p));
-}
-ALWAYS_INLINE dot_sum dot_values(dot_sum sum, veci v, veci p)
-{
-    return vi_dot_i16(sum, v, p);
-}
-ALWAYS_INLINE veci dot_load_values(const char *v)
-{
-    return vi_load_i8_pairs(v);
-}
-ALWAYS_INLINE veci dot_load_values_mask(const char *v, vmask m)
-{
-    return vi_load_i8_pairs_mask(v, m);
-}
-#else
-#define DOT_FORMAT     KV_BF16
-#define DOT_VALUE_SIZE 2
-typedef vec dot_sum;
-
-ALWAYS_INLINE dot_sum dot_zero(void)
-{
-    return v_zero();
-}
-ALWAYS_INLINE void dot_store(float *p, dot_sum sum)
-{
-    v_store(p, sum);
-}
-ALWAYS_INLINE vec dot_load(const float *p)
-{
-    return v_load(p);
-}
-ALWAYS_INLINE dot_sum dot_values(dot_sum sum, veci v, veci p)
-{
-    return v_dot_bf16(sum, v, p);
-}
-ALWAYS_INLINE veci dot_load_values(const char *v)
-{
-    return vi_load(v);
-}
-ALWAYS_INLINE veci dot_load_values_mask(const char *v, vmask m)
-{
-    return _mm512_maskz_loadu_epi32(m, v);
-}
-#endif
-
 /* Bytes of the values of VW elements of a pair of tokens. */
 #define DOT_VECTOR_SIZE (2 * VW * DOT_VALUE_SIZE)
 
+/* Widened keys and values go into the L2 cache only: more lines can be on their way there. */
 ALWAYS_INLINE void dot_fetch(const char *p)
 {
-    _mm_prefetch(p, _MM_HINT_T0);
+    if (DOT_WIDENED)
+        _mm_prefetch(p, _MM_HINT_T1);
+    else
+        _mm_prefetch(p, _MM_HINT_T0);
 }
 
 /* --- scores --- */
 
 struct dot_scores_args {
     const char *k[4];     /* each vector of tokens */
-    const char *ahead[4]; /* lines to fetch meanwhile, one for each step */
+    const char *ahead[4]; /* of each, what is fetched meanwhile, laid out as it is */
     const char *q;        /* rows of ATTN_Q_PITCH */
     float *s;             /* rows of S_FLOATS */
     const int32_t *q_sum; /* KV_I8 */
     size_t stride, end;   /* bytes between steps, and of all */
-    size_t ahead_stride;
 };
 
 #define DOT_DECLARE(r) \
@@ -121,18 +77,16 @@ struct dot_scores_args {
 #else
 #define DOT_START(r)
 #define DOT_PREPARE(w)   (w)
-#define DOT_KEYS(sum, i) v_dot_bf16(sum, w##i, b)
+#define DOT_KEYS(sum, i) dot_multiply(sum, w##i, b)
 #endif
 
-#define DOT_SCORES(r)                               \
-    if (R > r) {                                    \
-        int32_t word;                               \
-        memcpy(&word, x + (r)*ATTN_Q_PITCH, 4);     \
-        const veci b = vi_set1(word);               \
-        c##r##0 = DOT_KEYS(c##r##0, 0);             \
-        if (NV > 1) c##r##1 = DOT_KEYS(c##r##1, 1); \
-        if (NV > 2) c##r##2 = DOT_KEYS(c##r##2, 2); \
-        if (NV > 3) c##r##3 = DOT_KEYS(c##r##3, 3); \
+#define DOT_SCORES(r)                                              \
+    if (R > r) {                                                   \
+        const dot_operand b = dot_broadcast(x + (r)*ATTN_Q_PITCH); \
+        c##r##0 = DOT_KEYS(c##r##0, 0);                            \
+        if (NV > 1) c##r##1 = DOT_KEYS(c##r##1, 1);                \
+        if (NV > 2) c##r##2 = DOT_KEYS(c##r##2, 2);                \
+        if (NV > 3) c##r##3 = DOT_KEYS(c##r##3, 3);                \
     }
 /* What follows a loop over sums works in memory: gcc 12 takes registers from the loop for it. */
 #define DOT_STORE(r, to)                            \
@@ -150,20 +104,23 @@ ALWAYS_INLINE void dot_scores(const struct dot_scores_args *t, const int R, cons
     const char *x = t->q;
     const char *k0 = t->k[0], *k1 = t->k[1], *k2 = t->k[2], *k3 = t->k[3];
     const char *n0 = t->ahead[0], *n1 = t->ahead[1], *n2 = t->ahead[2], *n3 = t->ahead[3];
-    const size_t stride = t->stride, end = t->end, ahead_stride = t->ahead_stride;
+    const size_t stride = t->stride, end = t->end;
     FOR_DOT_ROWS(DOT_DECLARE)
     FOR_DOT_ROWS(DOT_START)
-    for (size_t at = 0, ahead = 0; at < end; at += stride, ahead += ahead_stride, x += 4) {
-        const veci w0 = vi_load(k0 + at), p0 = DOT_PREPARE(w0);
-        const veci w1 = NV > 1 ? vi_load(k1 + at) : w0, p1 = DOT_PREPARE(w1);
-        const veci w2 = NV > 2 ? vi_load(k2 + at) : w0, p2 = DOT_PREPARE(w2);
-        const veci w3 = NV > 3 ? vi_load(k3 + at) : w0, p3 = DOT_PREPARE(w3);
-        (void)p0, (void)p1, (void)p2, (void)p3;
-        dot_fetch(n0 + ahead);
-        if (NV > 1) dot_fetch(n1 + ahead);
-        if (NV > 2) dot_fetch(n2 + ahead);
-        if (NV > 3) dot_fetch(n3 + ahead);
-        FOR_DOT_ROWS(DOT_SCORES)
+    for (size_t at = 0; at < end; at += stride) {
+        dot_fetch(n0 + at);
+        if (NV > 1) dot_fetch(n1 + at);
+        if (NV > 2) dot_fetch(n2 + at);
+        if (NV > 3) dot_fetch(n3 + at);
+#pragma GCC unroll 2
+        for (int half = 0; half < DOT_HALVES; half++, x += 4) {
+            const dot_operand w0 = dot_load_keys(k0 + at, half), p0 = DOT_PREPARE(w0);
+            const dot_operand w1 = NV > 1 ? dot_load_keys(k1 + at, half) : w0, p1 = DOT_PREPARE(w1);
+            const dot_operand w2 = NV > 2 ? dot_load_keys(k2 + at, half) : w0, p2 = DOT_PREPARE(w2);
+            const dot_operand w3 = NV > 3 ? dot_load_keys(k3 + at, half) : w0, p3 = DOT_PREPARE(w3);
+            (void)p0, (void)p1, (void)p2, (void)p3;
+            FOR_DOT_ROWS(DOT_SCORES)
+        }
     }
     FOR_DOT_ROWS(DOT_STORE_SCORES)
 }
@@ -176,22 +133,38 @@ struct dot_rows {
     int first, end; /* groups of 16 tokens */
 };
 
+/* The tile to fetch group g of: the next one, or where that has none, the one that is there. */
+ALWAYS_INLINE const struct attn_tile *dot_ahead(const struct attn_tile *t, int g)
+{
+    const struct attn_tile *next = t->next;
+    return next && g >= next->lo / LANES && g * LANES < next->hi ? next : t;
+}
+
+/* Scales are a line for each group. */
+static void dot_fetch_scales(const struct attn_tile *t)
+{
+    if (!DOT_I8 || !t->next) return;
+    for (int g = t->next->lo / LANES; g * LANES < t->next->hi; g++) {
+        dot_fetch((const char *)t->next->k_scale[g]);
+        dot_fetch((const char *)t->next->v_scale[g]);
+    }
+}
+
 static void dot_tile_scores(const struct attn_tile *t, const struct attn_rows *r,
                             const struct dot_rows *part)
 {
     const int per_group = LANES / VW, k_group = DOT_I8 ? 4 : 2;
-    const bool fetch = part->row == 0; /* then the values are near */
     struct dot_scores_args a = {.q = (const char *)r->q + part->row * ATTN_Q_PITCH,
                                 .stride = (size_t)t->k_stride * 4,
                                 .q_sum = DOT_I8 ? r->q_sum + part->row : NULL};
     a.end = (size_t)((t->head_dim + k_group - 1) / k_group) * a.stride;
-    a.ahead_stride = fetch ? LINE : a.stride;
     for (int v = part->first * per_group, nv; v < part->end * per_group; v += nv) {
-        nv = tile_vectors(MAX_NV_DOT(part->n), part->end * per_group - v);
+        nv = tile_vectors(DOT_MAX_NV(part->n), part->end * per_group - v);
         for (int i = 0; i < nv; i++) {
             const int group = (v + i) / per_group, token = (v + i) % per_group * VW;
             a.k[i] = (const char *)t->k[group] + token * 4;
-            a.ahead[i] = fetch ? (const char *)t->v[group] : a.k[i];
+            const struct attn_tile *ahead = part->row == 0 ? dot_ahead(t, group) : t;
+            a.ahead[i] = (const char *)ahead->k[group] + token * 4;
         }
         a.s = r->s + part->row * S_FLOATS + v * VW;
         dot_scores_tiles[part->n - 1][nv - 1](&a);
@@ -273,7 +246,7 @@ static float dot_store_weights(const struct attn_tile *t, const struct dot_row *
     }
     return v_sum(sum);
 }
-#else
+#else /* bf16 */
 static float dot_unit(const struct attn_tile *t, const struct dot_row *r)
 {
     (void)t;
@@ -281,6 +254,25 @@ static float dot_unit(const struct attn_tile *t, const struct dot_row *r)
     return 1.0f;
 }
 
+#if DOT_WIDENED
+/* The same in f32. */
+static float dot_store_weights(const struct attn_tile *t, const struct dot_row *r, int first,
+                               int end, float unit)
+{
+    (void)t;
+    (void)unit;
+    vec sum = v_zero();
+    for (int i = first; i < end; i += VW) {
+        vec p = v_zero();
+        if (i + VW > r->lo && i < r->hi) {
+            p = dot_weights(r, i);
+            sum = v_add(sum, p);
+        }
+        v_store(r->s + i, p);
+    }
+    return v_sum(sum);
+}
+#else
 /* The same in bf16; the sum is that of the rounded weights. */
 static float dot_store_weights(const struct attn_tile *t, const struct dot_row *r, int first,
                                int end, float unit)
@@ -301,6 +293,7 @@ static float dot_store_weights(const struct attn_tile *t, const struct dot_row *
     }
     return v_sum(sum);
 }
+#endif
 #endif
 
 /* What the row saw of the tile goes into its maximum and sum. */
@@ -342,7 +335,8 @@ static void dot_softmax(const struct attn_tile *t, struct attn_rows *rows,
                                   .factor = v_set1(rows->q_scale[i]),
                                   .minus_max = v_set1(-f->max[i])};
         if (f->max[i] == -INFINITY) {
-            for (int at = first / 2; at < end / 2; at += VW) v_store(r.s + at, v_zero());
+            for (int at = first * DOT_HALVES / 2; at < end * DOT_HALVES / 2; at += VW)
+                v_store(r.s + at, v_zero());
             continue;
         }
         f->unit[i] = dot_unit(t, &r);
@@ -355,27 +349,23 @@ static void dot_softmax(const struct attn_tile *t, struct attn_rows *rows,
 
 struct dot_values_args {
     const char *const *v;     /* groups of 16 tokens */
-    const char *const *ahead; /* of each, lines of `ahead_stride` to fetch meanwhile */
+    const char *const *ahead; /* of each, what is fetched meanwhile, laid out as it is */
     const char *p;            /* weights: rows of ATTN_S_PITCH */
     float *o;
     const float *shrink, *grow;
     size_t stride, column; /* bytes between pairs of tokens, and of the first element */
     size_t ldo;
-    size_t ahead_stride, ahead_pair; /* bytes between lines, and between those of pairs */
-    size_t ahead_column;
     int first, end; /* groups */
     vmask last;     /* lanes of the last vector */
 };
 
-#define DOT_VALUES(r)                                     \
-    if (R > r) {                                          \
-        int32_t word;                                     \
-        memcpy(&word, p + (r)*ATTN_S_PITCH, 4);           \
-        const veci b = vi_set1(word);                     \
-        c##r##0 = dot_values(c##r##0, w0, b);             \
-        if (NV > 1) c##r##1 = dot_values(c##r##1, w1, b); \
-        if (NV > 2) c##r##2 = dot_values(c##r##2, w2, b); \
-        if (NV > 3) c##r##3 = dot_values(c##r##3, w3, b); \
+#define DOT_VALUES(r)                                              \
+    if (R > r) {                                                   \
+        const dot_operand b = dot_broadcast(p + (r)*ATTN_S_PITCH); \
+        c##r##0 = dot_values(c##r##0, w0, b);                      \
+        if (NV > 1) c##r##1 = dot_values(c##r##1, w1, b);          \
+        if (NV > 2) c##r##2 = dot_values(c##r##2, w2, b);          \
+        if (NV > 3) c##r##3 = dot_values(c##r##3, w3, b);          \
     }
 #define DOT_STORE_VALUES(r) DOT_STORE(r, sums + (r)*4 * VW)
 #define DOT_ADD(o, sum)     v_store(o, v_fma(sum, grow, v_mul(v_load(o), shrink)))
@@ -388,31 +378,34 @@ struct dot_values_args {
         if (NV > 2) DOT_ADD(o + 2 * VW, c##r##2);                           \
         if (NV > 3) DOT_ADD(o + 3 * VW, c##r##3);                           \
     }
-#define DOT_VALUE(i)                                                     \
-    (NV == (i) + 1 ? dot_load_values_mask(v + (i)*DOT_VECTOR_SIZE, last) \
-                   : dot_load_values(v + (i)*DOT_VECTOR_SIZE))
+#define DOT_VALUE(i)                                                           \
+    (NV == (i) + 1 ? dot_load_values_mask(v + (i)*DOT_VECTOR_SIZE, last, half) \
+                   : dot_load_values(v + (i)*DOT_VECTOR_SIZE, half))
 
 ALWAYS_INLINE void dot_weighted(const struct dot_values_args *t, const int R, const int NV)
 {
-    const size_t stride = t->stride, ahead_pair = t->ahead_pair, ahead_stride = t->ahead_stride;
+    const size_t stride = t->stride;
     const vmask last = t->last;
-    const char *p = t->p + t->first * DOT_PAIRS * 4;
+    const char *p = t->p + t->first * DOT_PAIRS * DOT_HALVES * 4;
     FOR_DOT_ROWS(DOT_DECLARE)
     for (int group = t->first; group < t->end; group++) {
-        const char *v = t->v[group] + t->column, *ahead = t->ahead[group] + t->ahead_column;
+        const char *v = t->v[group] + t->column, *ahead = t->ahead[group] + t->column;
 #pragma GCC unroll 1 /* unrolled, sums leave their registers on AVX2 */
-        for (int i = 0; i < DOT_PAIRS; i++, v += stride, ahead += ahead_pair, p += 4) {
-            const veci w0 = DOT_VALUE(0);
-            const veci w1 = NV > 1 ? DOT_VALUE(1) : w0;
-            const veci w2 = NV > 2 ? DOT_VALUE(2) : w0;
-            const veci w3 = NV > 3 ? DOT_VALUE(3) : w0;
+        for (int i = 0; i < DOT_PAIRS; i++, v += stride, ahead += stride) {
             for (size_t line = 0; line * LINE < (size_t)(NV * DOT_VECTOR_SIZE); line++)
-                dot_fetch(ahead + line * ahead_stride);
-            FOR_DOT_ROWS(DOT_VALUES)
+                dot_fetch(ahead + line * LINE);
+#pragma GCC unroll 2
+            for (int half = 0; half < DOT_HALVES; half++, p += 4) {
+                const dot_operand w0 = DOT_VALUE(0);
+                const dot_operand w1 = NV > 1 ? DOT_VALUE(1) : w0;
+                const dot_operand w2 = NV > 2 ? DOT_VALUE(2) : w0;
+                const dot_operand w3 = NV > 3 ? DOT_VALUE(3) : w0;
+                FOR_DOT_ROWS(DOT_VALUES)
+            }
         }
     }
 #if DOT_I8
-    float sums[MAX_ROWS_DOT_ONCE * 4 * VW];
+    float sums[DOT_MAX_ROWS_ONCE * 4 * VW];
     FOR_DOT_ROWS(DOT_STORE_VALUES)
     for (int r = 0; r < R; r++) {
         float *o = t->o + (size_t)r * t->ldo;
@@ -434,7 +427,6 @@ static void dot_tile_values(const struct attn_tile *t, const struct attn_rows *r
     const int n_vectors = (t->head_dim + VW - 1) / VW;
     struct dot_values_args a = {.v = v,
                                 .ahead = part->row == 0 ? ahead : v,
-                                .ahead_stride = part->row == 0 ? (size_t)t->k_stride * 4 : 0,
                                 .p = (const char *)(r->s + part->row * S_FLOATS),
                                 .shrink = f->shrink + part->row,
                                 .grow = f->grow + part->row,
@@ -442,13 +434,11 @@ static void dot_tile_values(const struct attn_tile *t, const struct attn_rows *r
                                 .ldo = (size_t)r->ldo,
                                 .first = part->first,
                                 .end = part->end};
-    a.ahead_pair = ((size_t)n_vectors * DOT_VECTOR_SIZE + LINE - 1) / LINE * a.ahead_stride;
     for (int i = 0, nv; i < n_vectors; i += nv) {
-        const int left = n_vectors - i, max_nv = MAX_NV_DOT(part->n);
+        const int left = n_vectors - i, max_nv = DOT_MAX_NV(part->n);
         const int parts = (left + max_nv - 1) / max_nv;
         nv = (left + parts - 1) / parts;
         a.column = (size_t)i * DOT_VECTOR_SIZE;
-        a.ahead_column = a.column / LINE * a.ahead_stride;
         a.o = r->o + (size_t)part->row * a.ldo + (size_t)i * VW;
         a.last = v_mask(t->v_stride - (i + nv - 1) * VW);
         dot_weighted_tiles[part->n - 1][nv - 1](&a);
@@ -471,17 +461,14 @@ static void dot_clean_edge(const struct attn_tile *t, const char **v, int group,
     v[group] = edge;
 }
 
-/* The tile's values, and the keys to fetch beside them: the next tile's, or where it has none, those
- * that are there already. */
+/* The tile's values, and those to fetch meanwhile. */
 static void dot_values_of(const struct attn_tile *t, const struct attn_rows *r, const char **v,
                           const char **ahead)
 {
     const int first = t->lo / LANES, last = (t->hi - 1) / LANES;
     for (int g = first; g <= last; g++) {
         v[g] = t->v[g];
-        const struct attn_tile *next = t->next;
-        const bool more = next && g >= next->lo / LANES && g * LANES < next->hi;
-        ahead[g] = more ? (const char *)next->k[g] : (const char *)t->k[g];
+        ahead[g] = dot_ahead(t, g)->v[g];
     }
     if (DOT_I8) return;
     const size_t size = (size_t)t->v_stride * LANES * DOT_VALUE_SIZE;
@@ -496,7 +483,7 @@ static void dot_values_of(const struct attn_tile *t, const struct attn_rows *r, 
  * of parts. */
 static int dot_split(const struct attn_rows *r, struct dot_rows *parts)
 {
-    const int max = r->n <= MAX_ROWS_DOT_ONCE ? MAX_ROWS_DOT_ONCE : MAX_ROWS_DOT;
+    const int max = r->n <= DOT_MAX_ROWS_ONCE ? DOT_MAX_ROWS_ONCE : DOT_MAX_ROWS;
     int n_parts = 0;
     for (int row = 0, n; row < r->n; row += n) {
         const int left = r->n - row, tiles = (left + max - 1) / max;
@@ -520,6 +507,7 @@ static void dot_attention(const struct attn_tile *t, struct attn_rows *r)
     struct dot_factors f;
     const char *v[ATTN_GROUPS], *ahead[ATTN_GROUPS];
     const int n_parts = dot_split(r, parts);
+    dot_fetch_scales(t);
     for (int i = 0; i < n_parts; i++) dot_tile_scores(t, r, &parts[i]);
     for (int i = 0; i < n_parts; i++) dot_softmax(t, r, &parts[i], &f);
     dot_values_of(t, r, v, ahead);

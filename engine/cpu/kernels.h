@@ -69,9 +69,10 @@ static inline const void *panel_data(const struct linear_args *a, int p)
  *
  * Keys stand as [E / k_group][block_size][k_group], so that lanes are tokens, and values as
  * [block_size / v_group][v_pitch][v_group]; the groups are the table's.  Groups of one are summed
- * in f32, with queries that come multiplied by scale * log2(e).  Larger groups are for instructions
- * that add several products in a lane, one 32-bit word of a group at a time ("dot"):
- *   KV_BF16, groups of 2 (avx512_bf16): queries and weights are rounded to bf16.
+ * in f32, with queries that come multiplied by scale * log2(e).  Larger groups are taken one 32-bit
+ * word at a time ("dot"):
+ *   KV_BF16, groups of 2 (all but scalar): without round_bf16 the halves of a word are widened, and
+ *     queries, weights and sums are f32; with it queries and weights are rounded to bf16.
  *   KV_I8, groups of 4 and 2 (every table): queries are int8 with a scale a row, and their products
  *     with the integers of keys the same sums everywhere.  A tile's weights times the scales of
  *     their values are integers of ATTN_WEIGHT_BITS, against the largest of both in the tile. */
@@ -82,7 +83,7 @@ static inline const void *panel_data(const struct linear_args *a, int p)
 
 /* Dot forms: bytes between rows of queries and of scores or weights, constants so that a row's
  * address is an offset, and no power of two, which would put all rows into the same cache sets. */
-#define ATTN_Q_PITCH (LIMIT_HEAD_DIM * 2 + LINE)
+#define ATTN_Q_PITCH (LIMIT_HEAD_DIM * 4 + LINE)
 #define ATTN_S_PITCH (ATTN_TILE * 4 + LINE)
 
 /* How keys and values are stored.  KV_I8: integers of -127..127, those of keys with the table's
@@ -150,6 +151,10 @@ linear_panel_fn cpu_avx2vnni_panel_i8, cpu_avx2vnni_panel_i4;
 linear_panel_fn cpu_avx512_panel_dot16, cpu_avx512_panel_w8dot16;
 void cpu_avx512_round_bf16(uint16_t *out, const float *x, int n);
 void cpu_avx512_attention_bf16(const struct attn_tile *t, struct attn_rows *r);
+
+/* attention_*.c */
+void cpu_avx2_attention_widened(const struct attn_tile *t, struct attn_rows *r);
+void cpu_avx512_attention_widened(const struct attn_tile *t, struct attn_rows *r);
 
 /* The table called `isa` ("auto" = the best that this CPU runs), or an error that says why not. */
 enum status cpu_kernels_choose(const char *isa, const struct cpu_kernels **out, struct error *err);

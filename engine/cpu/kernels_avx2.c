@@ -43,11 +43,13 @@ static int32_t sum_i8(const int8_t *x, int n)
 }
 
 /* All but the integer linears. */
-#define AVX2_COMMON                                                                               \
-    .k8_flip = W8_FLIP, .panel = LANES, .sum_i8 = sum_i8, .rmsnorm = rmsnorm, .add = add,         \
-    .quantize = quantize, .silu_mul = silu_mul, .rope = rope, .widen_bf16 = widen_bf16,           \
-    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = dot_attention}, \
-    .k_group = {1, 1, 4}, .v_group = {1, 1, 2}, .sample = &cpu_sample_avx2
+#define AVX2_COMMON                                                                       \
+    .k8_flip = W8_FLIP, .panel = LANES, .sum_i8 = sum_i8, .rmsnorm = rmsnorm, .add = add, \
+    .quantize = quantize, .silu_mul = silu_mul, .rope = rope, .widen_bf16 = widen_bf16,   \
+    .attention = {[KV_F32] = attention_f32,                                               \
+                  [KV_BF16] = cpu_avx2_attention_widened,                                 \
+                  [KV_I8] = dot_attention},                                               \
+    .k_group = {1, 2, 4}, .v_group = {1, 2, 2}, .sample = &cpu_sample_avx2
 
 const struct cpu_kernels cpu_kernels_avx2 = {
     .name = "avx2",

@@ -52,9 +52,11 @@ const struct cpu_kernels cpu_kernels_avx512 = {
                [WF_I8] = panel_i8,
                [WF_W8A16] = panel_w8a16,
                [WF_I4] = panel_i4},
-    .attention = {[KV_F32] = attention_f32, [KV_BF16] = attention_bf16, [KV_I8] = dot_attention},
-    .k_group = {1, 1, 4},
-    .v_group = {1, 1, 2},
+    .attention = {[KV_F32] = attention_f32,
+                  [KV_BF16] = cpu_avx512_attention_widened,
+                  [KV_I8] = dot_attention},
+    .k_group = {1, 2, 4},
+    .v_group = {1, 2, 2},
     AVX512_COMMON,
 };
 

@@ -144,7 +144,6 @@ void cpu_avx512_round_bf16(uint16_t *out, const float *x, int n)
     _mm256_mask_storeu_epi16(out + i, v_mask((n - i + 1) / 2 * 2), (__m256i)h);
 }
 
-#define DOT_I8 0
 #include "engine/cpu/body_attention_dot.h"
 
 void cpu_avx512_attention_bf16(const struct attn_tile *t, struct attn_rows *r)

@@ -43,6 +43,9 @@
     X(name, 1, 1)              \
     X(name, 1, 2)              \
     X(name, 2, 1) X(name, 2, 2) X(name, 3, 1) X(name, 3, 2) X(name, 4, 1) X(name, 4, 2)
+#define FOR_TILES_WIDENED FOR_TILES
+#define MAX_NV_WIDENED    MAX_NV
+#define MAX_ROWS_WIDENED  MAX_TILE
 #define MAX_NV_DOT(rows)  2
 #define MAX_ROWS_DOT      4
 #define MAX_ROWS_DOT_ONCE 4
@@ -162,6 +165,11 @@ VEC_INLINE veci vi_set1(int32_t x)
 VEC_INLINE veci vi_load(const void *p)
 {
     return _mm256_loadu_si256((const __m256i *)p);
+}
+VEC_INLINE veci vi_load_mask(const void *p, vmask m)
+{
+    (void)m;
+    return vi_load(p);
 }
 VEC_INLINE void vi_store(void *p, veci a)
 {

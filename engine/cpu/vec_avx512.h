@@ -25,7 +25,14 @@
 #define FOR_TILES_I4 FOR_TILES
 #define FOR_TILES_DOT(X, name) \
     FOR_TILES(X, name) X(name, 7, 1) X(name, 7, 2) X(name, 8, 1) X(name, 8, 2)
+#define FOR_TILES_WIDENED(X, name) \
+    FOR_TILES_DOT(X, name) X(name, 7, 3) X(name, 8, 3) \
+    X(name, 9, 1) X(name, 9, 2) X(name, 10, 1) X(name, 10, 2) \
+    X(name, 11, 1) X(name, 11, 2) X(name, 12, 1) X(name, 12, 2)
 /* clang-format on */
+/* bf16 widened in registers: the more rows, the less of it. */
+#define MAX_NV_WIDENED(rows) ((rows) <= 6 ? 4 : (rows) <= 8 ? 3 : 2)
+#define MAX_ROWS_WIDENED     12
 /* Attention's dot forms: 8 rows (a common group of query heads) pass over the keys once. */
 #define MAX_NV_DOT(rows)  ((rows) <= 6 ? 4 : 2)
 #define MAX_ROWS_DOT      6
@@ -134,6 +141,10 @@ VEC_INLINE veci vi_set1(int32_t x)
 VEC_INLINE veci vi_load(const void *p)
 {
     return _mm512_loadu_si512(p);
+}
+VEC_INLINE veci vi_load_mask(const void *p, vmask m)
+{
+    return _mm512_maskz_loadu_epi32(m, p);
 }
 VEC_INLINE void vi_store(void *p, veci a)
 {

@@ -326,6 +326,8 @@ static void bench_cases(struct emitter *e)
         {32, 4, 64, 16384, 16383, 4, 16},
         {32, 8, 64, 16384, 16383, 4, 16},
         {16, 8, 128, 8192, 8191, 4, 16},
+        /* what a task costs beside its keys and values */
+        {16, 8, 128, 128, 127, 4, 16},
         /* a long prompt's last chunk */
         {32, 4, 64, 4096, 3584, 1, 16},
     };
