@@ -152,7 +152,7 @@ __global__ void __launch_bounds__(WARPS * 32)
             __syncwarp();
             run_row<KV>(a, it, head, group, r, q);
         }
-        finish_rows<16>(a, it, head, group, 0, it.n_rows);
+        finish_rows<8>(a, it, head, group, 0, it.n_rows);
     }
 }
 

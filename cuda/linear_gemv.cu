@@ -91,9 +91,14 @@ template <class Op> PTX void store_pairs(const struct linear_args &a, const type
     if (col == 0 && row < a.rows) raise_absmax(a, row, size);
 }
 
+/* Blocks that a multiprocessor holds at least.  Left to itself the compiler takes 64 registers for weights
+ * that it widens, and spills (sm_89). */
+template <class Op, int TILES>
+constexpr int gemv_blocks = Op::W_SIZE == 1 && Op::X_SIZE > 1 ? (TILES == 1 ? 3 : 2) : 1;
+
 /* TILES: 1 or 2, of 16 outputs; the order of an output's sum is the same. */
 template <class Op, int TILES, bool X16>
-__global__ void __launch_bounds__(WARPS * 32)
+__global__ void __launch_bounds__(WARPS * 32, (gemv_blocks<Op, TILES>))
     k_linear_gemv(const __grid_constant__ struct linear_args a)
 {
     using acc_t = typename Op::acc;
