@@ -301,6 +301,7 @@ static const struct backend_ops cpu_ops = {
     .rmsnorm_quant = cpu_rmsnorm,
     .add_rmsnorm_quant = cpu_add_rmsnorm,
     .silu_mul_quant = cpu_silu_mul,
+    .norm_rope_kv_write = cpu_norm_rope_kv_write,
 };
 
 int cpu_backend_default_threads(void)

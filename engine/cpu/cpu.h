@@ -171,6 +171,8 @@ void cpu_head_norm(struct backend *be, struct tensor x, int n_heads, const struc
                    float eps);
 void cpu_rope(struct backend *be, struct tensor q, struct tensor k, struct attn_shape s);
 void cpu_kv_write(struct backend *be, struct kv_layer *kv, struct tensor k, struct tensor v);
+void cpu_norm_rope_kv_write(struct backend *be, struct tensor q, struct tensor k, struct tensor v,
+                            struct kv_layer *kv, struct attn_shape s, struct head_norms n);
 void cpu_silu_mul(struct backend *be, struct tensor out, struct tensor gate_up);
 void cpu_gather_rows(struct backend *be, struct tensor out, struct tensor x);
 void cpu_allreduce(struct backend *be, struct tensor x);

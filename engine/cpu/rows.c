@@ -293,32 +293,35 @@ static void kv_scatter(void *out, size_t at, size_t step, const union kv_row *ro
         for (int i = 0; i < n; i++, at += step) ((uint8_t *)out)[at] = row->i8[i];
 }
 
-/* All tokens of one KV head: workers then never write into one line. */
-static void kv_write_head(void *ctx, int worker, int g)
+/* Row t's key and value of head g. */
+static void kv_write_token(const struct kv_job *j, int g, int t)
 {
-    (void)worker;
-    const struct kv_job *j = ctx;
     const struct cpu_backend *cb = j->cb;
     const size_t bs = (size_t)cb->limits.block_size, E = (size_t)cb->limits.head_dim;
     const size_t v_group = (size_t)cb->v_group, v_pitch = (size_t)cb->v_pitch;
     const int steps = cb->k_pitch / cb->k_group, item = (int)cb->kv_item_size;
     const size_t k_head = (size_t)g * (size_t)steps * bs, v_head = (size_t)g * bs * v_pitch;
+    const size_t slot = (size_t)cb->step.slots[t], block = slot / bs, offset = slot % bs;
+    DCHECK(block < (size_t)cb->limits.n_blocks);
+    char *k_block = (char *)j->kv->k + block * cb->k_block_size;
+    char *v_block = (char *)j->kv->v + block * cb->v_block_size;
+    /* Only int8 has scales. */
+    float *k_scales = (float *)(void *)(k_block + cb->k_scales_at) + (size_t)g * bs;
+    float *v_scales = (float *)(void *)(v_block + cb->v_scales_at) + (size_t)g * bs;
     union kv_row row;
-    for (int t = 0; t < j->k.rows; t++) {
-        const size_t slot = (size_t)cb->step.slots[t], block = slot / bs, offset = slot % bs;
-        DCHECK(block < (size_t)cb->limits.n_blocks);
-        char *k_block = (char *)j->kv->k + block * cb->k_block_size;
-        char *v_block = (char *)j->kv->v + block * cb->v_block_size;
-        /* Only int8 has scales. */
-        float *k_scales = (float *)(void *)(k_block + cb->k_scales_at) + (size_t)g * bs;
-        float *v_scales = (float *)(void *)(v_block + cb->v_scales_at) + (size_t)g * bs;
-        kv_encode(cb, f32_row(j->k, t) + (size_t)g * E, cb->kernels->k8_flip, k_scales + offset,
-                  &row);
-        kv_scatter(k_block, k_head + offset, bs, &row, steps, cb->k_group * item);
-        kv_encode(cb, f32_row(j->v, t) + (size_t)g * E, 0, v_scales + offset, &row);
-        const size_t at = offset / v_group * v_pitch * v_group + offset % v_group;
-        kv_scatter(v_block, v_head + at, v_group, &row, (int)E, item);
-    }
+    kv_encode(cb, f32_row(j->k, t) + (size_t)g * E, cb->kernels->k8_flip, k_scales + offset, &row);
+    kv_scatter(k_block, k_head + offset, bs, &row, steps, cb->k_group * item);
+    kv_encode(cb, f32_row(j->v, t) + (size_t)g * E, 0, v_scales + offset, &row);
+    const size_t at = offset / v_group * v_pitch * v_group + offset % v_group;
+    kv_scatter(v_block, v_head + at, v_group, &row, (int)E, item);
+}
+
+/* All tokens of one KV head: workers then never write into one line. */
+static void kv_write_head(void *ctx, int worker, int g)
+{
+    const struct kv_job *j = ctx;
+    (void)worker;
+    for (int t = 0; t < j->k.rows; t++) kv_write_token(j, g, t);
 }
 
 void cpu_kv_write(struct backend *be, struct kv_layer *kv, struct tensor k, struct tensor v)
@@ -327,6 +330,63 @@ void cpu_kv_write(struct backend *be, struct kv_layer *kv, struct tensor k, stru
     DCHECK(k.rows == v.rows && k.cols == v.cols && k.rows == j.cb->step.n_tokens);
     DCHECK(k.cols == j.cb->limits.n_kv_heads * j.cb->limits.head_dim);
     pool_run(j.cb->pool, kv_write_head, &j, j.cb->limits.n_kv_heads, (double)k.rows * k.cols * 1.5);
+}
+
+/* --- norm, rotation and the cache's writes in one --- */
+
+struct heads_job {
+    struct kv_job kv;
+    struct tensor q;
+    int group;                    /* query heads per KV head */
+    const float *q_gain, *k_gain; /* NULL: no norms */
+    float eps;
+};
+
+static void finish_heads(const struct heads_job *j, float *x, int n, const float *gain, int t)
+{
+    const struct cpu_backend *cb = j->kv.cb;
+    const int E = cb->limits.head_dim;
+    for (int h = 0; gain && h < n; h++)
+        cb->kernels->rmsnorm(x + (size_t)h * (size_t)E, x + (size_t)h * (size_t)E, gain, E, j->eps);
+    rotate_heads(cb, x, n * E, E, t);
+}
+
+/* All tokens of one KV head and of the query heads that share it. */
+static void heads_task(void *ctx, int worker, int g)
+{
+    const struct heads_job *j = ctx;
+    const size_t E = (size_t)j->kv.cb->limits.head_dim, at = (size_t)g * E;
+    (void)worker;
+    for (int t = 0; t < j->q.rows; t++) {
+        finish_heads(j, f32_row(j->q, t) + at * (size_t)j->group, j->group, j->q_gain, t);
+        finish_heads(j, f32_row(j->kv.k, t) + at, 1, j->k_gain, t);
+        kv_write_token(&j->kv, g, t);
+    }
+}
+
+void cpu_norm_rope_kv_write(struct backend *be, struct tensor q, struct tensor k, struct tensor v,
+                            struct kv_layer *kv, struct attn_shape s, struct head_norms n)
+{
+    struct cpu_backend *cb = cpu_of(be);
+    if (s.n_kv_heads < pool_n_threads(cb->pool)) { /* rows keep more threads busy */
+        if (n.q) {
+            cpu_head_norm(be, q, s.n_heads, n.q, n.eps);
+            cpu_head_norm(be, k, s.n_kv_heads, n.k, n.eps);
+        }
+        cpu_rope(be, q, k, s);
+        cpu_kv_write(be, kv, k, v);
+        return;
+    }
+    struct heads_job j = {.kv = {.cb = cb, .kv = kv, .k = k, .v = v},
+                          .q = q,
+                          .group = s.n_heads / s.n_kv_heads,
+                          .q_gain = n.q ? n.q->data : NULL,
+                          .k_gain = n.k ? n.k->data : NULL,
+                          .eps = n.eps};
+    DCHECK(cb->has_rope && cb->limits.head_dim == s.head_dim);
+    DCHECK(q.rows == cb->step.n_tokens && k.rows == q.rows && v.rows == q.rows);
+    DCHECK(!n.q || (n.q->k == s.head_dim && n.k->k == s.head_dim));
+    pool_run(cb->pool, heads_task, &j, s.n_kv_heads, (double)q.rows * (q.cols + 2.5 * k.cols));
 }
 
 static void copy_layer(void *ctx, int worker, int layer)
