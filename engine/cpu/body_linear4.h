@@ -1,6 +1,9 @@
 /* body_linear4.h - register tiles of the 4-bit linears; beside body_linear8.h, whose macros it uses.
  * Within a group the products are summed as integers, the groups in f32, in ascending order: the
- * same bits in every tile and instruction set. */
+ * same bits in every tile and instruction set.
+ *
+ * Few rows take the halves of the bytes apart in registers, beside the products.  With many rows that
+ * would be done again for each tile: there a block is split once, into bytes as int8 weights lie. */
 #ifndef ENGINE_CPU_BODY_LINEAR4_H
 #define ENGINE_CPU_BODY_LINEAR4_H
 
@@ -30,67 +33,97 @@
         const veci w3 = NV > 3 ? half(vi_load_at(w, 3)) : w0; \
         FOR_ROWS(DOT_4)                                       \
     }
-/* The integer sums of one group.  A function of its own, with a number of steps that it is told: else
- * gcc 12 keeps the sums in memory. */
-ALWAYS_INLINE void group_i4(const struct tile_args *t, const int R, const int NV)
+#define WHOLE_4(bytes) (bytes)
+
+/* Takes the integer sums of a group into the f32 ones, which only the end of a group needs: they stay
+ * in memory. */
+#define ADD_4(r, v)                                               \
+    if (R > r) {                                                  \
+        float *s = sums + r * SUM_PITCH + v * VW;                 \
+        v_store(s, v_fma(v_from_i32(c##r##v), scale, v_load(s))); \
+    }
+#define ADD_VECTOR_4(v)                                                                       \
+    if (NV > v) {                                                                             \
+        const vec scale =                                                                     \
+            split ? v_load_at(w, v) : v_load_f16((const uint16_t *)(const void *)w + v * VW); \
+        ADD_4(0, v) ADD_4(1, v) ADD_4(2, v) ADD_4(3, v) ADD_4(4, v) ADD_4(5, v)               \
+    }
+
+ALWAYS_INLINE void forget_memory(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+/* Whole groups: finish_i4 adds a last one of fewer inputs. */
+ALWAYS_INLINE void add_groups(const struct tile_args *t, const int R, const int NV,
+                              const bool split)
 {
     const char *w = t->w;
     const int8_t *x = t->x;
     const int32_t *x_sum = t->x_sum;
-    int32_t *sums = t->sums;
+    float *sums = t->sums;
     const size_t ldx = t->ldx, pitch = t->pitch;
     DECLARE_FETCH
-    FOR_ROWS(DECLARE_I)
-    FOR_ROWS(BEGIN_4)
-    for (int k = 0; k < t->k; k += 8, w += pitch, x += 4) {
-        HALF_4(vi_nibbles_low)
-        __asm__("" : "+r"(w)); /* forget what was loaded */
-        x += 4;
-        HALF_4(vi_nibbles_high)
-        FETCH
+    for (int i = 0; i < R * NV && !t->resume; i++)
+        v_store(sums + i / NV * SUM_PITCH + i % NV * VW, v_zero());
+    for (int left = t->k; left >= GROUP4; left -= GROUP4) {
+        FOR_ROWS(DECLARE_I)
+        FOR_ROWS(BEGIN_4)
+        for (const int8_t *end = x + GROUP4; x < end; x += 4, w += pitch) {
+            if (split) {
+                HALF_4(WHOLE_4)
+            } else {
+                HALF_4(vi_nibbles_low)
+                __asm__("" : "+r"(w)); /* forget what was loaded */
+                x += 4;
+                HALF_4(vi_nibbles_high)
+            }
+            FETCH
+        }
+        FETCH            /* the scales */
+        forget_memory(); /* no f32 sums in registers */
+        ADD_VECTOR_4(0)
+        ADD_VECTOR_4(1)
+        ADD_VECTOR_4(2)
+        ADD_VECTOR_4(3)
+        w += split ? pitch : pitch / LINE * LINE4_SCALES;
+        x_sum++;
     }
-    FETCH /* the scales */
-    FOR_ROWS(STORE_I)
 }
 
-TILE_TABLE(group_i4, FOR_TILES_I4);
-
-/* Takes the integer sums of a group into the f32 ones, which only the end of a group needs. */
-ALWAYS_INLINE void add_group_i4(float *sums, const int32_t *group, const char *scales, const int R,
-                                const int NV)
-{
-    for (int v = 0; v < NV; v++) {
-        const vec scale = v_load_f16((const uint16_t *)(const void *)scales + v * VW);
-        for (int i = v * VW; i < R * SUM_PITCH; i += SUM_PITCH)
-            v_store(sums + i, v_fma(v_from_i32(vi_load(group + i)), scale, v_load(sums + i)));
-    }
-}
-
-/* Whole groups: finish_i4 adds a last one of fewer inputs. */
 ALWAYS_INLINE void tile_i4(const struct tile_args *t, const int R, const int NV)
 {
-    _Alignas(64) int32_t group[MAX_TILE * SUM_PITCH];
-    float *sums = t->sums;
-    struct tile_args g = *t;
-    const size_t scales_at = GROUP4_STEPS * t->pitch;
-    const size_t group_size = scales_at + t->pitch / LINE * LINE4_SCALES;
-    g.sums = group;
-    if (!t->resume) {
-        for (int r = 0; r < R; r++)
-            for (int v = 0; v < NV; v++) v_store(sums + r * SUM_PITCH + v * VW, v_zero());
-    }
-    g.k = GROUP4;
-    for (int k = 0; k + GROUP4 <= t->k; k += GROUP4) {
-        group_i4_tiles[R - 1][NV - 1](&g);
-        add_group_i4(sums, group, (const char *)g.w + scales_at, R, NV);
-        g.w = (const char *)g.w + group_size;
-        g.x = (const int8_t *)g.x + GROUP4;
-        g.x_sum++;
-        g.fetch += (GROUP4_STEPS + 1) * g.fetch_step;
-    }
+    add_groups(t, R, NV, false);
 }
 
-TILE_TABLE(tile_i4, FOR_TILES_I4);
+ALWAYS_INLINE void split_i4(const struct tile_args *t, const int R, const int NV)
+{
+    add_groups(t, R, NV, true);
+}
+
+TILE_TABLE_OF(TILE_FN_UNMERGED, tile_i4, FOR_TILES_I4);
+TILE_TABLE_OF(TILE_FN_UNMERGED, split_i4, FOR_TILES_I8);
+
+/* Of each group: its steps of four inputs, the bytes q + 8 as int8 weights lie, and a step of f32 scales. */
+#define SPLIT4_STEPS (GROUP4 / 4)
+
+static void split_groups(char *out, const char *w, int n_groups, int n_lines)
+{
+    const size_t pitch = (size_t)n_lines * LINE;
+    for (int g = 0; g < n_groups; g++) {
+        for (int s = 0; s < GROUP4_STEPS; s++, w += pitch, out += 2 * pitch) {
+            for (size_t i = 0; i < pitch; i += VW * 4) {
+                const veci bytes = vi_load(w + i);
+                vi_store(out + i, vi_nibbles_low(bytes));
+                vi_store(out + pitch + i, vi_nibbles_high(bytes));
+            }
+        }
+        for (size_t i = 0; i < pitch / 4; i += VW)
+            v_store((float *)(void *)out + i, v_load_f16((const uint16_t *)(const void *)w + i));
+        w += pitch / LINE * LINE4_SCALES;
+        out += pitch;
+    }
+}
 
 /* The last group, of fewer inputs: a row at a time, with zeros behind them. */
 static void add_rest_i4(const struct linear_args *a, int p, int row, float *sums)
@@ -128,9 +161,15 @@ static void finish_i4(const struct linear_args *a, int p, int row0, int row1, vo
 
 static void panel_i4(const struct linear_args *a, int p, int row0, int row1, const void *next)
 {
-    static const struct panel_format f = {tile_i4_tiles, GROUP4,   GROUP4_STEPS + 1, LINE4_SIZE, 1,
-                                          MAX_ROWS_I4,   finish_i4};
-    run_panel(&f, a, p, row0, row1, next);
+    static const struct panel_format few = {
+        tile_i4_tiles, GROUP4, GROUP4_STEPS + 1, LINE4_SIZE, 1, MAX_ROWS_I4, finish_i4};
+    static const struct panel_format many = {
+        split_i4_tiles, GROUP4, SPLIT4_STEPS + 1, LINE4_SIZE, 1, MAX_ROWS_I8, finish_i4};
+    static const struct panel_split split = {split_groups, (SPLIT4_STEPS + 1) * LINE};
+    if (row1 - row0 < SPLIT4_ROWS)
+        run_panel(&few, a, p, row0, row1, next);
+    else
+        run_panel_split(&many, &split, a, p, row0, row1, next);
 }
 
 #endif

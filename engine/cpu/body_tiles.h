@@ -22,9 +22,23 @@
         name(t, R, NV);                                                                  \
     }
 #define TILE_ENTRY(name, R, NV) [(R)-1][(NV)-1] = name##_##R##_##NV,
-#define TILE_TABLE(name, tiles)                                          \
-    tiles(TILE_FN, name) static void (*const name##_tiles[MAX_TILE][4])( \
-        const struct name##_args *) = {tiles(TILE_ENTRY, name)}
+#define TILE_TABLE_OF(fn, name, tiles)                                                             \
+    tiles(fn, name) static void (*const name##_tiles[MAX_TILE][4])(const struct name##_args *) = { \
+        tiles(TILE_ENTRY, name)}
+#define TILE_TABLE(name, tiles) TILE_TABLE_OF(TILE_FN, name, tiles)
+
+/* Tiles that use their sums behind the loop, in a loop around it: gcc 12 merges variables for that, and
+ * keeps all of them in memory. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define UNMERGED __attribute__((optimize("no-tree-coalesce-vars")))
+#else
+#define UNMERGED
+#endif
+#define TILE_FN_UNMERGED(name, R, NV)                                                             \
+    static __attribute__((noinline)) UNMERGED void name##_##R##_##NV(const struct name##_args *t) \
+    {                                                                                             \
+        name(t, R, NV);                                                                           \
+    }
 
 #define SUM_PITCH (4 * VW) /* sums of a row: of as many vectors as a tile has at most */
 
@@ -46,7 +60,7 @@ struct tile_args {
 #define tile_wide8_args tile_args
 #define tile_i8_args    tile_args
 #define tile_i4_args    tile_args
-#define group_i4_args   tile_args
+#define split_i4_args   tile_args
 
 ALWAYS_INLINE vec load_outputs(const float *p, int n)
 {
@@ -141,13 +155,25 @@ struct panel_format {
     /* From the sums to the outputs. */
     void (*finish)(const struct linear_args *a, int panel, int row0, int row1, void *sums);
 };
+/* Tiles that do not read the weights as they lie, but what this writes of a block's whole units, once for
+ * all of them: unit_size bytes for each line of a unit. */
+struct panel_split {
+    void (*run)(char *out, const char *w, int n_units, int n_lines);
+    int unit_size;
+};
+#define SPLIT_SIZE (17 << 10) /* of a block: it stays in the L1 cache */
 
 /* Inputs of a block: of equal blocks, so that each has the time to fetch the next. */
-ALWAYS_INLINE int block_inputs(const struct panel_format *f, int k, int n_lines, int n_tiles)
+ALWAYS_INLINE int block_inputs(const struct panel_format *f, const struct panel_split *split, int k,
+                               int n_lines, int n_tiles)
 {
     const int n_units = (k + f->unit - 1) / f->unit;
     const int size = n_units * (int)f->unit_size * n_lines;
-    const int n_blocks = (size + block_size(n_tiles) - 1) / block_size(n_tiles);
+    int n_blocks = (size + block_size(n_tiles) - 1) / block_size(n_tiles);
+    if (split) {
+        const int most = SPLIT_SIZE / (split->unit_size * n_lines); /* units */
+        n_blocks = (n_units + most - 1) / most;
+    }
     return (n_units + n_blocks - 1) / n_blocks * f->unit;
 }
 
@@ -178,13 +204,15 @@ ALWAYS_INLINE void run_tiles(const struct panel_format *f, struct tile_args t, i
 }
 
 /* next: the panel that this thread will probably take after this one, or NULL. */
-ALWAYS_INLINE void run_panel(const struct panel_format *f, const struct linear_args *a, int p,
-                             int row0, int row1, const void *next)
+ALWAYS_INLINE void run_panel_split(const struct panel_format *f, const struct panel_split *split,
+                                   const struct linear_args *a, int p, int row0, int row1,
+                                   const void *next)
 {
     _Alignas(64) float sums[MAX_CHUNK_ROWS * SUM_PITCH];
+    _Alignas(64) char bytes[SPLIT_SIZE];
     const int n_lines = (panel_outputs(a, p) + LANES - 1) / LANES, n_rows = row1 - row0;
     const int n_tiles = (n_rows + f->max_rows - 1) / f->max_rows;
-    const int k_block = block_inputs(f, a->k, n_lines, n_tiles);
+    const int k_block = block_inputs(f, split, a->k, n_lines, n_tiles);
     const int size = k_block / f->unit * (int)f->unit_size * n_lines;
     struct tile_args t = {
         .w = panel_data(a, p),
@@ -203,12 +231,22 @@ ALWAYS_INLINE void run_panel(const struct panel_format *f, const struct linear_a
         t.k = last ? a->k - k0 : k_block;
         t.resume = k0 > 0;
         plan_fetch(f, &t, last ? next : after, size, n_tiles);
+        if (split) {
+            split->run(bytes, t.w, t.k / f->unit, n_lines);
+            t.w = bytes;
+        }
         run_tiles(f, t, n_rows, n_lines * LANES / VW);
         t.w = after;
         t.x = (const char *)t.x + (size_t)k_block * f->x_size;
         if (t.x_sum) t.x_sum += k_block / GROUP4;
     }
     f->finish(a, p, row0, row1, sums);
+}
+
+ALWAYS_INLINE void run_panel(const struct panel_format *f, const struct linear_args *a, int p,
+                             int row0, int row1, const void *next)
+{
+    run_panel_split(f, NULL, a, p, row0, row1, next);
 }
 
 #endif

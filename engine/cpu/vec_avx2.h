@@ -39,6 +39,7 @@
 #define MAX_ROWS_I4  4
 #define FOR_TILES_I4 FOR_TILES_4
 #endif
+#define SPLIT4_ROWS 13 /* from here on 4-bit weights are split once for all tiles */
 #define FOR_TILES_DOT(X, name) \
     X(name, 1, 1)              \
     X(name, 1, 2)              \

@@ -12,6 +12,7 @@
 #define MAX_NV(rows) 4
 #define MAX_ROWS_I8  6
 #define MAX_ROWS_I4  6
+#define SPLIT4_ROWS  13 /* from here on 4-bit weights are split once for all tiles */
 /* clang-format off */
 #define FOR_TILES(X, name)                                    \
     X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \

@@ -65,6 +65,8 @@ static void linear_cases(struct emitter *e)
     for (int K = 1024; K <= 4097; K = K * 2 + 1)
         for (int T = 1; T <= 15; T += 7)
             linear_formats(e, (struct op_case){.T = T, .N = 70, .K = K});
+    /* the same where the last panel has three lines of outputs */
+    linear_formats(e, (struct op_case){.T = 15, .N = 110, .K = 1025, .exact = true});
     /* enough work for two threads: split over panels, and over rows */
     linear_formats(e, (struct op_case){.T = 33, .N = 333, .K = 720, .bias = true});
     linear_formats(e, (struct op_case){.T = 331, .N = 60, .K = 450});
