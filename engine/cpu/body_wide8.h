@@ -39,7 +39,7 @@ ALWAYS_INLINE void run_widened(const struct panel_format *f, widen_block_fn *wid
     _Alignas(64) char wide[WIDE8_BLOCK];
     const int n_lines = (panel_outputs(a, p) + LANES - 1) / LANES, n_rows = row1 - row0;
     const int n_tiles = (n_rows + f->max_rows - 1) / f->max_rows;
-    const int k_block = block_inputs(f, a->k, n_lines, n_tiles);
+    const int k_block = block_inputs(f, NULL, a->k, n_lines, n_tiles);
     const int size = k_block / f->unit * LINE * n_lines; /* before they are widened */
     const char *w = panel_data(a, p);
     struct tile_args t = {
