@@ -60,10 +60,13 @@ static void on_tick(int)
 static void install_handlers()
 {
     static char stack[64 << 10];
-    stack_t st = {};
+    stack_t st = {}, present = {};
     st.ss_sp = stack;
     st.ss_size = sizeof stack;
-    sigaltstack(&st, nullptr);
+    /* A sanitizer gives each thread a stack for signals and unmaps the one it finds at the thread's end:
+     * that must be its own. */
+    sigaltstack(nullptr, &present);
+    if (present.ss_flags & SS_DISABLE) sigaltstack(&st, nullptr);
     struct sigaction a = {};
     a.sa_flags = SA_ONSTACK | SA_SIGINFO;
     a.sa_sigaction = on_fault;

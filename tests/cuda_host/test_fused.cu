@@ -526,6 +526,8 @@ step_cost run_step(small_model &m, decode_step &d)
 
 /* What docs/gpu.md says of a layer. */
 constexpr int LAYER_LAUNCHES = 7;
+/* The drawn ids, on their way to the host behind the last kernel. */
+[[maybe_unused]] constexpr int STEP_COPIES = 1;
 
 #ifdef INFERD_HOST_SHIM
 void test_launches(enum quant_scheme quant, bool head_norms)
@@ -536,8 +538,9 @@ void test_launches(enum quant_scheme quant, bool head_norms)
     for (int rows : {1, 2, 3, 8, 9, 16, 30, 64}) {
         decode_step d(rows);
         const step_cost a = run_step(one, d), b = run_step(two, d);
-        EXPECT(b.launches - a.launches == LAYER_LAUNCHES && a.others == 0 && b.others == 0,
-               "a layer of scheme %d, q/k norms %d, %d rows: %d launches, %d copies and zeros",
+        EXPECT(b.launches - a.launches == LAYER_LAUNCHES && a.others == STEP_COPIES &&
+                   b.others == STEP_COPIES,
+               "a layer of scheme %d, q/k norms %d, %d rows: %d launches; a step: %d copies and zeros",
                quant, head_norms, rows, b.launches - a.launches, b.others);
     }
     close_model(one);
