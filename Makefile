@@ -114,7 +114,7 @@ CUDA_OBJS := $(patsubst %,$(BUILD)/nvcc/%.o,$(CUDA_C) $(CUDA_CU)) $(BUILD)/nvcc/
 DEPS := $(CUDA_HOST_OBJS:.o=.d) $(CUDA_OBJS:.o=.d) $(patsubst %,$(BUILD)/cuda_host/%.d,$(CUDA_TESTS))
 DEPS += $(patsubst %.o,%.d,$(WEB_C:.c=.o) $(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
 
-.PHONY: all run test tests deps test-deps lint-deps lint fuzz format format-check tidy cppcheck \
+.PHONY: all run test tests cuda-tests deps test-deps lint-deps lint fuzz format format-check tidy cppcheck \
         layers clean help install bench-cpu demo-train demo-eval cuda-check gpu-deps gpu-check gpu-check-bins FORCE
 all: $(BUILD_ROOT)/inferd $(CUDA_SO)
 
@@ -122,6 +122,8 @@ all: $(BUILD_ROOT)/inferd $(CUDA_SO)
 $(BUILD_ROOT)/inferd: $(BUILD)/inferd
 	$(Q)ln -sf $(CONFIG)/inferd $@
 tests: $(TEST_BINS) $(SIM_BIN) $(OPT_BIN) $(BENCH_BINS) $(TOOL_BINS) $(CUDA_TEST_BINS) $(CUDA_HOST_SO) $(PLUGINS) $(BUILD)/inferd
+
+cuda-tests: $(CUDA_TEST_BINS)
 
 # Objects depend on a stamp that holds the flags, so that changing them rebuilds.
 STAMP := $(BUILD)/.flags

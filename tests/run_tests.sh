@@ -5,6 +5,7 @@
 #   sim     scheduler simulation      diff  against PyPI tokenizers and Jinja2
 #   fuzz    a few seconds per target  http  pytest against the server    load  http under load
 #   cuda    GPU kernels as host code  docs  the commands that the documentation shows
+# Suites run one after the other, TEST_JOBS programs of one at once.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 BUILD=${BUILD:-build/release}
@@ -14,43 +15,50 @@ export INFERD_BIN=${INFERD_BIN:-$PWD/$BUILD/inferd}
 export INFERD_BUILD=$BUILD
 logs=$BUILD/test-logs
 mkdir -p "$logs"
-passed=0 failed=0 skipped=0
+counts=$logs/counts
+: >"$counts"
+TEST_JOBS=${TEST_JOBS:-$(nproc)}
+started=0
 
-# add NAME PASSED FAILED [SKIPPED]
-add() {
-    passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + ${4:-0}))
-    if [ "$3" -gt 0 ]; then
-        printf 'FAIL %-28s %s passed, %s failed (log: %s)\n' "$1" "$2" "$3" "$log"
-        grep -aE '\[  FAILED  \]|\[   LINE   \]|^FAILED|^ERROR|ERROR: |SUMMARY|assert|MISMATCH|failed|error:' "$log" | head -40
-        tail -n 15 "$log"
-    else
-        printf 'ok   %-28s %s passed%s\n' "$1" "$2" "$([ "${4:-0}" -gt 0 ] && echo ", $4 skipped")"
-    fi
-}
-# number PATTERN: the last number that the pattern's first group finds in the log
-number() { sed -nE "s/$1/\\1/p" "$log" | tail -n 1; }
-# run NAME COMMAND...: output to the log; counts by what the program says, else by its exit code
-run() {
-    local name=$1 rc n_ok n_bad n_skip
+# number LOG PATTERN: the last number that the pattern's first group finds in the log
+number() { sed -nE "s/$2/\\1/p" "$1" | tail -n 1; }
+# judge NAME COMMAND...: output to the log; counts by what the program says, else by its exit code
+judge() {
+    local name=$1 log=$logs/$1.log rc n_ok n_bad n_skip
     shift
-    log=$logs/$name.log
     "$@" >"$log" 2>&1
     rc=$?
-    n_ok=$(number '.*[^0-9]([0-9]+) ([a-z]+ )?passed.*')
-    [ -n "$n_ok" ] || n_ok=$(number '^([0-9]+) ([a-z]+ )?passed.*')
-    [ -n "$n_ok" ] || n_ok=$(number '.*\[  PASSED  \] ([0-9]+) test.*')
-    n_bad=$(number '.*[^0-9]([0-9]+) failed.*')
-    [ -n "$n_bad" ] || n_bad=$(number '^([0-9]+) failed.*')
-    [ -n "$n_bad" ] || n_bad=$(number '.*\[  FAILED  \] ([0-9]+) test.*')
-    n_skip=$(number '.*[^0-9]([0-9]+) skipped.*')
-    [ -n "$n_skip" ] || n_skip=$(number '.*\[  SKIPPED \] ([0-9]+) test.*')
+    n_ok=$(number "$log" '.*[^0-9]([0-9]+) ([a-z]+ )?passed.*')
+    [ -n "$n_ok" ] || n_ok=$(number "$log" '^([0-9]+) ([a-z]+ )?passed.*')
+    [ -n "$n_ok" ] || n_ok=$(number "$log" '.*\[  PASSED  \] ([0-9]+) test.*')
+    n_bad=$(number "$log" '.*[^0-9]([0-9]+) failed.*')
+    [ -n "$n_bad" ] || n_bad=$(number "$log" '^([0-9]+) failed.*')
+    [ -n "$n_bad" ] || n_bad=$(number "$log" '.*\[  FAILED  \] ([0-9]+) test.*')
+    n_skip=$(number "$log" '.*[^0-9]([0-9]+) skipped.*')
+    [ -n "$n_skip" ] || n_skip=$(number "$log" '.*\[  SKIPPED \] ([0-9]+) test.*')
     : "${n_ok:=0}" "${n_bad:=0}" "${n_skip:=0}"
     if [ "$rc" -ne 0 ] && [ "$n_bad" -eq 0 ]; then
         n_bad=1
         echo "exit status $rc" >>"$log"
     fi
     [ "$rc" -eq 0 ] && [ "$n_ok" -eq 0 ] && [ "$n_skip" -eq 0 ] && n_ok=1
-    add "$name" "$n_ok" "$n_bad" "$n_skip"
+    echo "$n_ok $n_bad $n_skip" >>"$counts"
+    if [ "$n_bad" -gt 0 ]; then
+        printf 'FAIL %-28s %s passed, %s failed (log: %s)\n' "$name" "$n_ok" "$n_bad" "$log"
+        grep -aE '\[  FAILED  \]|\[   LINE   \]|^FAILED|^ERROR|ERROR: |SUMMARY|assert|MISMATCH|failed|error:' "$log" | head -40
+        tail -n 15 "$log"
+    else
+        printf 'ok   %-28s %s passed%s\n' "$name" "$n_ok" "$([ "$n_skip" -gt 0 ] && echo ", $n_skip skipped")"
+    fi
+}
+# run NAME COMMAND...: one of a suite's programs; as many at once as TEST_JOBS says (one a core)
+run() {
+    started=$((started + 1))
+    while [ "$(jobs -rp | wc -l)" -ge "$TEST_JOBS" ]; do wait -n; done
+    {
+        text=$(judge "$@")
+        echo "$text"
+    } &
 }
 suite_layers() {
     run layers tests/check_layers.sh
@@ -68,14 +76,13 @@ suite_cuda() {
     local t args=()
     # Fewer shapes where each access is checked; the schedule and `quick` mean nothing to some tests.
     case $BUILD in *asan | *tsan) args=(f quick) ;; esac
+    # The whole backend: sanitizers see the kernels in the tests below.  The longest comes first.
+    [ ${#args[@]} -eq 0 ] && run cuda_optest timeout 900 "$BUILD/tests/optest" --backend cuda \
+        --plugin "$BUILD/libinferd-cuda-host.so"
     for t in tests/cuda_host/test_*.cu; do
         t=$(basename "$t" .cu)
         run "cuda_$t" timeout 300 "$BUILD/tests/cuda_host/$t" "${args[@]}"
     done
-    # The whole backend: sanitizers see the kernels in the tests above.
-    [ ${#args[@]} -eq 0 ] && run cuda_optest timeout 900 "$BUILD/tests/optest" --backend cuda \
-        --plugin "$BUILD/libinferd-cuda-host.so"
-    return 0
 }
 suite_sim() { run simtest timeout 900 "$BUILD/tests/simtest"; }
 suite_diff() {
@@ -97,7 +104,7 @@ suite_fuzz() {
     done
 }
 pytest() { "$VENV/bin/python" -m pytest -q -p no:cacheprovider --tb=short "$@"; }
-suite_http() { run http pytest tests/http -m "not load" ${HTTP_ARGS:-}; }
+suite_http() { run http pytest tests/http -m "not load" -n "$TEST_JOBS" --dist loadfile ${HTTP_ARGS:-}; }
 suite_load() { run load pytest tests/http -m load; }
 suite_docs() { run docs "$VENV/bin/python" tests/run_docs.py; }
 
@@ -106,8 +113,13 @@ start=$SECONDS
 for s in $suites; do
     t=$SECONDS
     "suite_$s"
+    wait
     echo "---- $s: $((SECONDS - t)) s"
 done
+read -r passed failed skipped < <(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$counts")
+lost=$((started - $(wc -l <"$counts"))) # programs of which nobody heard
+[ "$lost" -eq 0 ] || echo "FAIL $lost programs gave no result"
+failed=$((failed + lost))
 echo "all suites: $((SECONDS - start)) s, $skipped skipped"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

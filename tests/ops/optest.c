@@ -22,6 +22,7 @@
 #include "engine/plugin.h"
 #include "tests/ops/run.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -418,6 +419,10 @@ int main(int argc, char **argv)
         return 2;
     }
     if (o.plan) return print_plan(o.plugin, o.arch);
+    /* Every case opens a backend: its large buffers stay with malloc, or their page faults take longer
+     * than the cases do. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     struct tally t = {.options = &o};
     if (!choose_isas(&t)) {
         fprintf(stderr, "optest: no instruction set to test\n");
