@@ -7,6 +7,10 @@
 #ifndef ENGINE_CPU_BODY_LINEAR4_H
 #define ENGINE_CPU_BODY_LINEAR4_H
 
+#ifdef DOTS_IN_WORDS
+#include "engine/cpu/body_linear4_words.h"
+#else
+
 /* The weights are q + 8. */
 #define BEGIN_4(r)                                              \
     if (R > r) {                                                \
@@ -91,6 +95,8 @@ ALWAYS_INLINE void add_groups(const struct tile_args *t, const int R, const int 
     }
 }
 
+#endif
+
 ALWAYS_INLINE void tile_i4(const struct tile_args *t, const int R, const int NV)
 {
     add_groups(t, R, NV, false);
@@ -102,7 +108,7 @@ ALWAYS_INLINE void split_i4(const struct tile_args *t, const int R, const int NV
 }
 
 TILE_TABLE_OF(TILE_FN_UNMERGED, tile_i4, FOR_TILES_I4);
-TILE_TABLE_OF(TILE_FN_UNMERGED, split_i4, FOR_TILES_I8);
+TILE_TABLE_OF(TILE_FN_UNMERGED, split_i4, FOR_TILES_SPLIT4);
 
 /* Of each group: its steps of four inputs, the bytes q + 8 as int8 weights lie, and a step of f32 scales. */
 #define SPLIT4_STEPS (GROUP4 / 4)
@@ -164,7 +170,7 @@ static void panel_i4(const struct linear_args *a, int p, int row0, int row1, con
     static const struct panel_format few = {
         tile_i4_tiles, GROUP4, GROUP4_STEPS + 1, LINE4_SIZE, 1, MAX_ROWS_I4, finish_i4};
     static const struct panel_format many = {
-        split_i4_tiles, GROUP4, SPLIT4_STEPS + 1, LINE4_SIZE, 1, MAX_ROWS_I8, finish_i4};
+        split_i4_tiles, GROUP4, SPLIT4_STEPS + 1, LINE4_SIZE, 1, MAX_ROWS_SPLIT4, finish_i4};
     static const struct panel_split split = {split_groups, (SPLIT4_STEPS + 1) * LINE};
     if (row1 - row0 < SPLIT4_ROWS)
         run_panel(&few, a, p, row0, row1, next);

@@ -94,10 +94,14 @@ static void finish_i8(const struct linear_args *a, int p, int row0, int row1, vo
     }
 }
 
+#ifdef DOTS_IN_WORDS
+#include "engine/cpu/body_linear8_words.h"
+#else
 static void panel_i8(const struct linear_args *a, int p, int row0, int row1, const void *next)
 {
     static const struct panel_format f = {tile_i8_tiles, 4, 1, LINE, 1, MAX_ROWS_I8, finish_i8};
     run_panel(&f, a, p, row0, row1, next);
 }
+#endif
 
 #endif

@@ -59,6 +59,7 @@ struct tile_args {
 #define tile_bf16_args  tile_args
 #define tile_wide8_args tile_args
 #define tile_i8_args    tile_args
+#define split_i8_args   tile_args
 #define tile_i4_args    tile_args
 #define split_i4_args   tile_args
 

@@ -1,4 +1,5 @@
 /* The kernels for AVX2: vectors from vec_avx2.h, bodies shared with AVX-512. */
+#include "config/base/check.h"
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/quant4.h"
 #include "engine/cpu/sample_kernels.h"

@@ -14,7 +14,7 @@
 #endif
 
 /* Register tiles: 6 x 2 sums, 2 weights and a broadcast are 15 of 16 registers; 4-bit weights have a mask
- * beside them.  Without vpdpbusd absolute values and ones stand beside the sums. */
+ * beside them. */
 #define MAX_NV(rows) ((rows) <= 2 ? 4 : 2)
 /* clang-format off */
 #define FOR_TILES(X, name)                                     \
@@ -29,17 +29,23 @@
 #define FOR_TILES_LINEAR(X, name) FOR_TILES_5(X, name) X(name, 6, 2)
 /* clang-format on */
 #ifdef __AVXVNNI__
-#define MAX_ROWS_I8  6
-#define FOR_TILES_I8 FOR_TILES_LINEAR
-#define MAX_ROWS_I4  5
-#define FOR_TILES_I4 FOR_TILES_5
+#define MAX_ROWS_I8      6
+#define FOR_TILES_I8     FOR_TILES_LINEAR
+#define MAX_ROWS_I4      5
+#define FOR_TILES_I4     FOR_TILES_5
+#define MAX_ROWS_SPLIT4  6
+#define FOR_TILES_SPLIT4 FOR_TILES_LINEAR
 #else
-#define MAX_ROWS_I8  4
-#define FOR_TILES_I8 FOR_TILES_4
-#define MAX_ROWS_I4  4
-#define FOR_TILES_I4 FOR_TILES_4
+#define DOTS_IN_WORDS    1 /* there is no vpdpbusd */
+#define MAX_ROWS_I8      4
+#define FOR_TILES_I8     FOR_TILES_4
+#define SPLIT8_ROWS      13 /* from here on int8 weights are widened once for all tiles */
+#define MAX_ROWS_I4      5
+#define FOR_TILES_I4     FOR_TILES_5
+#define MAX_ROWS_SPLIT4  6
+#define FOR_TILES_SPLIT4 FOR_TILES_LINEAR
 #endif
-#define SPLIT4_ROWS 13 /* from here on 4-bit weights are split once for all tiles */
+#define SPLIT4_ROWS 40 /* from here on 4-bit weights are split once for all tiles */
 #define FOR_TILES_DOT(X, name) \
     X(name, 1, 1)              \
     X(name, 1, 2)              \
@@ -212,6 +218,21 @@ VEC_INLINE veci vi_dot_i8(veci sum, veci w, veci prepared, veci x)
     const veci pairs = _mm256_maddubs_epi16(prepared, _mm256_sign_epi8(x, w));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+/* The first, and the last, two of each lane's four int8 as 16 bits. */
+VEC_INLINE veci vi_words_low(veci bytes)
+{
+    const veci to_upper =
+        _mm256_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, 0, -1, 1, -1,
+                         4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13);
+    return _mm256_srai_epi16(_mm256_shuffle_epi8(bytes, to_upper), 8);
+}
+VEC_INLINE veci vi_words_high(veci bytes)
+{
+    const veci to_upper =
+        _mm256_setr_epi8(-1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1, 2, -1, 3,
+                         -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15);
+    return _mm256_srai_epi16(_mm256_shuffle_epi8(bytes, to_upper), 8);
+}
 /* sum += two products of 16 bits for each lane */
 VEC_INLINE veci vi_dot_i16(veci sum, veci w, veci x)
 {
@@ -227,11 +248,15 @@ VEC_INLINE veci vi_load_i8_pairs_mask(const void *p, vmask m)
     (void)m;
     return vi_load_i8_pairs(p);
 }
-/* sum += four products for each lane; w in 0..15: pairs stay below 2 * 15 * 128, exact in 16 bits */
-VEC_INLINE veci vi_dot_u4(veci sum, veci w, veci x)
+/* sum += two products for each of 16 words; w in 0..15 */
+VEC_INLINE veci vi_add_pairs_u4(veci sum, veci w, veci x)
 {
-    return _mm256_add_epi32(sum,
-                            _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
+    return _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, x));
+}
+/* sum += both words of each lane */
+VEC_INLINE veci vi_add_words(veci sum, veci words)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(words, _mm256_set1_epi16(1)));
 }
 #endif
 /* The 4-bit halves of each byte. */

@@ -9,10 +9,12 @@
 #define W8_FLIP 128 /* int8 weights are stored as q + 128: vpdpbusd wants one unsigned side */
 
 /* Register tiles: 6 x 4 sums, 4 weights and a broadcast are 29 of 32 registers. */
-#define MAX_NV(rows) 4
-#define MAX_ROWS_I8  6
-#define MAX_ROWS_I4  6
-#define SPLIT4_ROWS  13 /* from here on 4-bit weights are split once for all tiles */
+#define MAX_NV(rows)     4
+#define MAX_ROWS_I8      6
+#define MAX_ROWS_I4      6
+#define MAX_ROWS_SPLIT4  MAX_ROWS_I8
+#define FOR_TILES_SPLIT4 FOR_TILES_I8
+#define SPLIT4_ROWS      13 /* from here on 4-bit weights are split once for all tiles */
 /* clang-format off */
 #define FOR_TILES(X, name)                                    \
     X(name, 1, 1) X(name, 1, 2) X(name, 1, 3) X(name, 1, 4) \
