@@ -6,6 +6,7 @@
 #include "cuda/flight.h"
 #include "cuda/graphs.h"
 #include "cuda/linear.h"
+#include "cuda/peaks.h"
 #include "cuda/rows.h"
 #include "cuda/sample.h"
 #include "cuda/step.h"
@@ -149,6 +150,11 @@ static void memory(struct backend *be, size_t *left, size_t *total)
     struct device *d = cuda_of(be)->device;
     *left = device_memory_left(d);
     *total = device_info(d)->total;
+}
+
+static void peaks(struct backend *be, struct device_peaks *out)
+{
+    device_peaks(device_info(cuda_of(be)->device), out);
 }
 
 /* --- the step bracket --- */
@@ -303,6 +309,7 @@ static const struct backend_ops cuda_ops = {
     .weight_size = cuda_weight_size,
     .reserve = cuda_reserve,
     .memory = memory,
+    .peaks = peaks,
     .warm = cuda_warm,
     .wait = cuda_wait,
     .kv_layer = cuda_kv_layer,

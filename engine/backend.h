@@ -140,6 +140,12 @@ struct step_dims {
     int n_logits; /* distinct logit rows */
 };
 
+/* What a device does at best, a second, by its clocks and widths; 0: not known. */
+struct device_peaks {
+    double memory_bytes, int8_ops, bf16_ops, f32_ops; /* a product and its addition are two */
+    size_t cache_size;                                /* bytes of the last-level cache */
+};
+
 struct backend;
 typedef void host_job_fn(void *ctx, int i);
 typedef void forward_fn(struct backend *be, const struct step_dims *dims, void *model);
@@ -172,6 +178,8 @@ struct backend_ops {
                            const struct rope_params *rope, struct error *err);
     /* Bytes of the device's own memory; NULL: it is the host's. */
     void (*memory)(struct backend *be, size_t *left, size_t *total);
+    /* NULL: only measuring tells (probe.h). */
+    void (*peaks)(struct backend *be, struct device_peaks *out);
     /* After all buffers exist, before the first step: what first steps would pay for otherwise (a
      * capture for each bucket).  NULL: nothing. */
     enum status (*warm)(struct backend *be, forward_fn *forward, void *model, struct error *err);

@@ -538,10 +538,11 @@ void test_launches(enum quant_scheme quant, bool head_norms)
     for (int rows : {1, 2, 3, 8, 9, 16, 30, 64}) {
         decode_step d(rows);
         const step_cost a = run_step(one, d), b = run_step(two, d);
-        EXPECT(b.launches - a.launches == LAYER_LAUNCHES && a.others == STEP_COPIES &&
-                   b.others == STEP_COPIES,
-               "a layer of scheme %d, q/k norms %d, %d rows: %d launches; a step: %d copies and zeros",
-               quant, head_norms, rows, b.launches - a.launches, b.others);
+        EXPECT(
+            b.launches - a.launches == LAYER_LAUNCHES && a.others == STEP_COPIES &&
+                b.others == STEP_COPIES,
+            "a layer of scheme %d, q/k norms %d, %d rows: %d launches; a step: %d copies and zeros",
+            quant, head_norms, rows, b.launches - a.launches, b.others);
     }
     close_model(one);
     close_model(two);
