@@ -90,12 +90,14 @@ struct weight_arrays {
     } items[3];
 };
 
+enum { BLOCK_SIZE_STEP = 16, BLOCK_SIZE_MAX = 256 };
+
 struct backend_limits {
     int max_tokens;  /* T of the largest step */
     int max_seqs;    /* S */
     int max_samples; /* R */
     int max_blocks_per_seq;
-    int n_blocks, block_size; /* block_size is a multiple of 16 */
+    int n_blocks, block_size; /* block_size: a multiple of BLOCK_SIZE_STEP up to BLOCK_SIZE_MAX */
     int n_layers, n_kv_heads, head_dim, n_heads;
     int max_cols; /* widest activation row: max of 2F, (H+2G)E, D */
     int vocab_size;
@@ -133,6 +135,13 @@ struct rope_params {
 /* inv_freq[dim/2] for a sequence of `len` tokens (only ROPE_DYNAMIC looks at len); returns the
  * factor that cos and sin are multiplied by.  Pure; engine/rope.c. */
 double rope_inv_freq(const struct rope_params *p, int len, double *inv_freq);
+/* out[dim]: the cosines of a position's angles, then the sines, both times `factor`.  The angles are
+ * products in double, so that far positions keep their precision.  Pure. */
+void rope_angles(const double *inv_freq, int dim, double factor, int position, float *out);
+
+/* What no backend takes: part of each reserve().  rope NULL: none.  INVALID, UNSUPPORTED. */
+enum status backend_limits_check(const struct backend_limits *l, const struct rope_params *rope,
+                                 struct error *err);
 
 /* The sizes of one forward pass, and of a captured graph. */
 struct step_dims {
