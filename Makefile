@@ -34,15 +34,16 @@ LINT_PACKAGES := clang-format-14 clang-tidy-14 cppcheck
 # --- sources: a file in a module folder is part of that module -------------------------------
 MODULES := config engine scheduler server
 C_SRCS  := $(sort $(shell find $(MODULES) -name '*.c'))
-# BARE=1: what the checks on a GPU machine need, where nothing but nvcc and gcc is installed: the
-# engine without text and server.  Its few libraries come from GPU_DEPS (make gpu-deps, elsewhere).
+# BARE: on a GPU machine, where nothing but nvcc, gcc and Python is installed.  BARE=engine, for the
+# checks: the engine without text and server, which needs few libraries; BARE=server: all of inferd.
+# The libraries come from GPU_DEPS (make gpu-deps, elsewhere).
 GPU_DEPS ?= $(BUILD_ROOT)/gpu-deps
-ifeq ($(BARE),1)
+ifeq ($(BARE),engine)
   C_SRCS := $(sort $(wildcard config/base/*.c engine/*.c engine/cpu/*.c engine/load/*.c))
 endif
 MAIN    := server/main.c
 LIB_SRCS := $(filter-out $(MAIN),$(C_SRCS))
-UNIT    := $(sort $(wildcard $(if $(filter 1,$(BARE)),tests/unit/test_stories.c,tests/unit/test_*.c)))
+UNIT    := $(sort $(wildcard $(if $(BARE),tests/unit/test_stories.c tests/unit/test_backends.c,tests/unit/test_*.c)))
 SIM     := $(sort $(wildcard tests/sim/*.c))
 OPTEST  := $(sort $(wildcard tests/ops/*.c))
 BENCHES := $(sort $(wildcard tests/bench/bench_*.c))
@@ -64,10 +65,13 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 BASE_ISA := -march=x86-64-v3
 COPT := -std=c11 -g -fPIC -fno-omit-frame-pointer -fno-common -fstack-protector-strong $(WARN)
 LIBS := -ldl -luv -lmicrohttpd -lcjson -lpcre2-8 -lutf8proc -lyaml -lxxhash -lcurl -lcrypto -ledit -lpthread -lm
-ifeq ($(BARE),1)
+ifeq ($(BARE),engine)
   LIBS := -ldl -lcjson -lxxhash -lpthread -lm
-  CPP += -isystem $(GPU_DEPS)/usr/include
-  LDLIBS += -L$(GPU_DEPS)/usr/lib/x86_64-linux-gnu -Wl,-rpath,$(abspath $(GPU_DEPS))/usr/lib/x86_64-linux-gnu
+endif
+ifneq ($(BARE),)
+  CPP += -isystem $(GPU_DEPS)/usr/include -isystem $(GPU_DEPS)/usr/include/x86_64-linux-gnu
+  # The old tag: it serves the libraries' own libraries, too.
+  LDLIBS += -L$(GPU_DEPS)/usr/lib/x86_64-linux-gnu -Wl,--disable-new-dtags,-rpath,$(abspath $(GPU_DEPS))/usr/lib/x86_64-linux-gnu
 endif
 WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=posix_memalign,--wrap=aligned_alloc
 
@@ -91,6 +95,7 @@ endif
 AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
 isa = $(BASE_ISA) $(if $(filter %_avx2vnni.c,$(1)),-mavxvnni) $(if $(filter %_avx512.c,$(1)),$(AVX512)) $(if $(filter %_avx512bf16.c,$(1)),$(AVX512) -mavx512bf16)
 
+LIB := $(BUILD)/libinferd$(if $(filter engine,$(BARE)),-engine).a
 obj  = $(patsubst %.c,$(BUILD)/%.o,$(1))
 # The files of the web page, in the binary by way of a C file that is made from their names.
 WEB_FILES := $(sort $(wildcard server/web/*.*))
@@ -115,7 +120,7 @@ DEPS := $(CUDA_HOST_OBJS:.o=.d) $(CUDA_OBJS:.o=.d) $(patsubst %,$(BUILD)/cuda_ho
 DEPS += $(patsubst %.o,%.d,$(WEB_C:.c=.o) $(call obj,$(C_SRCS) $(UNIT) $(SIM) $(OPTEST) $(BENCHES) $(TOOLS)))
 
 .PHONY: all run test tests cuda-tests deps test-deps lint-deps lint fuzz format format-check tidy cppcheck \
-        layers clean help install bench-cpu demo-train demo-eval cuda-check gpu-deps gpu-check gpu-check-bins FORCE
+        layers clean help install bench-cpu demo-train demo-eval cuda-check gpu-deps gpu-check gpu-check-bins gpu-packages gpu-bench FORCE
 all: $(BUILD_ROOT)/inferd $(CUDA_SO)
 
 # The release binary under its short name; other configurations stay in their own folders.
@@ -143,19 +148,19 @@ $(WEB_C:.c=.o): $(WEB_C) $(WEB_FILES) $(STAMP)
 # The version alone must not rebuild everything.
 $(BUILD)/server/version.o: COPT += -DINFERD_VERSION='"$(VERSION)"' -DINFERD_REVISION='"$(REVISION)"'
 $(BUILD)/cuda_host/cuda/plugin.c.o $(BUILD)/nvcc/cuda/plugin.c.o: COPT += -DINFERD_VERSION='"$(VERSION)"'
-$(BUILD)/libinferd.a: $(OBJS)
+$(LIB): $(OBJS)
 	$(Q)rm -f $@; $(AR) rcs $@ $^
-$(BUILD)/inferd: $(call obj,$(MAIN)) $(BUILD)/libinferd.a
+$(BUILD)/inferd: $(call obj,$(MAIN)) $(LIB)
 	@$(if $(V),,echo '  LD    $@')
 	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -o $@
-$(BUILD)/tests/simtest: $(call obj,$(SIM)) $(BUILD)/libinferd.a
+$(BUILD)/tests/simtest: $(call obj,$(SIM)) $(LIB)
 	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -lcmocka -o $@
-$(BUILD)/tests/optest: $(call obj,$(OPTEST)) $(BUILD)/libinferd.a
+$(BUILD)/tests/optest: $(call obj,$(OPTEST)) $(LIB)
 	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -o $@
 $(BUILD)/tests/plugins/%.so: tests/plugins/%.c $(STAMP)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPP) $(COPT) $(CPPFLAGS) $(CFLAGS) -shared $(filter -fsanitize=%,$(LDOPT)) $< -o $@
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libinferd.a
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	$(Q)$(CC) $(LDOPT) $(LDFLAGS) $^ $(LIBS) $(LDLIBS) -lcmocka -o $@
 
 # --- kernels as host code: docs/gpu.md says what that proves ----------------------------------
@@ -181,11 +186,11 @@ $(BUILD)/cuda_host/%.c.o: %.c $(STAMP)
 $(CUDA_HOST_LIB): $(CUDA_HOST_OBJS)
 	$(Q)rm -f $@; $(AR) rcs $@ $^
 # What the plug-ins need of the library they bring along, and keep to themselves.
-PLUGIN_LD = -shared $(filter-out -pie $(WRAP),$(LDOPT)) -Wl,-z,defs,--exclude-libs,libinferd.a $(LDFLAGS)
-$(CUDA_HOST_SO): $(CUDA_HOST_OBJS) $(BUILD)/libinferd.a
+PLUGIN_LD = -shared $(filter-out -pie $(WRAP),$(LDOPT)) -Wl,-z,defs,--exclude-libs,$(notdir $(LIB)) $(LDFLAGS)
+$(CUDA_HOST_SO): $(CUDA_HOST_OBJS) $(LIB)
 	@$(if $(V),,echo '  LD    $@')
 	$(Q)$(CXX) $(PLUGIN_LD) $^ -lpthread -lm $(LDLIBS) -o $@
-$(BUILD)/tests/cuda_host/%: $(BUILD)/cuda_host/tests/cuda_host/%.cu.o $(CUDA_HOST_LIB) $(BUILD)/libinferd.a
+$(BUILD)/tests/cuda_host/%: $(BUILD)/cuda_host/tests/cuda_host/%.cu.o $(CUDA_HOST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(filter-out $(WRAP),$(LDOPT)) $(LDFLAGS) $^ -lpthread -lm $(LDLIBS) -o $@
 
@@ -211,7 +216,7 @@ $(BUILD)/nvcc/resources.c: $(patsubst %,$(BUILD)/nvcc/%.o,$(CUDA_CU)) tests/cuda
 	$(Q)tests/cuda_check.sh --c $(patsubst %,$(BUILD)/nvcc/%.ptxas,$(CUDA_CU)) > $@
 $(BUILD)/nvcc/resources.o: $(BUILD)/nvcc/resources.c $(STAMP)
 	$(Q)$(CC) $(CPP) $(COPT) -fvisibility=hidden $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
-$(BUILD)/libinferd-cuda.so: $(CUDA_OBJS) $(BUILD)/libinferd.a
+$(BUILD)/libinferd-cuda.so: $(CUDA_OBJS) $(LIB)
 	@$(if $(V),,echo '  LD    $@')
 	$(Q)$(CXX) $(PLUGIN_LD) $^ -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB),--as-needed -lcublasLt -lcudart_static \
 	  -ldl -lrt -lpthread -lm $(LDLIBS) -o $@
@@ -221,14 +226,21 @@ cuda-check: $(patsubst %,$(BUILD)/nvcc/%.o,$(CUDA_CU))
 	@tests/cuda_check.sh $(patsubst %,$(BUILD)/nvcc/%.ptxas,$(CUDA_CU))
 	@NVCC=$(NVCC) tests/cuda_docs.sh docs/gpu.md $(patsubst %,$(BUILD)/nvcc/%.ptxas,$(CUDA_CU))
 
-# On a GPU machine: the case table and a whole model on the GPU beside the CPU, the sanitizers of the
-# toolkit, then the table of times.
+# On a GPU machine.  gpu-check: the case table and a whole model on the GPU beside the CPU, the sanitizers
+# of the toolkit, then the table of times.  gpu-bench: inferd from end to end, tests/bench/gpu_bench.py.
+GPU_PACKAGES := $(filter-out gcc libc6-dev ca-certificates,$(RUN_PACKAGES)) libcmocka-dev
+BARE_MAKE = $(MAKE) --no-print-directory $(JOBS) CUDA=1 BUILD_ROOT=$(BUILD_ROOT)/bare GPU_DEPS=$(GPU_DEPS)
+OUT ?= $(BUILD_ROOT)/gpu-bench
 gpu-deps:
-	@tests/gpu_deps.sh $(GPU_DEPS) libcjson-dev libcjson1 libxxhash-dev libxxhash0 libcmocka-dev libcmocka0
+	@tests/gpu_deps.sh $(GPU_DEPS) $(GPU_PACKAGES)
+gpu-packages: ; @echo $(GPU_PACKAGES)
 gpu-check:
-	@$(MAKE) --no-print-directory $(JOBS) BARE=1 CUDA=1 BUILD_ROOT=$(BUILD_ROOT)/bare GPU_DEPS=$(GPU_DEPS) gpu-check-bins
+	@$(BARE_MAKE) BARE=engine gpu-check-bins
 	@tests/gpu_check.sh $(BUILD_ROOT)/bare/release
-gpu-check-bins: $(BUILD)/tests/optest $(BUILD)/tests/unit/test_stories $(CUDA_SO)
+gpu-check-bins: $(BUILD)/tests/optest $(addprefix $(BUILD)/tests/unit/,test_stories test_backends) $(CUDA_SO)
+gpu-bench:
+	@$(BARE_MAKE) BARE=server all
+	@$(PYTHON) tests/bench/gpu_bench.py --binary $(BUILD_ROOT)/bare/release/inferd --out $(OUT) $(ARGS)
 
 # --- run and test ----------------------------------------------------------------------------
 HOST ?= 127.0.0.1
@@ -310,13 +322,14 @@ install: all
 SUITE_NAMES = $(strip $(shell sed -n 's/^suite_\([a-z]*\)() .*/\1/p' tests/run_tests.sh))
 help:
 	@sed -n '3,7s/^# \{0,3\}//p' Makefile
-	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean bench-cpu demo-train demo-eval cuda-check gpu-deps gpu-check'
+	@echo 'more targets: tests fuzz lint format tidy cppcheck install clean bench-cpu demo-train demo-eval cuda-check gpu-deps gpu-check gpu-bench'
 	@echo 'variables:'
 	@echo '  CONFIG=release|debug|asan|tsan|coverage  BUILD_ROOT=build  V=1 (shows the commands)'
 	@echo '  CUDA=0|1 (1 where nvcc is found)  NVCC=nvcc  CUDA_HOME=/usr/local/cuda'
 	@echo '  run: MODEL=DIR|ORG/NAME  HOST=127.0.0.1  PORT=8000  ARGS="options of inferd serve"'
 	@echo '  install: PREFIX=/usr/local  DESTDIR= (put in front, for packages)'
 	@echo '  bench-cpu: SHAPES="llama-1.1b ..."  ARGS="options of inferd bench engine"'
+	@echo '  gpu-bench: OUT=build/gpu-bench  ARGS="options of tests/bench/gpu_bench.py"'
 	@echo '  test: SUITES="$(SUITE_NAMES)"'
 -include $(DEPS)
 -include $(FUZZ_OBJS:.o=.d) $(patsubst %.c,$(FUZZ_DIR)/%.d,$(FUZZERS))

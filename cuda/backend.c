@@ -1,11 +1,11 @@
 /* Life of the CUDA backend: open, close, reserve; the table of its operators. */
 #include "config/base/check.h"
-#include "config/limits.h"
 #include "cuda/attention.h"
 #include "cuda/cuda.h"
 #include "cuda/flight.h"
 #include "cuda/graphs.h"
 #include "cuda/linear.h"
+#include "cuda/peaks.h"
 #include "cuda/rows.h"
 #include "cuda/sample.h"
 #include "cuda/step.h"
@@ -72,29 +72,6 @@ static struct kv_layer *cuda_kv_layer(struct backend *be, int layer)
 
 /* --- reserve --- */
 
-static enum status check_limits(const struct backend_limits *l, struct error *err)
-{
-    if (l->max_tokens < 1 || l->max_seqs < 1 || l->max_samples < 1 || l->max_blocks_per_seq < 1 ||
-        l->n_blocks < 1 || l->n_layers < 1 || l->max_cols < 1 || l->vocab_size < 1)
-        return error_set(err, STATUS_INVALID, "every limit of the CUDA backend must be at least 1");
-    if (l->block_size < 16 || l->block_size % 16 != 0 || l->block_size > 256)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "block size %d is not supported: use a multiple of 16 up to 256",
-                         l->block_size);
-    if (l->head_dim < 1 || l->head_dim > LIMIT_HEAD_DIM)
-        return error_set(err, STATUS_UNSUPPORTED, "a head of %d is not supported: 1 to %d",
-                         l->head_dim, LIMIT_HEAD_DIM);
-    if (l->n_kv_heads < 1 || l->n_heads > LIMIT_HEADS || l->n_heads < 1 ||
-        l->n_heads % l->n_kv_heads != 0)
-        return error_set(err, STATUS_UNSUPPORTED, "%d heads cannot share %d key/value heads",
-                         l->n_heads, l->n_kv_heads);
-    if (l->kv_dtype != DT_F32 && l->kv_dtype != DT_BF16 && l->kv_dtype != DT_I8)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "a KV cache in %s is not supported: use float32, bfloat16 or int8",
-                         dtype_name(l->kv_dtype));
-    return STATUS_OK;
-}
-
 static enum status cuda_tensor_alloc(struct backend *be, enum dtype dtype, int rows, int cols,
                                      struct tensor *out, struct error *err)
 {
@@ -124,17 +101,12 @@ static enum status cuda_reserve(struct backend *be, const struct backend_limits 
 {
     struct cuda_backend *cb = cuda_of(be);
     DCHECK(!cb->layers);
-    enum status s = check_limits(limits, err);
+    enum status s = backend_limits_check(limits, rope, err);
     if (s != STATUS_OK) return s;
     cuda_weight_uploads_end(cb);
     cb->limits = *limits;
     cb->has_rope = rope != NULL;
     if (rope) cb->rope = *rope;
-    if (rope && (rope->dim != limits->head_dim || rope->dim % 2 != 0))
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "rotary embedding of %d in heads of %d is not supported: the two must be "
-                         "equal and even",
-                         rope->dim, limits->head_dim);
     s = cuda_flight_reserve(cb, err);
     if (s == STATUS_OK) s = cuda_step_reserve(cb, err);
     if (s == STATUS_OK) s = cuda_linear_reserve(cb, err);
@@ -149,6 +121,11 @@ static void memory(struct backend *be, size_t *left, size_t *total)
     struct device *d = cuda_of(be)->device;
     *left = device_memory_left(d);
     *total = device_info(d)->total;
+}
+
+static void peaks(struct backend *be, struct device_peaks *out)
+{
+    device_peaks(device_info(cuda_of(be)->device), out);
 }
 
 /* --- the step bracket --- */
@@ -303,6 +280,7 @@ static const struct backend_ops cuda_ops = {
     .weight_size = cuda_weight_size,
     .reserve = cuda_reserve,
     .memory = memory,
+    .peaks = peaks,
     .warm = cuda_warm,
     .wait = cuda_wait,
     .kv_layer = cuda_kv_layer,

@@ -24,7 +24,8 @@ struct device_info {
     int n_sms;
     size_t total, free; /* bytes of memory; free: at open */
     size_t l2_size;
-    int driver, runtime; /* CUDA versions, 1000 * major + 10 * minor */
+    int clock_khz, memory_clock_khz, memory_bus_bits; /* the highest clocks; 0: not known */
+    int driver, runtime;                              /* CUDA versions, 1000 * major + 10 * minor */
 };
 
 /* UNAVAILABLE with the reason when there is no such GPU, or its driver cannot serve this build. */

@@ -43,6 +43,15 @@ static void note(struct device *d, cudaError_t e)
 
 /* --- open and close --- */
 
+/* 0 where the driver does not say. */
+static int attribute(int index, enum cudaDeviceAttr what)
+{
+    int value = 0;
+    if (cudaDeviceGetAttribute(&value, what, index) == cudaSuccess && value > 0) return value;
+    cudaGetLastError();
+    return 0;
+}
+
 static enum status read_info(struct device *d, struct error *err)
 {
     struct cudaDeviceProp p;
@@ -54,6 +63,9 @@ static enum status read_info(struct device *d, struct error *err)
     i->minor = p.minor;
     i->n_sms = p.multiProcessorCount;
     i->l2_size = (size_t)p.l2CacheSize;
+    i->clock_khz = attribute(d->index, cudaDevAttrClockRate);
+    i->memory_clock_khz = attribute(d->index, cudaDevAttrMemoryClockRate);
+    i->memory_bus_bits = attribute(d->index, cudaDevAttrGlobalMemoryBusWidth);
     if (p.major < 8)
         return error_set(err, STATUS_UNAVAILABLE,
                          "GPU %d (%s) has compute capability %d.%d: 8.0 or later is needed",

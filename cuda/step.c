@@ -2,7 +2,6 @@
 
 #include "config/base/check.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,18 +45,6 @@ static void set_frequencies(struct cuda_backend *cb, int len)
     u->factor = rope_inv_freq(&cb->rope, len, u->inv_freq);
 }
 
-/* The angle is a double product, so that far positions keep their precision. */
-static void compute_angles(const struct cuda_backend *cb, float *row, int position)
-{
-    const struct upload_state *u = cb->upload;
-    const int half = cb->rope.dim / 2;
-    for (int i = 0; i < half; i++) {
-        const double angle = position * u->inv_freq[i];
-        row[i] = (float)(cos(angle) * u->factor);
-        row[half + i] = (float)(sin(angle) * u->factor);
-    }
-}
-
 /* Positions whose angles the device keeps: 128 Ki positions of 64 frequencies are 64 MiB. */
 #define ROPE_TABLE_MAX (128 << 10)
 
@@ -84,7 +71,8 @@ static enum status reserve_angles(struct cuda_backend *cb, struct error *err)
     if (s == STATUS_OK) {
         set_frequencies(cb, 1);
         for (int p = 0; p < cb->rope_rows; p++)
-            compute_angles(cb, host + (size_t)p * (size_t)cb->rope.dim, p);
+            rope_angles(u->inv_freq, cb->rope.dim, u->factor, p,
+                        host + (size_t)p * (size_t)cb->rope.dim);
         device_copy(cb->device, cb->rope_table, host, size);
         s = device_wait(cb->device, err);
     }
@@ -104,7 +92,8 @@ static int place_angles(struct cuda_backend *cb, struct staging *st, int t, int 
     *at = position;
     if (!scaled && position < cb->rope_rows) return n_far;
     set_frequencies(cb, scaled ? s->rope_len[t] : 1);
-    compute_angles(cb, st->angles + (size_t)n_far * (size_t)cb->rope.dim, position);
+    rope_angles(cb->upload->inv_freq, cb->rope.dim, cb->upload->factor, position,
+                st->angles + (size_t)n_far * (size_t)cb->rope.dim);
     *at = -1 - n_far;
     return n_far + 1;
 }

@@ -90,12 +90,14 @@ struct weight_arrays {
     } items[3];
 };
 
+enum { BLOCK_SIZE_STEP = 16, BLOCK_SIZE_MAX = 256 };
+
 struct backend_limits {
     int max_tokens;  /* T of the largest step */
     int max_seqs;    /* S */
     int max_samples; /* R */
     int max_blocks_per_seq;
-    int n_blocks, block_size; /* block_size is a multiple of 16 */
+    int n_blocks, block_size; /* block_size: a multiple of BLOCK_SIZE_STEP up to BLOCK_SIZE_MAX */
     int n_layers, n_kv_heads, head_dim, n_heads;
     int max_cols; /* widest activation row: max of 2F, (H+2G)E, D */
     int vocab_size;
@@ -133,11 +135,24 @@ struct rope_params {
 /* inv_freq[dim/2] for a sequence of `len` tokens (only ROPE_DYNAMIC looks at len); returns the
  * factor that cos and sin are multiplied by.  Pure; engine/rope.c. */
 double rope_inv_freq(const struct rope_params *p, int len, double *inv_freq);
+/* out[dim]: the cosines of a position's angles, then the sines, both times `factor`.  The angles are
+ * products in double, so that far positions keep their precision.  Pure. */
+void rope_angles(const double *inv_freq, int dim, double factor, int position, float *out);
+
+/* What no backend takes: part of each reserve().  rope NULL: none.  INVALID, UNSUPPORTED. */
+enum status backend_limits_check(const struct backend_limits *l, const struct rope_params *rope,
+                                 struct error *err);
 
 /* The sizes of one forward pass, and of a captured graph. */
 struct step_dims {
     int n_tokens; /* T (padded, on a backend that captures) */
     int n_logits; /* distinct logit rows */
+};
+
+/* What a device does at best, a second, by its clocks and widths; 0: not known. */
+struct device_peaks {
+    double memory_bytes, int8_ops, bf16_ops, f32_ops; /* a product and its addition are two */
+    size_t cache_size;                                /* bytes of the last-level cache */
 };
 
 struct backend;
@@ -172,6 +187,8 @@ struct backend_ops {
                            const struct rope_params *rope, struct error *err);
     /* Bytes of the device's own memory; NULL: it is the host's. */
     void (*memory)(struct backend *be, size_t *left, size_t *total);
+    /* NULL: only measuring tells (probe.h). */
+    void (*peaks)(struct backend *be, struct device_peaks *out);
     /* After all buffers exist, before the first step: what first steps would pay for otherwise (a
      * capture for each bucket).  NULL: nothing. */
     enum status (*warm)(struct backend *be, forward_fn *forward, void *model, struct error *err);

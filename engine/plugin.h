@@ -15,7 +15,7 @@ struct plugin_options {
     bool host_addressable; /* tensors that the host may read and write: for tests */
 };
 
-#define PLUGIN_ABI 3 /* raised when backend.h, step.h or this file changes what crosses */
+#define PLUGIN_ABI 4 /* raised when backend.h, step.h or this file changes what crosses */
 
 struct plugin {
     int abi;

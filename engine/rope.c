@@ -90,3 +90,13 @@ double rope_inv_freq(const struct rope_params *p, int len, double *inv_freq)
     CHECK(!"rope type");
     return 1.0;
 }
+
+void rope_angles(const double *inv_freq, int dim, double factor, int position, float *out)
+{
+    const int half = dim / 2;
+    for (int i = 0; i < half; i++) {
+        const double angle = position * inv_freq[i];
+        out[i] = (float)(cos(angle) * factor);
+        out[half + i] = (float)(sin(angle) * factor);
+    }
+}

@@ -134,28 +134,8 @@ static struct kv_layer *cpu_kv_layer(struct backend *be, int layer)
 
 /* --- reserve --- */
 
-static enum status check_limits(const struct backend_limits *l, struct error *err)
-{
-    if (l->max_tokens < 1 || l->max_seqs < 1 || l->max_samples < 1 || l->max_blocks_per_seq < 1 ||
-        l->n_blocks < 1 || l->n_layers < 1 || l->max_cols < 1 || l->vocab_size < 1)
-        return error_set(err, STATUS_INVALID, "every limit of the CPU backend must be at least 1");
-    if (l->block_size < LANES || l->block_size % LANES != 0 || l->block_size > ATTN_TILE)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "block size %d is not supported: use a multiple of %d up to %d",
-                         l->block_size, LANES, ATTN_TILE);
-    if (l->head_dim < 1 || l->head_dim > LIMIT_HEAD_DIM)
-        return error_set(err, STATUS_UNSUPPORTED, "a head of %d is not supported: 1 to %d",
-                         l->head_dim, LIMIT_HEAD_DIM);
-    if (l->n_kv_heads < 1 || l->n_heads > LIMIT_HEADS || l->n_heads % l->n_kv_heads != 0 ||
-        l->n_heads < 1)
-        return error_set(err, STATUS_UNSUPPORTED, "%d heads cannot share %d key/value heads",
-                         l->n_heads, l->n_kv_heads);
-    if (l->kv_dtype != DT_F32 && l->kv_dtype != DT_BF16 && l->kv_dtype != DT_I8)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "a KV cache in %s is not supported: use float32, bfloat16 or int8",
-                         dtype_name(l->kv_dtype));
-    return STATUS_OK;
-}
+_Static_assert(LANES == BLOCK_SIZE_STEP && ATTN_TILE == BLOCK_SIZE_MAX,
+               "a block is lanes of a tile");
 
 static enum status reserve_scratch(struct cpu_backend *cb, struct error *err)
 {
@@ -196,16 +176,11 @@ static enum status cpu_reserve(struct backend *be, const struct backend_limits *
 {
     struct cpu_backend *cb = cpu_of(be);
     DCHECK(!cb->layers);
-    enum status s = check_limits(limits, err);
+    enum status s = backend_limits_check(limits, rope, err);
     if (s != STATUS_OK) return s;
     cb->limits = *limits;
     cb->has_rope = rope != NULL;
     if (rope) cb->rope = *rope;
-    if (rope && (rope->dim != limits->head_dim || rope->dim % 2 != 0))
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "rotary embedding of %d in heads of %d is not supported: the two must be "
-                         "equal and even",
-                         rope->dim, limits->head_dim);
     s = reserve_scratch(cb, err);
     if (s == STATUS_OK) s = cpu_step_reserve(cb, err);
     if (s == STATUS_OK) s = reserve_kv(cb, err);

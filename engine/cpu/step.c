@@ -3,7 +3,6 @@
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/sample.h"
 
-#include <math.h>
 #include <string.h>
 
 /* Positions whose angles are kept: 128 Ki positions of 64 frequencies are 64 MiB, touched as
@@ -84,17 +83,6 @@ enum status cpu_step_reserve(struct cpu_backend *cb, struct error *err)
 
 /* --- angles --- */
 
-/* The angle is a double product, so that far positions keep their precision. */
-static void compute_angles(const struct cpu_backend *cb, float *row, int position)
-{
-    const int half = cb->rope.dim / 2;
-    for (int i = 0; i < half; i++) {
-        const double angle = position * cb->inv_freq[i];
-        row[i] = (float)(cos(angle) * cb->rope_factor);
-        row[half + i] = (float)(sin(angle) * cb->rope_factor);
-    }
-}
-
 static void set_frequencies(struct cpu_backend *cb, int len)
 {
     if (len == cb->inv_freq_len) return;
@@ -115,14 +103,14 @@ static void upload_angles(struct cpu_backend *cb)
             float *row = cb->rope_table + (size_t)position * dim;
             if (!cb->rope_known[position]) {
                 set_frequencies(cb, 1);
-                compute_angles(cb, row, position);
+                rope_angles(cb->inv_freq, cb->rope.dim, cb->rope_factor, position, row);
                 cb->rope_known[position] = 1;
             }
             cb->rope_angles[t] = row;
         } else {
             float *row = cb->rope_step + (size_t)t * dim;
             set_frequencies(cb, scaled ? s->rope_len[t] : 1);
-            compute_angles(cb, row, position);
+            rope_angles(cb->inv_freq, cb->rope.dim, cb->rope_factor, position, row);
             cb->rope_angles[t] = row;
         }
     }

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,7 +75,8 @@ static enum status start(struct server_child *c, int ready_fd, char **argv, stru
     if (pid < 0) return error_set(err, STATUS_IO, "cannot start the server: %s", strerror(errno));
     if (pid == 0) become_server(c, parent, ready_fd, argv);
     c->pid = pid;
-    c->pid_fd = pidfd_open(pid, 0);
+    /* Not by the C library's function, which is younger than some that this is built with. */
+    c->pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (c->pid_fd >= 0) return STATUS_OK;
     error_set(err, STATUS_IO, "pidfd_open: %s", strerror(errno));
     server_child_stop(c);

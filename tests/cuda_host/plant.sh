@@ -1,12 +1,12 @@
 #!/bin/bash
-# plant.sh TEST BUGS: whether a test of the kernels can fail.  Each line of BUGS names a file, a sed
+# plant.sh TEST BUGS [PATTERN]: whether a test of the kernels can fail.  Each line of BUGS names a file, a sed
 # command that breaks one line of it, and what that is, separated by tabs.  The broken copy is compiled
 # in place of the file (with all that include it), linked with the rest of $BUILD, and must fail
-# under one of the schedules.  Needs `make tests`.
+# under one of the schedules.  With PATTERN (grep -E), only the lines that it finds.  Needs `make tests`.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 BUILD=${BUILD:-build/release}
-test=$1 bugs=$2
+test=$1 bugs=$2 pattern=${3:-}
 tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
 CXX="${CXX:-g++} -std=c++17 -O1 -fno-strict-aliasing -ffp-contract=off -march=x86-64-v3"
@@ -58,6 +58,6 @@ while IFS=$'\t' read -r file edit what; do
         echo "FAIL $what: nobody noticed"
         missed=$((missed + 1))
     fi
-done <"$bugs"
+done < <(grep -E -e "$pattern" "$bugs")
 echo "$((planted - missed)) errors caught, $missed missed"
 [ "$planted" -gt 0 ] && [ "$missed" -eq 0 ]

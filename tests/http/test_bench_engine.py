@@ -2,6 +2,7 @@
 
 import json
 import math
+import pathlib
 import subprocess
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from harness import BINARY, ROOT, SLOW
 
 DEMO = ROOT / "models/demo"
+PLUGIN = pathlib.Path(BINARY).resolve().parent / "libinferd-cuda-host.so"
 OPERATORS = {"qkv", "o", "gate_up", "down", "lm_head", "attention", "norm", "quantize", "rope", "silu_mul", "embed", "sample", "other"}
 
 
@@ -105,6 +107,24 @@ def test_shape_alone(tmp_path):
     assert "random weights" in done.stderr
     for f in r["figures"]:
         check_figure(f, False, r["cache_bytes"])
+
+
+def test_gpu(tmp_path):
+    """On the GPU's backend (kernels as host code): the same figures, without limits where the device has none."""
+    model = config_with(tmp_path, num_hidden_layers=1)
+    work = [model, "--device", "cuda", "--cuda-plugin", PLUGIN, "--prompt-len", "8,20", "--batch", "1,2", "--context", "24", "--repeat", "1"]
+    done, r = report(tmp_path, *work, "--quantization", "bf16,int8")
+    assert r["device"] == "cuda" and r["gpu"] == "host shim" and r["limits"] == {} and "threads" not in r
+    assert [(f["quantization"], f["step"], f["batch"], f["context"]) for f in r["figures"]] == [
+        (q, *step) for q in ("bfloat16", "int8")
+        for step in (("prefill", 1, 8), ("prefill", 1, 20), ("decode", 1, 24), ("decode", 2, 24))]
+    for f in r["figures"]:
+        check_spread(f["step_ms"])
+        assert f["bytes"] > 0 and f["operations"] > 0 and "share" not in f and "limit_ms" not in f
+    assert "not known" in done.stdout and "asking the GPU" in done.stderr
+    report(tmp_path, *work, "--enforce-eager", "--no-async-scheduling")
+    assert "--profile goes with --device cpu" in refused(2, *work, "--profile")
+    assert "cannot be read" in refused(1, model, "--device", "cuda", "--cuda-plugin", tmp_path / "none.so")
 
 
 def test_quiet(tmp_path):

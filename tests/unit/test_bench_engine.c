@@ -49,7 +49,10 @@ static void test_defaults(void **state)
     assert_null(a.model);
     assert_int_equal(a.n_precisions, 1);
     assert_int_equal(a.precisions[0], PRECISION_STORED);
-    assert_int_equal(a.prompt_len, 512);
+    assert_int_equal(a.prompts.n, 1);
+    assert_int_equal(a.prompts.items[0], 512);
+    assert_false(a.on_gpu);
+    assert_true(a.async_scheduling);
     assert_int_equal(a.repeat, 5);
     static const int batches[] = {1, 4, 8, 16, 32}, contexts[] = {128, 4096};
     assert_int_equal(a.batches.n, ARRAY_LEN(batches));
@@ -110,6 +113,12 @@ static void test_refused(void **state)
         "more than 32 values");
     refuses("--kv-cache-dtype", "int4", "auto, float32, bfloat16 or int8");
     refuses("--block-size", "48", "16, 32, 64 or 128");
+    refuses("--prompt-len", "16,0", "--prompt-len: \"0\" is no whole number");
+    refuses("--device", "tpu", "--device must be cpu or cuda");
+    struct engine_args a;
+    struct error err = {0};
+    assert_int_equal(PARSE(&a, &err, "--device", "cuda", "--profile"), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "--profile goes with --device cpu"));
     refuses("--repeat", "0", "from 1 to 1000");
     refuses("--repeats", "3", "did you mean --repeat?");
     refuses("--url", "x", "see inferd bench engine --help");
@@ -208,6 +217,10 @@ static void test_limit(void **state)
     equal(l.seconds, 2);
     p.cache_size = 0;
     equal(work_limit(w, 1, &p).seconds, 9);
+    p.rates[PROBE_MEMORY].limit = 0; /* not known */
+    equal(work_limit(w, 1, &p).seconds, 2);
+    p.rates[PROBE_INT8].limit = 0;
+    equal(work_limit(w, 1, &p).seconds, 0);
 }
 
 /* --- steps --- */
@@ -246,12 +259,17 @@ static void test_steps(void **state)
     }
     s = bench_steps_compute_block(&b, 7); /* of a model with 7 positions */
     assert_int_equal(s->n_tokens, 7);
-    s = bench_steps_copy_block(&b);
-    assert_int_equal(s->n_copies, 7);
-    for (int i = 0; i < 7; i++) {
-        assert_int_equal(s->copies[i].src, 1);
-        assert_int_equal(s->copies[i].dst, 2 + i);
+    int done = 0;
+    for (int n_left = 7; n_left > 0; n_left -= 3) {
+        const int first = 2 + done;
+        s = bench_steps_copy_block(&b, 3, &done);
+        assert_int_equal(s->n_copies, n_left < 3 ? n_left : 3);
+        for (int i = 0; i < s->n_copies; i++) {
+            assert_int_equal(s->copies[i].src, 1);
+            assert_int_equal(s->copies[i].dst, first + i);
+        }
     }
+    assert_int_equal(done, 7);
     bench_steps_free(&b);
 }
 
@@ -261,23 +279,26 @@ static void test_plan(void **state)
 {
     (void)state;
     const struct model_config c = small_config(); /* 2 layers x 2 x 4 x 2 bytes: 32 a token */
+    const struct int_list prompts = {2, {8, 40}};
     const struct int_list batches = {2, {1, 64}}, contexts = {2, {17, 48}};
     struct plan plan;
     struct error err = {0};
     struct plan_wish w = {.config = &c,
                           .precision = PRECISION_INT8,
                           .kv_dtype = DT_BF16,
-                          .prompt_len = 40,
+                          .prompts = &prompts,
                           .block_size = 16,
                           .batches = &batches,
                           .contexts = &contexts,
                           .memory = 1e9};
     assert_int_equal(plan_make(&w, &plan, &err), STATUS_OK);
-    assert_int_equal(plan.n_shapes, 5);
+    assert_int_equal(plan.n_shapes, 6);
+    assert_int_equal(plan.n_prefills, 2);
     assert_int_equal(plan.n_left_out, 0);
-    assert_int_equal(plan.shapes[0].n_new, 40);
-    assert_int_equal(plan.shapes[2].n_seqs, 64);
-    assert_int_equal(plan.shapes[2].kv_len, 17);
+    assert_int_equal(plan.shapes[0].n_new, 8);
+    assert_int_equal(plan.shapes[1].n_new, 40);
+    assert_int_equal(plan.shapes[3].n_seqs, 64);
+    assert_int_equal(plan.shapes[3].kv_len, 17);
     assert_int_equal(plan.n_blocks, 1 + 64 * 3);
     assert_int_equal(plan.max_tokens, 64);
     assert_int_equal(plan.max_seqs, 64);
@@ -287,7 +308,7 @@ static void test_plan(void **state)
     const struct engine_need need = engine_need(&c, QUANT_INT8, DT_BF16, 64, 64);
     w.memory = need.weights + need.buffers + 32.0 * 16 * (1 + 64 * 2);
     assert_int_equal(plan_make(&w, &plan, &err), STATUS_OK);
-    assert_int_equal(plan.n_shapes, 4);
+    assert_int_equal(plan.n_shapes, 5);
     assert_int_equal(plan.n_left_out, 1);
     assert_int_equal(plan.left_out[0].shape.n_seqs, 64);
     assert_int_equal(plan.left_out[0].shape.kv_len, 48);

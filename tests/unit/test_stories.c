@@ -5,14 +5,13 @@
 #include "config/base/file.h"
 #include "config/base/json.h"
 #include "engine/engine.h"
+#include "tests/unit/cuda_plugin.h"
 #include "tests/unit/step_builder.h"
 
-#include <limits.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -65,26 +64,6 @@ static int read_stories(void **state)
     }
     cJSON_Delete(root);
     return n_stories > 0 ? 0 : -1;
-}
-
-/* The plug-in for the device "cuda": the one of a GPU where INFERD_CUDA_PLUGIN names it, else the
- * kernels as host code, which this build has beside it. */
-static const char *cuda_plugin(void)
-{
-    static char path[PATH_MAX + 32];
-    const char *named = getenv("INFERD_CUDA_PLUGIN");
-    if (named) return named;
-    const ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
-    if (n <= 0) return NULL;
-    path[n] = '\0';
-    for (int i = 0; i < 3; i++) *strrchr(path, '/') = '\0';
-    strcat(path, "/libinferd-cuda-host.so");
-    return access(path, R_OK) == 0 ? path : NULL;
-}
-
-static bool is_host_code(void)
-{
-    return getenv("INFERD_CUDA_PLUGIN") == NULL;
 }
 
 static struct engine *open_engine_as(const char *isa, bool eager, enum quant_scheme quant)
@@ -241,7 +220,7 @@ static void run_story(struct engine *e, const struct story *s, int n, struct req
     builder_init(&b, N_SLOTS, 16, MAX_LEN, MAX_TOKENS);
     assert_true(engine_info(e)->n_blocks >= builder_n_blocks(&b));
     expect_story(&requests[0], s, 3, n > 1 ? 2 : 0);
-    if (is_host_code()) requests[0].n_end = requests[0].n_prompt + HOST_TOKENS;
+    if (cuda_is_host_code()) requests[0].n_end = requests[0].n_prompt + HOST_TOKENS;
     if (n > 1) add_others(requests + 1);
     run_requests(e, &b, requests, n, "cuda");
     builder_free(&b);
@@ -254,7 +233,7 @@ static void test_greedy_on_cuda(void **state)
     static struct request requests[2][N_SLOTS];
     (void)state;
     if (n_stories == 0 || !cuda_plugin()) skip();
-    const int n = is_host_code() ? 1 : n_stories;
+    const int n = cuda_is_host_code() ? 1 : n_stories;
     for (int eager = 0; eager < 2; eager++) {
         struct engine *e = open_engine("cuda", eager);
         assert_non_null(e);

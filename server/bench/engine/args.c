@@ -30,6 +30,14 @@ static const struct arg_def arg_defs[] = {
     ROW("kv-cache-dtype", MODEL, "TYPE", TEXT, kv_cache_dtype, "auto", 0, 0,
         "auto, float32, bfloat16 or int8; auto follows the stored weights, whatever "
         "--quantization says."),
+    ROW("device", MODEL, "DEVICE", TEXT, device, "cpu", 0, 0,
+        "cpu or cuda. A GPU's limits are not measured: they are its clocks times its widths."),
+    ROW("cuda-plugin", MODEL, "FILE", TEXT, cuda_plugin, NULL, 0, 0,
+        "The plug-in for --device cuda. Default: libinferd-cuda.so beside the binary."),
+    ROW("enforce-eager", MODEL, NULL, FLAG, enforce_eager, NULL, 0, 0,
+        "On a GPU: launch every kernel of a step instead of replaying captured steps."),
+    ROW("async-scheduling", MODEL, NULL, FLAG, async_scheduling, "true", 0, 0,
+        "On a GPU: start a step while the one before it runs."),
     ROW("cpu-isa", MODEL, "ISA", TEXT, isa, "auto", 0, 0,
         "Instruction set, as for inferd serve; the limits are those of the same instructions."),
     ROW("threads", MODEL, "N", INT, threads, "0", 0, 1024,
@@ -38,8 +46,8 @@ static const struct arg_def arg_defs[] = {
         "auto, on or off, as for inferd serve."),
     ROW("block-size", MODEL, "N", INT, block_size, "16", 16, 128,
         "Tokens in a KV-cache block: 16, 32, 64 or 128."),
-    ROW("prompt-len", WORK, "N", INT, prompt_len, "512", 1, 1 << 20,
-        "Tokens of the prefill, in one step."),
+    ROW("prompt-len", WORK, "LIST", TEXT, prompt_len, "512", 0, 0,
+        "Tokens of the prefills, each in one step."),
     ROW("batch", WORK, "LIST", TEXT, batch, NULL, 0, 0,
         "Sequences of the decode steps (default: " BATCHES ")."),
     ROW("context", WORK, "LIST", TEXT, context, NULL, 0, 0,
@@ -154,8 +162,18 @@ static enum status check_args(struct engine_args *a, struct error *err)
         return error_set_param(err, STATUS_INVALID, "block-size",
                                "--block-size must be 16, 32, 64 or 128, not %lld",
                                (long long)a->block_size);
+    a->on_gpu = strcmp(a->device, "cuda") == 0;
+    if (!a->on_gpu && strcmp(a->device, "cpu") != 0)
+        return error_set_param(err, STATUS_INVALID, "device",
+                               "--device must be cpu or cuda, not \"%.40s\"", a->device);
+    if (a->on_gpu && a->profile)
+        return error_set_param(err, STATUS_INVALID, "profile",
+                               "--profile goes with --device cpu: a GPU runs operators after "
+                               "their calls");
     a->lists_given = a->batch || a->context;
     enum status st = read_precisions(a, err);
+    if (st == STATUS_OK)
+        st = read_ints("prompt-len", a->prompt_len, LIMIT_CONTEXT, &a->prompts, err);
     if (st == STATUS_OK)
         st = read_ints("batch", a->batch ? a->batch : BATCHES, 8192, &a->batches, err);
     if (st == STATUS_OK)
@@ -187,10 +205,11 @@ void engine_args_print_help(FILE *f)
 {
     fputs(
         "usage: inferd bench engine [MODEL] [options]\n\n"
-        "Measures the engine without HTTP: one prefill, and decode steps of several batches and\n"
-        "contexts, each beside the limit of this machine, which is measured first with the same\n"
+        "Measures the engine without HTTP: prefills, and decode steps of several batches and\n"
+        "contexts, each beside the limit of this machine. A CPU's is measured first with the same\n"
         "threads: bytes/s read from memory (a buffer much larger than the last-level cache), and\n"
-        "int8, bfloat16 and float32 operations/s (the raw instructions in a loop).\n",
+        "int8, bfloat16 and float32 operations/s (the raw instructions in a loop). A GPU's is\n"
+        "what its clocks and widths give; where they are not known, there is none.\n",
         f);
     arg_table_print(&arg_table, f);
     fputs(
@@ -208,6 +227,8 @@ void engine_args_print_help(FILE *f)
         "\nexamples:\n"
         "  inferd bench engine ./Llama-3.2-1B-Instruct --quantization all --output r.json\n"
         "  inferd bench engine --model shapes/llama-1.1b --quantization int8 --batch 1,16 \\\n"
-        "    --context 1024 --profile\n",
+        "    --context 1024 --profile\n"
+        "  inferd bench engine shapes/llama-3.1-8b --device cuda --prompt-len 512,2048 --batch "
+        "1,64\n",
         f);
 }

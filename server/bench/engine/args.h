@@ -30,15 +30,17 @@ struct int_list {
 
 struct engine_args {
     const char *model; /* NULL: the demo model */
-    const char *quantization, *batch, *context, *kv_cache_dtype, *isa, *output, *cpu_pinning;
-    int64_t threads, prompt_len, repeat, block_size, seed;
-    bool profile, progress;
+    const char *quantization, *batch, *context, *prompt_len, *kv_cache_dtype, *isa, *output;
+    const char *cpu_pinning, *device, *cuda_plugin;
+    int64_t threads, repeat, block_size, seed;
+    bool profile, progress, enforce_eager, async_scheduling;
 
     enum cpu_pinning pinning;
     /* from the lists, each value once */
     int n_precisions;
     enum precision precisions[PRECISION_COUNT];
-    struct int_list batches, contexts;
+    struct int_list batches, contexts, prompts;
+    bool on_gpu;
     bool lists_given; /* --batch or --context: what does not fit is refused, else left out */
 };
 

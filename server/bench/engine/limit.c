@@ -62,9 +62,11 @@ struct step_limit work_limit(const struct op_work *works, int n, const struct pr
     for (int i = 0; i < n; i++) {
         l.bytes += works[i].bytes;
         l.ops += works[i].ops;
-        l.compute_s += works[i].ops / p->rates[works[i].rate].limit;
+        const double rate = p->rates[works[i].rate].limit;
+        if (rate > 0) l.compute_s += works[i].ops / rate;
     }
-    if (l.bytes > (double)p->cache_size) l.memory_s = l.bytes / p->rates[PROBE_MEMORY].limit;
+    const double memory = p->rates[PROBE_MEMORY].limit;
+    if (l.bytes > (double)p->cache_size && memory > 0) l.memory_s = l.bytes / memory;
     l.seconds = fmax(l.memory_s, l.compute_s);
     return l;
 }

@@ -29,8 +29,8 @@ enum { LIMIT_OPS = OP_ATTENTION + 1 }; /* the linears and attention; the others 
 
 struct step_limit {
     double bytes, ops;
-    double memory_s, compute_s; /* memory_s 0: the bytes fit the last-level cache */
-    double seconds;             /* the larger one */
+    double memory_s, compute_s; /* 0: the bytes fit the last-level cache; the rate is not known */
+    double seconds;             /* the larger one; 0: there is none */
 };
 
 void step_work(const struct model_config *c, const struct step_format *f,

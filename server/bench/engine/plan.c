@@ -38,6 +38,13 @@ static int max_int(int a, int b)
     return a > b ? a : b;
 }
 
+static int largest(const struct int_list *l)
+{
+    int n = 1;
+    for (int i = 0; i < l->n; i++) n = max_int(n, l->items[i]);
+    return n;
+}
+
 static enum status too_large(const struct plan_wish *w, const struct step_shape *s,
                              const struct engine_need *need, double bytes, struct error *err)
 {
@@ -77,15 +84,19 @@ enum status plan_make(const struct plan_wish *w, struct plan *out, struct error 
     struct model_config config = *w->config;
     const int dtype = precision_dtype(w->precision);
     if (dtype >= 0) config.stored_dtype = (enum dtype)dtype;
-    int widest = 1;
-    for (int i = 0; i < w->batches->n; i++) widest = max_int(widest, w->batches->items[i]);
+    const int widest = largest(w->batches), longest = largest(w->prompts);
     const struct engine_need need =
         engine_need(&config, precision_quant(w->precision), w->kv_dtype,
-                    max_int(w->prompt_len, max_int(widest, w->block_size)), widest);
+                    max_int(longest, max_int(widest, w->block_size)), widest);
     /* A block is computed at once to fill the cache with. */
     *out = (struct plan){.max_tokens = w->block_size};
-    struct step_shape shape = {1, w->prompt_len, w->prompt_len};
-    enum status s = add_shape(w, &need, shape, true, out, err);
+    struct step_shape shape;
+    enum status s = STATUS_OK;
+    for (int i = 0; i < w->prompts->n && s == STATUS_OK; i++) {
+        shape = (struct step_shape){1, w->prompts->items[i], w->prompts->items[i]};
+        s = add_shape(w, &need, shape, true, out, err);
+    }
+    out->n_prefills = out->n_shapes;
     for (int c = 0; c < w->contexts->n; c++) {
         for (int b = 0; b < w->batches->n && s == STATUS_OK; b++) {
             shape = (struct step_shape){w->batches->items[b], 1, w->contexts->items[c]};

@@ -6,21 +6,21 @@
 #include "server/bench/engine/args.h"
 #include "server/bench/engine/limit.h"
 
-enum { PLAN_SHAPES = ENGINE_ARGS_LIST * ENGINE_ARGS_LIST + 1 };
+enum { PLAN_SHAPES = ENGINE_ARGS_LIST * (ENGINE_ARGS_LIST + 1) };
 
 struct plan_wish {
     const struct model_config *config;
     enum precision precision; /* not PRECISION_STORED */
     enum dtype kv_dtype;
-    int prompt_len, block_size; /* lengths fit the model's context */
-    const struct int_list *batches, *contexts;
+    int block_size;
+    const struct int_list *prompts, *batches, *contexts; /* lengths fit the model's context */
     bool all;      /* what does not fit the memory is an error, else left out */
     double memory; /* bytes */
 };
 
 struct plan {
-    int n_shapes, n_left_out;
-    struct step_shape shapes[PLAN_SHAPES]; /* the first is the prefill */
+    int n_shapes, n_prefills, n_left_out;
+    struct step_shape shapes[PLAN_SHAPES]; /* the prefills, then the decodes */
     struct {
         struct step_shape shape;
         double bytes; /* that it needs */

@@ -44,14 +44,23 @@ void engine_report_machine(const struct engine_run *r, FILE *f)
     fprintf(f, "model    %s: %s, %.3f G parameters, %s weights, KV-cache %s\n", r->dir,
             r->config.architecture, (double)model_n_params(&r->config) / 1e9,
             r->random_weights ? "random" : "stored", dtype_name(r->kv_dtype));
-    fprintf(f, "machine  %s, %d threads, last-level cache %zu MiB\n", p->isa, p->n_threads,
-            p->cache_size >> 20);
+    if (r->device_name[0])
+        fprintf(f, "machine  %s, last-level cache %zu MiB\n", r->device_name, p->cache_size >> 20);
+    else
+        fprintf(f, "machine  %s, %d threads, last-level cache %zu MiB\n", p->isa, p->n_threads,
+                p->cache_size >> 20);
     for (int i = 0; i < PROBE_COUNT; i++) {
         const struct probe_rate *rate = &p->rates[i];
-        fprintf(f, "  %-9s%8.1f %-5s  min %.1f, median %.1f, max %.1f, CPU %.0f %%; %s",
-                rates[i].name, rate->limit / 1e9, rates[i].unit, rate->min / 1e9,
-                rate->median / 1e9, rate->max / 1e9, 100 * rate->cpu_share, rate->how);
-        if (i == PROBE_MEMORY) fprintf(f, " of %zu MiB", p->memory_size >> 20);
+        if (rate->limit == 0) {
+            fprintf(f, "  %-9s not known\n", rates[i].name);
+            continue;
+        }
+        fprintf(f, "  %-9s%8.1f %-5s  ", rates[i].name, rate->limit / 1e9, rates[i].unit);
+        if (rate->max > 0)
+            fprintf(f, "min %.1f, median %.1f, max %.1f, CPU %.0f %%; ", rate->min / 1e9,
+                    rate->median / 1e9, rate->max / 1e9, 100 * rate->cpu_share);
+        fputs(rate->how, f);
+        if (i == PROBE_MEMORY && p->memory_size) fprintf(f, " of %zu MiB", p->memory_size >> 20);
         fputc('\n', f);
     }
     fprintf(f, "\n%-9s %-7s %5s %7s %10s %10s %10s %11s %11s %6s %s\n", "weights", "step", "batch",
@@ -83,12 +92,15 @@ static void print_profile(const struct engine_figure *g, FILE *f)
 void engine_report_figure(const struct engine_run *r, const struct engine_figure *g, FILE *f)
 {
     (void)r;
-    fprintf(f, "%-9s %-7s %5d %7d %10.2f %10.2f %10.2f %11.4f %11.2f %5.1f%% %s\n",
-            precision_name(g->precision), g->prefill ? "prefill" : "decode", g->shape.n_seqs,
-            g->shape.kv_len, tokens_per_s(g, g->step_s.median), tokens_per_s(g, g->step_s.max),
-            tokens_per_s(g, g->step_s.min), g->step_s.median * 1e3,
-            tokens_per_s(g, g->limit.seconds), 100 * engine_figure_share(g),
-            engine_limit_name(&g->limit));
+    fprintf(f, "%-9s %-7s %5d %7d %10.2f %10.2f %10.2f %11.4f ", precision_name(g->precision),
+            g->prefill ? "prefill" : "decode", g->shape.n_seqs, g->shape.kv_len,
+            tokens_per_s(g, g->step_s.median), tokens_per_s(g, g->step_s.max),
+            tokens_per_s(g, g->step_s.min), g->step_s.median * 1e3);
+    if (g->limit.seconds > 0)
+        fprintf(f, "%11.2f %5.1f%% %s\n", tokens_per_s(g, g->limit.seconds),
+                100 * engine_figure_share(g), engine_limit_name(&g->limit));
+    else
+        fprintf(f, "%11s %6s\n", "-", "-");
     if (g->profile_step_s > 0) print_profile(g, f);
     fflush(f);
 }
@@ -97,7 +109,7 @@ void engine_report_end(const struct engine_run *r, FILE *f)
 {
     double share = 1;
     int n_wide = 0;
-    for (int i = 0; i < PROBE_COUNT; i++)
+    for (int i = 0; i < PROBE_COUNT && !r->device_name[0]; i++)
         if (r->probe.rates[i].cpu_share < share) share = r->probe.rates[i].cpu_share;
     for (int i = 0; i < r->n_figures; i++)
         n_wide += r->figures[i].step_s.max > BUSY_SPREAD * r->figures[i].step_s.min;
@@ -130,6 +142,7 @@ static void add_limit(cJSON *o, const struct step_limit *l)
 {
     cJSON_AddNumberToObject(o, "bytes", l->bytes);
     cJSON_AddNumberToObject(o, "operations", l->ops);
+    if (l->seconds == 0) return;
     cJSON_AddNumberToObject(o, "limit_ms", l->seconds * 1e3);
     cJSON_AddStringToObject(o, "limited_by", engine_limit_name(l));
 }
@@ -166,9 +179,27 @@ static void add_figure(cJSON *list, const struct engine_figure *g)
                tokens_per_s(g, g->step_s.min));
     add_spread(o, "step_ms", g->step_s.min * 1e3, g->step_s.median * 1e3, g->step_s.max * 1e3);
     add_limit(o, &g->limit);
-    cJSON_AddNumberToObject(o, "limit_tokens_per_s", tokens_per_s(g, g->limit.seconds));
-    cJSON_AddNumberToObject(o, "share", engine_figure_share(g));
+    if (g->limit.seconds > 0) {
+        cJSON_AddNumberToObject(o, "limit_tokens_per_s", tokens_per_s(g, g->limit.seconds));
+        cJSON_AddNumberToObject(o, "share", engine_figure_share(g));
+    }
     if (g->profile_step_s > 0) add_profile(o, g);
+}
+
+/* What is not known is left out. */
+static void add_rates(cJSON *o, const struct probe *p)
+{
+    cJSON *limits = cJSON_AddObjectToObject(o, "limits");
+    for (int i = 0; i < PROBE_COUNT; i++) {
+        const struct probe_rate *rate = &p->rates[i];
+        if (rate->limit == 0) continue;
+        const bool measured = rate->max > 0;
+        cJSON *l = measured ? add_spread(limits, rates[i].name, rate->min, rate->median, rate->max)
+                            : cJSON_AddObjectToObject(limits, rates[i].name);
+        cJSON_AddNumberToObject(l, "limit", rate->limit);
+        if (measured) cJSON_AddNumberToObject(l, "cpu_share", rate->cpu_share);
+        cJSON_AddStringToObject(l, "how", rate->how);
+    }
 }
 
 static cJSON *report(const struct engine_run *r)
@@ -182,17 +213,12 @@ static cJSON *report(const struct engine_run *r)
     cJSON_AddNumberToObject(o, "parameters", (double)model_n_params(&r->config));
     cJSON_AddStringToObject(o, "weights", r->random_weights ? "random" : "stored");
     cJSON_AddStringToObject(o, "kv_cache_dtype", dtype_name(r->kv_dtype));
-    cJSON_AddStringToObject(o, "cpu_isa", p->isa);
-    cJSON_AddNumberToObject(o, "threads", p->n_threads);
+    cJSON_AddStringToObject(o, "device", r->device);
+    if (r->device_name[0]) cJSON_AddStringToObject(o, "gpu", r->device_name);
+    if (p->isa) cJSON_AddStringToObject(o, "cpu_isa", p->isa);
+    if (p->n_threads) cJSON_AddNumberToObject(o, "threads", p->n_threads);
     cJSON_AddNumberToObject(o, "cache_bytes", (double)p->cache_size);
-    cJSON *limits = cJSON_AddObjectToObject(o, "limits");
-    for (int i = 0; i < PROBE_COUNT; i++) {
-        const struct probe_rate *rate = &p->rates[i];
-        cJSON *l = add_spread(limits, rates[i].name, rate->min, rate->median, rate->max);
-        cJSON_AddNumberToObject(l, "limit", rate->limit);
-        cJSON_AddNumberToObject(l, "cpu_share", rate->cpu_share);
-        cJSON_AddStringToObject(l, "how", rate->how);
-    }
+    add_rates(o, p);
     cJSON *weights = cJSON_AddObjectToObject(o, "weight_bytes");
     for (int i = 0; i < PRECISION_COUNT; i++)
         if (r->weight_bytes[i])

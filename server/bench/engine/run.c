@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "engine/load/progress.h"
 #include "engine/load/safetensors_file.h"
+#include "server/bench/engine/device.h"
 #include "server/bench/engine/plan.h"
 #include "server/bench/engine/steps.h"
 #include "server/demo_model.h"
@@ -21,14 +22,7 @@
 #define MEASURE_NS 50000000
 #define MAX_STEPS  10000
 
-/* What of the free memory the engine may take (its need is an estimate, and the checkpoint's pages
- * want room), and what the probe may. */
-#define MEMORY_SHARE 0.92
-#define PROBE_SHARE  0.25
-
 enum { MAX_REPEAT = 1000 };
-
-static const struct probe_clocks clocks = {clock_now_ns, clock_cpu_ns};
 
 struct runner {
     const struct engine_args *args;
@@ -118,8 +112,7 @@ static enum status find_model(struct runner *r)
     if (strcmp(r->args->kv_cache_dtype, "float32") == 0) run->kv_dtype = DT_F32;
     if (strcmp(r->args->kv_cache_dtype, "bfloat16") == 0) run->kv_dtype = DT_BF16;
     if (strcmp(r->args->kv_cache_dtype, "int8") == 0) run->kv_dtype = DT_I8;
-    run->prompt_len = (int)r->args->prompt_len;
-    clip(r, "the prompt's length", &run->prompt_len);
+    run->device = r->args->device;
     return STATUS_OK;
 }
 
@@ -132,26 +125,28 @@ static enum precision resolve(const struct engine_run *run, enum precision p)
 
 /* --- the plan -------------------------------------------------------------------------------- */
 
-static void clip_contexts(struct runner *r, struct int_list *out)
+static void clip_all(struct runner *r, const char *what, const struct int_list *list,
+                     struct int_list *out)
 {
     *out = (struct int_list){0};
-    for (int i = 0; i < r->args->contexts.n; i++) {
-        int length = r->args->contexts.items[i];
+    for (int i = 0; i < list->n; i++) {
+        int length = list->items[i];
         bool known = false;
-        clip(r, "context", &length);
+        clip(r, what, &length);
         for (int k = 0; k < out->n; k++) known = known || out->items[k] == length;
         if (!known) out->items[out->n++] = length;
     }
 }
 
-static enum status make_plan(struct runner *r, enum precision p, const struct int_list *contexts)
+static enum status make_plan(struct runner *r, enum precision p, const struct int_list *prompts,
+                             const struct int_list *contexts)
 {
     const struct plan_wish wish = {
         .config = &r->run->config,
         .precision = p,
         .kv_dtype = r->run->kv_dtype,
-        .prompt_len = r->run->prompt_len,
         .block_size = (int)r->args->block_size,
+        .prompts = prompts,
         .batches = &r->args->batches,
         .contexts = contexts,
         .all = r->args->lists_given,
@@ -183,16 +178,24 @@ static struct spread spread_of(double *samples, int n)
     return (struct spread){samples[0], 0.5 * (lower + upper), samples[n - 1]};
 }
 
+/* As many under way as the device can have, as when a server runs. */
 static enum status execute(struct runner *r, const struct step *step, int n, double *seconds)
 {
+    const int most = r->args->async_scheduling ? engine_info(r->engine)->max_inflight : 1;
     const uint64_t start = clock_now_ns();
-    for (int i = 0; i < n; i++) {
-        const enum status s = engine_execute(r->engine, step, &r->steps.result, r->err);
-        if (s != STATUS_OK) return s;
+    enum status s = STATUS_OK;
+    for (int begun = 0, done = 0; done < n && s == STATUS_OK;) {
+        if (begun < n && begun - done < most) {
+            s = engine_submit(r->engine, step, r->err);
+            begun++;
+        } else {
+            s = engine_collect(r->engine, &r->steps.result, r->err);
+            done++;
+        }
     }
     const uint64_t ns = clock_now_ns() - start;
     *seconds = (double)(ns > 0 ? ns : 1) * 1e-9;
-    return STATUS_OK;
+    return s;
 }
 
 /* Steps that take MEASURE_NS together, after the first, which warms up. */
@@ -239,7 +242,8 @@ static enum status find_limits(struct runner *r, struct engine_figure *f)
     struct probe *p = &r->run->probe;
     enum status s = STATUS_OK;
     step_work(&r->run->config, &r->format, &f->shape, f->op_work);
-    if (work_limit(f->op_work, LIMIT_OPS, p).memory_s > 0) s = cpu_probe_memory(p, &clocks, r->err);
+    if (work_limit(f->op_work, LIMIT_OPS, p).memory_s > 0)
+        s = bench_device_again(r->args, p, r->err);
     f->limit = work_limit(f->op_work, LIMIT_OPS, p);
     for (int i = 0; i < LIMIT_OPS; i++) f->op_limit[i] = work_limit(&f->op_work[i], 1, p);
     return s;
@@ -300,7 +304,10 @@ static enum status open_engine(struct runner *r, enum precision p)
         .quant = precision_quant(p),
         .dtype = precision_dtype(p),
         .kv_dtype = r->run->kv_dtype,
-        .device = "cpu",
+        .device = a->device,
+        .cuda_plugin = a->cuda_plugin,
+        .enforce_eager = a->enforce_eager,
+        .gpu_memory_utilization = 1,
         .isa = a->isa,
         .n_threads = (int)a->threads,
         .pinning = a->pinning,
@@ -333,7 +340,9 @@ static enum status fill_cache(struct runner *r)
                                      (uint64_t)r->args->seed, r->err);
     if (s == STATUS_OK)
         s = execute(r, bench_steps_compute_block(&r->steps, plan->max_len), 1, &seconds);
-    if (s == STATUS_OK) s = execute(r, bench_steps_copy_block(&r->steps), 1, &seconds);
+    /* A scheduler copies a block for each sequence at most. */
+    for (int done = 0; 2 + done < plan->n_blocks && s == STATUS_OK;)
+        s = execute(r, bench_steps_copy_block(&r->steps, plan->max_seqs, &done), 1, &seconds);
     return s;
 }
 
@@ -347,12 +356,13 @@ static enum status run_precision(struct runner *r, enum precision p)
     }
     for (int i = 0; i < r->plan->n_shapes && s == STATUS_OK; i++) {
         const struct step_shape *shape = &r->plan->shapes[i];
-        if (i == 0)
+        const bool prefill = i < r->plan->n_prefills;
+        if (prefill)
             progress(r, "%s: prefill of %d tokens", precision_name(p), shape->n_new);
         else
             progress(r, "%s: decode, batch %d, context %d", precision_name(p), shape->n_seqs,
                      shape->kv_len);
-        s = measure(r, p, shape, i == 0);
+        s = measure(r, p, shape, prefill);
     }
     bench_steps_free(&r->steps);
     engine_close(r->engine);
@@ -362,22 +372,20 @@ static enum status run_precision(struct runner *r, enum precision p)
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
-static enum status run_probe(struct runner *r)
+static enum status find_device(struct runner *r)
 {
     const int threads = (int)r->args->threads, can = engine_default_threads();
-    if (threads > can)
+    if (!r->args->on_gpu && threads > can)
         note(r, "%d threads on %d CPUs that this process may use: figures will be low", threads,
              can);
-    const double size = PROBE_SHARE * (double)machine_available_memory();
-    progress(r, "measuring the machine");
-    return cpu_probe(threads, r->args->isa, size > 1 << 20 ? (size_t)size : 1 << 20, &clocks,
-                     &r->run->probe, r->err);
+    progress(r, r->args->on_gpu ? "asking the GPU" : "measuring the machine");
+    return bench_device_find(r->args, r->run, &r->memory, r->err);
 }
 
 enum status engine_run(const struct engine_args *args, const struct run_events *events,
                        struct engine_run *run, struct error *err)
 {
-    struct int_list contexts;
+    struct int_list prompts, contexts;
     enum precision precisions[PRECISION_COUNT];
     int n = 0;
     struct runner *r = calloc(1, sizeof *r);
@@ -393,11 +401,11 @@ enum status engine_run(const struct engine_args *args, const struct run_events *
         for (int k = 0; k < n; k++) known = known || precisions[k] == p;
         if (!known) precisions[n++] = p;
     }
-    clip_contexts(r, &contexts);
-    s = run_probe(r);
-    r->memory = MEMORY_SHARE * (double)machine_available_memory() - (double)run->probe.memory_size;
+    clip_all(r, "the prompt's length", &args->prompts, &prompts);
+    clip_all(r, "context", &args->contexts, &contexts);
+    s = find_device(r);
     for (int i = 0; i < n && s == STATUS_OK; i++) /* all, before one of them takes long */
-        s = make_plan(r, precisions[i], &contexts);
+        s = make_plan(r, precisions[i], &prompts, &contexts);
     if (s != STATUS_OK) goto out;
     clear_progress(r);
     events->probed(run, events->arg);

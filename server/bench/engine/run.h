@@ -1,8 +1,8 @@
 #ifndef SERVER_BENCH_ENGINE_RUN_H
 #define SERVER_BENCH_ENGINE_RUN_H
 
-/* run.h - one measurement: the probe, then each precision in turn: load, fill the cache, prefill,
- * decode.  One thread, and those of the engine. */
+/* run.h - one measurement: the device's limits, then each precision in turn: load, fill the cache,
+ * prefill, decode.  One thread, and those of the engine. */
 
 #include "server/bench/engine/args.h"
 #include "server/bench/engine/limit.h"
@@ -33,11 +33,12 @@ struct engine_run {
     struct model_config config;
     bool random_weights;
     enum dtype kv_dtype;
-    int prompt_len;
-    struct probe probe;
+    const char *device;    /* "cpu", "cuda" */
+    char device_name[256]; /* the GPU's */
+    struct probe probe;    /* a GPU: only the limits are set, and 0 where they are not known */
     size_t weight_bytes[PRECISION_COUNT];
     int n_figures;
-    struct engine_figure figures[PRECISION_COUNT * (ENGINE_ARGS_LIST * ENGINE_ARGS_LIST + 1)];
+    struct engine_figure figures[PRECISION_COUNT * ENGINE_ARGS_LIST * (ENGINE_ARGS_LIST + 1)];
 };
 
 /* What the caller shows as it comes. */

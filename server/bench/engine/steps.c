@@ -102,10 +102,10 @@ const struct step *bench_steps_compute_block(struct bench_steps *b, int n_tokens
     return bench_steps_make(b, &(struct step_shape){.n_seqs = 1, .n_new = n, .kv_len = n});
 }
 
-const struct step *bench_steps_copy_block(struct bench_steps *b)
+const struct step *bench_steps_copy_block(struct bench_steps *b, int n, int *done)
 {
     bench_steps_make(b, &(struct step_shape){.n_seqs = 1, .n_new = 1, .kv_len = 1});
-    for (int block = 2; block < b->n_blocks; block++)
-        b->copies[b->step.n_copies++] = (struct block_copy){.src = 1, .dst = block};
+    for (; b->step.n_copies < n && 2 + *done < b->n_blocks; ++*done)
+        b->copies[b->step.n_copies++] = (struct block_copy){.src = 1, .dst = 2 + *done};
     return &b->step;
 }

@@ -30,9 +30,9 @@ void bench_steps_free(struct bench_steps *b);
 int64_t bench_steps_blocks(const struct step_shape *s, int block_size);
 /* Valid until the next call. */
 const struct step *bench_steps_make(struct bench_steps *b, const struct step_shape *s);
-/* The first computes a block (or n_tokens of it, where that is all there may be), the second copies
- * it into all others. */
+/* The first computes a block (or n_tokens of it, where that is all there may be); the second copies it
+ * into the next n blocks behind *done (0: none yet), or what is left of them, and moves *done there. */
 const struct step *bench_steps_compute_block(struct bench_steps *b, int n_tokens);
-const struct step *bench_steps_copy_block(struct bench_steps *b);
+const struct step *bench_steps_copy_block(struct bench_steps *b, int n, int *done);
 
 #endif
