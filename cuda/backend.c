@@ -346,6 +346,7 @@ enum status cuda_backend_open(struct backend **out, const struct plugin_options 
         free(cb);
         return s;
     }
+    device_set_overlap(cb->device, !o->no_overlap);
     cb->host_addressable = o->host_addressable;
     cb->base.ops = &cuda_ops;
     cb->base.isa = device_info(cb->device)->name;

@@ -16,6 +16,7 @@ struct device {
     struct device_info info;
     int index;
     cudaStream_t stream;
+    struct device_queue queue; /* for launchers: the stream */
     struct block *blocks;
     cudaError_t failed; /* the first error of an enqueue that could not report it */
 };
@@ -78,6 +79,7 @@ enum status device_open(struct device **out, int index, struct error *err)
     d->index = index;
     e = cudaSetDevice(index);
     if (e == cudaSuccess) e = cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking);
+    d->queue.stream = d->stream;
     enum status s = STATUS_OK;
     if (e != cudaSuccess) s = cuda_error(err, STATUS_UNAVAILABLE, e, "the GPU cannot be opened");
     if (s == STATUS_OK) s = read_info(d, err);
@@ -105,7 +107,12 @@ const struct device_info *device_info(const struct device *d)
 
 void *device_stream(const struct device *d)
 {
-    return d->stream;
+    return (void *)&d->queue;
+}
+
+void device_set_overlap(struct device *d, bool on)
+{
+    d->queue.overlap = on && d->info.major >= 9;
 }
 
 /* --- memory --- */

@@ -13,9 +13,10 @@
 struct plugin_options {
     int device;
     bool host_addressable; /* tensors that the host may read and write: for tests */
+    bool no_overlap; /* a kernel begins when the one ahead has ended, whatever the device can */
 };
 
-#define PLUGIN_ABI 3 /* raised when backend.h, step.h or this file changes what crosses */
+#define PLUGIN_ABI 4 /* raised when backend.h, step.h or this file changes what crosses */
 
 struct plugin {
     int abi;
