@@ -352,6 +352,8 @@ enum status cuda_backend_open(struct backend **out, const struct plugin_options 
     cb->base.isa = device_info(cb->device)->name;
     cb->base.n_threads = 1;
     cb->base.max_inflight = CUDA_FLIGHTS;
+    cb->base.takes_stored = true;
+    cb->n_load_threads = o->n_threads;
     *out = &cb->base;
     return STATUS_OK;
 }

@@ -177,6 +177,7 @@ enum status device_alloc_pinned(struct device *d, void **out, size_t size, const
 {
     void *p = NULL;
     const cudaError_t e = cudaHostAlloc(&p, size ? size : 1, cudaHostAllocDefault);
+    if (e == cudaErrorMemoryAllocation) cudaGetLastError(); /* not sticky */
     if (e != cudaSuccess) return cuda_error(err, STATUS_NO_MEMORY, e, what);
     return own(d, out, p, true, err);
 }

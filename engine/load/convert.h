@@ -1,7 +1,7 @@
 #ifndef ENGINE_LOAD_CONVERT_H
 #define ENGINE_LOAD_CONVERT_H
 
-/* convert.h - private to engine/load: numbers from one floating type to another.  Widening is
+/* convert.h - of engine/load, and of backends that convert what they read: numbers from one floating type to another.  Widening is
  * exact; narrowing to bf16 rounds to nearest even. */
 
 #include "engine/backend.h"

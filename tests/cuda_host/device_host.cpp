@@ -140,6 +140,8 @@ enum status read_environment(device *d, struct error *err)
 }
 } // namespace
 
+size_t ih::pinned_left = SIZE_MAX;
+
 void ih::submit(void *stream, dim3 grid, dim3 block, size_t shared_size, std::function<void()> body,
                 site at)
 {
@@ -205,6 +207,9 @@ enum status device_alloc_shared(struct device *d, void **out, size_t size, const
 enum status device_alloc_pinned(struct device *d, void **out, size_t size, const char *what,
                                 struct error *err)
 {
+    if (size > ih::pinned_left)
+        return error_set(err, STATUS_NO_MEMORY, "no more pinned memory for %s", what);
+    ih::pinned_left -= size;
     return take(d, out, size, what, err);
 }
 

@@ -122,6 +122,8 @@ void run_again(site at = here("wait_for_blocks"));
 extern uint64_t n_launches, n_transfers;
 /* Of these, kernels that began while one ahead of them had blocks left to run. */
 extern uint64_t n_early;
+/* Bytes of pinned memory that the system still gives. */
+extern size_t pinned_left;
 
 template <class K, class... A>
 void launch_kernel(site at, K kernel, dim3 grid, dim3 block, size_t shared_size, void *stream,
