@@ -1,7 +1,7 @@
 #include "cuda/upload.h"
 
 #include "config/base/log.h"
-#include "engine/load/convert.h"
+#include "engine/convert.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -8,7 +8,7 @@
 
 #include "config/base/check.h"
 #include "config/base/log.h"
-#include "engine/load/convert.h"
+#include "engine/convert.h"
 #include "engine/load/dummy.h"
 #include "engine/load/packed_cache.h"
 #include "engine/load/packed_key.h"

@@ -11,7 +11,7 @@
 extern "C" {
 #include "cuda/cuda.h"
 #include "cuda/upload.h"
-#include "engine/load/convert.h"
+#include "engine/convert.h"
 }
 
 namespace
