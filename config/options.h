@@ -40,10 +40,11 @@ struct options {
     const char *generation_config;            /* auto = the model's defaults | vllm = none */
 
     /* engine and scheduler */
-    const char *device;            /* auto | cpu | cuda */
-    const char *cuda_plugin;       /* NULL: beside the binary */
-    bool enforce_eager;            /* no captured graphs */
-    bool async_scheduling;         /* two steps under way where the device can */
+    const char *device;      /* auto | cpu | cuda */
+    const char *cuda_plugin; /* NULL: beside the binary */
+    bool enforce_eager;      /* no captured graphs */
+    bool async_scheduling;   /* two steps under way where the device can */
+    bool kernel_overlap;     /* kernels begin while the one ahead ends, where the device can */
     double gpu_memory_utilization; /* share of the GPU's memory */
     const char *isa;               /* --cpu-isa */
     int64_t threads;               /* 0 = all that the process may use */

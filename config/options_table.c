@@ -88,6 +88,10 @@ const struct option_def option_table[] = {
         HELP("On a GPU: plan the next step while one runs. A stop is then seen one step late, at "
              "the "
              "price of a row; nothing of it shows in an answer.")),
+    ROW("kernel-overlap", BOOL, kernel_overlap, SECTION(ENGINE), PRESET("true"),
+        HELP("On a GPU of compute capability 9.0 or later: a kernel begins, and fetches weights, "
+             "while the one ahead of it ends. The answers are the same; off to compare times, or "
+             "to find faults.")),
     ROW("gpu-memory-utilization", SHARE, gpu_memory_utilization, SECTION(ENGINE), ARG("SHARE"),
         PRESET("0.9"), RANGE(5, 100),
         HELP("Share of the GPU's memory that weights, buffers and KV-cache may take, where "

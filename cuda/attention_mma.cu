@@ -185,6 +185,7 @@ __global__ void __launch_bounds__(C::WARPS * 32, 1)
         SHARED_DYN(unsigned char, shared);
         SHARED(struct work, works, C::WARPS);
         SHARED(unsigned, ticket, 1);
+        grid_begin();
         run_tiles<C>(a, shared, works, ticket);
         run_units<C>(a, shared, works);
     } else {

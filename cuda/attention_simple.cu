@@ -133,6 +133,7 @@ __global__ void __launch_bounds__(WARPS * 32)
     k_attention_simple(const __grid_constant__ struct attn_args a)
 {
     SHARED(float, queries, WARPS *MAX_E);
+    grid_begin();
     const unsigned heads = (unsigned)a.shape.n_kv_heads, n = (unsigned)a.list->n_units * heads;
     const int lane = threadIdx.x % 32, E = a.shape.head_dim;
     const int group = a.shape.n_heads / a.shape.n_kv_heads;

@@ -324,11 +324,14 @@ enum status cuda_backend_open(struct backend **out, const struct plugin_options 
         free(cb);
         return s;
     }
+    device_set_overlap(cb->device, !o->no_overlap);
     cb->host_addressable = o->host_addressable;
     cb->base.ops = &cuda_ops;
     cb->base.isa = device_info(cb->device)->name;
     cb->base.n_threads = 1;
     cb->base.max_inflight = CUDA_FLIGHTS;
+    cb->base.takes_stored = true;
+    cb->n_load_threads = o->n_threads;
     *out = &cb->base;
     return STATUS_OK;
 }

@@ -166,6 +166,7 @@ bool blas_has_plan(struct blas *b, const struct blas_shape *s)
 void blas_multiply(struct blas *b, const struct blas_shape *s, void *out, const void *x,
                    const void *w, const float *bias)
 {
+    const struct device_queue *queue = device_stream(b->device);
     struct plan *p = find_plan(b, s);
     DCHECK(p->used && p->works);
     const float one = 1.0f, zero = 0.0f;
@@ -176,10 +177,10 @@ void blas_multiply(struct blas *b, const struct blas_shape *s, void *out, const 
         status = cublasLtMatmulDescSetAttribute(&p->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                                 &bias, sizeof bias);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmul(b->handle, &p->product, integers ? (const void *)&one_i : &one, w,
-                                &p->w, x, &p->x, integers ? (const void *)&zero_i : &zero, out,
-                                &p->out, out, &p->out, &p->algo, b->workspace, WORKSPACE,
-                                (cudaStream_t)device_stream(b->device));
+        status =
+            cublasLtMatmul(b->handle, &p->product, integers ? (const void *)&one_i : &one, w, &p->w,
+                           x, &p->x, integers ? (const void *)&zero_i : &zero, out, &p->out, out,
+                           &p->out, &p->algo, b->workspace, WORKSPACE, (cudaStream_t)queue->stream);
     if (status != CUBLAS_STATUS_SUCCESS && b->failed == CUBLAS_STATUS_SUCCESS) b->failed = status;
 }
 

@@ -5,7 +5,7 @@
  *
  *   plugin.c      the one exported function
  *   backend.c     life: open, close, reserve, KV pool, buffers, graphs
- *   weight.c      parameters on the device
+ *   weight.c      parameters on the device; upload.c: their way there, by several threads
  *   step.c        upload of a step; graphs.c: running it, captured or as it is
  *   flight.h      the second step that is uploaded while the first one runs
  *   device.h      memory, stream and graphs (device_cuda.c); blas.h: cuBLASLt (blas_cuda.c)
@@ -79,6 +79,7 @@ struct cuda_backend {
     struct device *device;
     struct backend_limits limits;
     bool host_addressable;               /* tensors lie where the host may read and write them */
+    int n_load_threads;                  /* upload.h */
     struct kv_layer *layers;             /* [n_layers] */
     struct kv_layer *device_layers;      /* the same on the device, for copies of blocks */
     size_t kv_block_size, kv_scale_size; /* bytes of one block's keys, of its scales */

@@ -32,7 +32,14 @@ struct device_info {
 enum status device_open(struct device **out, int index, struct error *err);
 void device_close(struct device *d); /* frees what was allocated on it; NULL is fine */
 const struct device_info *device_info(const struct device *d);
-void *device_stream(const struct device *d); /* for launchers */
+void *device_stream(const struct device *d); /* for launchers; on CUDA a struct device_queue */
+struct device_queue {
+    void *stream; /* cudaStream_t */
+    bool overlap;
+};
+/* Whether a kernel may begin while those ahead of it run, as programmatic dependent launch has it
+ * (ptx.h: grid_wait), from compute capability 9.0 on; before that nothing changes.  false at open. */
+void device_set_overlap(struct device *d, bool on);
 
 /* Device memory, 256-byte aligned, not cleared.  `what` is named in the error. */
 enum status device_alloc(struct device *d, void **out, size_t size, const char *what,

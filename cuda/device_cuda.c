@@ -16,6 +16,7 @@ struct device {
     struct device_info info;
     int index;
     cudaStream_t stream;
+    struct device_queue queue; /* for launchers: the stream */
     struct block *blocks;
     cudaError_t failed; /* the first error of an enqueue that could not report it */
 };
@@ -90,6 +91,7 @@ enum status device_open(struct device **out, int index, struct error *err)
     d->index = index;
     e = cudaSetDevice(index);
     if (e == cudaSuccess) e = cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking);
+    d->queue.stream = d->stream;
     enum status s = STATUS_OK;
     if (e != cudaSuccess) s = cuda_error(err, STATUS_UNAVAILABLE, e, "the GPU cannot be opened");
     if (s == STATUS_OK) s = read_info(d, err);
@@ -117,7 +119,12 @@ const struct device_info *device_info(const struct device *d)
 
 void *device_stream(const struct device *d)
 {
-    return d->stream;
+    return (void *)&d->queue;
+}
+
+void device_set_overlap(struct device *d, bool on)
+{
+    d->queue.overlap = on && d->info.major >= 9;
 }
 
 /* --- memory --- */
@@ -182,6 +189,7 @@ enum status device_alloc_pinned(struct device *d, void **out, size_t size, const
 {
     void *p = NULL;
     const cudaError_t e = cudaHostAlloc(&p, size ? size : 1, cudaHostAllocDefault);
+    if (e == cudaErrorMemoryAllocation) cudaGetLastError(); /* not sticky */
     if (e != cudaSuccess) return cuda_error(err, STATUS_NO_MEMORY, e, what);
     return own(d, out, p, true, err);
 }

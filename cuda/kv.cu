@@ -8,6 +8,7 @@ constexpr unsigned WARPS = 4; /* of a block; a warp takes one head of one row */
 
 __global__ void k_norm_rope_kv_write(struct rope_kv_args a, struct head_counts n, int n_items)
 {
+    grid_begin();
     const int item = (int)(blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32);
     if (item < n_items) finish_head(a, n, item, threadIdx.x % 32);
 }
@@ -23,6 +24,7 @@ __device__ __forceinline__ void copy_bytes(void *array, size_t size, int dst, in
 /* Block x: layer; y: every gridDim.y-th copy. */
 __global__ void k_copy_blocks(struct copy_blocks_args a)
 {
+    grid_begin();
     const struct kv_layer l = a.layers[blockIdx.x];
     const int n = *a.n_copies;
     for (int i = blockIdx.y; i < n; i += gridDim.y) {

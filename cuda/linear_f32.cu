@@ -42,6 +42,7 @@ template <int ROWS>
 __global__ void __launch_bounds__(WARPS * 32, 2) k_linear_gemv_f32(struct linear_args a)
 {
     SHARED(float, part, WARPS *OUTPUTS *ROWS);
+    grid_begin();
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int n0 = blockIdx.x * OUTPUTS;
     const float *w = static_cast<const float *>(a.w) + (size_t)n0 * a.ldw;
@@ -120,6 +121,7 @@ __global__ void __launch_bounds__(THREADS) k_linear_tile_f32(struct linear_args 
     SHARED(float4, w_tile, DEPTH * LD / 4);
     SHARED(float4, x_tile, DEPTH * LD / 4);
     float *w_at = reinterpret_cast<float *>(w_tile), *x_at = reinterpret_cast<float *>(x_tile);
+    grid_begin();
     const int m_tiles = (a.rows + TILE - 1) / TILE;
     const int m0 = blockIdx.x % m_tiles * TILE, n0 = blockIdx.x / m_tiles * TILE;
     const int row = threadIdx.x / 4, k_lane = threadIdx.x % 4 * 4;

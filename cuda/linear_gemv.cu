@@ -104,6 +104,7 @@ __global__ void __launch_bounds__(WARPS * 32, (gemv_blocks<Op, TILES>))
     using acc_t = typename Op::acc;
     constexpr int PART = LINEAR_GEMV_ROWS * PART_LD;
     SHARED(acc_t, part, WARPS * TILES * PART);
+    grid_launch_dependents();
     if ((int)blockIdx.x >= product_blocks(a)) {
         if (TILES == 2 && a.pair) return product_tail<WARPS * 32, 1, true>(a);
         return product_tail<WARPS * 32, 1, false>(a);
@@ -119,10 +120,8 @@ __global__ void __launch_bounds__(WARPS * 32, (gemv_blocks<Op, TILES>))
     const char *w = static_cast<const char *>(a.w) + (size_t)n * pitch;
     const uint64_t policy = stream_policy();
     acc_t acc[TILES][4] = {};
-
-    for (int base = warp * LOADS * CHUNKS_PER_LOAD; base < n_chunks;
-         base += WARPS * LOADS * CHUNKS_PER_LOAD) {
-        uint4 lines[LOADS][2 * TILES]; /* of each of the rows */
+    uint4 lines[LOADS][2 * TILES]; /* of each of the rows */
+    const auto load_lines = [&](int base) {
         UNROLL
         for (int i = 0; i < LOADS * 2 * TILES; i++) {
             const int u = i / (2 * TILES), j = i % (2 * TILES);
@@ -131,6 +130,12 @@ __global__ void __launch_bounds__(WARPS * 32, (gemv_blocks<Op, TILES>))
             lines[u][j] = load_stream16(w + at, policy,
                                         chunk < n_chunks && 8 * (j % 2) + j / 2 * between < room);
         }
+    };
+
+    int base = warp * LOADS * CHUNKS_PER_LOAD;
+    load_lines(base); /* while the kernel ahead makes the inputs */
+    grid_wait();
+    while (base < n_chunks) {
         UNROLL
         for (int u = 0; u < LOADS; u++) {
             const int first = base + u * CHUNKS_PER_LOAD;
@@ -141,6 +146,8 @@ __global__ void __launch_bounds__(WARPS * 32, (gemv_blocks<Op, TILES>))
             for (int i = 0; i < TILES; i++)
                 multiply<Op>(acc[i], lines[u][2 * i], lines[u][2 * i + 1], b);
         }
+        base += WARPS * LOADS * CHUNKS_PER_LOAD;
+        load_lines(base);
     }
 
     UNROLL

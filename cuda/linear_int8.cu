@@ -8,6 +8,7 @@ constexpr int THREADS = 256;
 
 __global__ void __launch_bounds__(THREADS) k_linear_scale(struct linear_scale_args a)
 {
+    grid_begin();
     const int n = blockIdx.x * THREADS + threadIdx.x, row = blockIdx.y;
     if (n >= a.n) return;
     const int sum = a.sums[(size_t)row * a.n + n];

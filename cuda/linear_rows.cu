@@ -94,6 +94,7 @@ template <class Form, bool VECTOR>
 __global__ void __launch_bounds__(THREADS) k_linear_rows(struct linear_rows_args a)
 {
     using from = typename Form::from;
+    grid_begin();
     const int per_row = a.ld_dst / Form::LEN;
     const size_t id = (size_t)blockIdx.x * THREADS + threadIdx.x;
     const int row = (int)(id / per_row), first = (int)(id % per_row) * Form::LEN;

@@ -6,7 +6,8 @@
  *
  * A block that waits holds its place on a multiprocessor.  There are at most half as many as there are
  * multiprocessors (linear.c), so that the blocks they wait for always find one, in whatever order
- * blocks are started. */
+ * blocks are started.  The kernel behind takes none from them: it begins when all of these have begun
+ * (ptx.h, grid_launch_dependents). */
 
 #include "cuda/kv.cuh"
 
@@ -65,6 +66,7 @@ template <int THREADS> PTX void heads_tail(const struct linear_args &a, int bloc
  * PAIR: gate|up, which is quantised; else heads. */
 template <int THREADS, int PER_BLOCK, bool PAIR> PTX void product_tail(const struct linear_args &a)
 {
+    grid_wait(); /* the counter may still be that of the kernel ahead */
     const int n_blocks = product_blocks(a), block = (int)blockIdx.x - n_blocks;
     const unsigned before = (unsigned)(n_blocks * PER_BLOCK);
     if (!wait_for_blocks(a.tail.done, before)) return;

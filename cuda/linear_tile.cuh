@@ -63,6 +63,19 @@ PTX void fill_stage(char *stage, const struct linear_args &a, int n0, int m0, in
         a.rows - m0, kt * X_CHUNKS, (a.k * Op::X_SIZE + 15) / 16, 0);
 }
 
+/* The weights of the first stages towards L2, while the kernel ahead makes the inputs. */
+template <class Op, class Tile, bool PAIR>
+PTX void prefetch_weights(const struct linear_args &a, int n0, int n_stages)
+{
+    const int stages = min(n_stages, Tile::STAGES - 1), rows = PAIR ? a.pair : a.n;
+    for (int i = threadIdx.x; i < Tile::TILE_N * stages; i += Tile::THREADS) {
+        const int row = i / stages, own = n0 + (PAIR ? row / 32 * 16 + row % 16 : row);
+        if (own >= rows) continue;
+        const size_t at = (size_t)(PAIR ? own + row / 16 % 2 * a.pair : own) * a.ldw * Op::W_SIZE;
+        prefetch_l2(static_cast<const char *>(a.w) + at + i % stages * Tile::W_ROW);
+    }
+}
+
 /* Registers of B for mma tiles j and, with two registers each, j + 1; x: the warp's first row. */
 template <class Op, int ROW> PTX void load_b(uint32_t *b, const char *x, int j, int unit, int lane)
 {
@@ -159,6 +172,7 @@ __global__ void __launch_bounds__(32 * WN * WM * WK, (linear_tile<Op, WN, WM, WK
     using Tile = linear_tile<Op, WN, WM, WK, MS>;
     using acc_t = typename Op::acc;
     SHARED_DYN(char, stages);
+    grid_launch_dependents();
     if ((int)blockIdx.x >= product_blocks(a)) return product_tail<Tile::THREADS, WN * WM, PAIR>(a);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 % (WN * WM);
     const int wk = threadIdx.x / (32 * WN * WM), wn = warp % WN, wm = warp / WN;
@@ -168,6 +182,8 @@ __global__ void __launch_bounds__(32 * WN * WM * WK, (linear_tile<Op, WN, WM, WK
     const int n_stages = (a.k * Op::W_SIZE + Tile::W_ROW - 1) / Tile::W_ROW;
     acc_t acc[2][Tile::MT][4] = {};
 
+    prefetch_weights<Op, Tile, PAIR>(a, n0, n_stages);
+    grid_wait();
     for (int s = 0; s < Tile::STAGES - 1; s++) {
         if (s < n_stages) fill_stage<Op, Tile, PAIR>(stages + s * Tile::STAGE, a, n0, m0, s);
         cp_async_commit();

@@ -93,10 +93,16 @@ __device__ __forceinline__ void quantize_row(const kept<PER> &k, int n, Again ag
 
 /* --- kernels: one block a row --- */
 
+constexpr int GAINS_PER_LINE = 128 / sizeof(float);
+
 template <int PER> __global__ void __launch_bounds__(ROW_THREADS) k_norm(struct norm_args a)
 {
     SHARED(float, part, 64);
+    grid_launch_dependents();
     const int r = blockIdx.x, n = a.x.cols;
+    for (int i = threadIdx.x * GAINS_PER_LINE; i < n; i += blockDim.x * GAINS_PER_LINE)
+        prefetch_l2(a.gain + i);
+    grid_wait();
     const float *x = row_of(a.x, r);
     float *residual = a.residual.data ? row_of_out(a.residual, r) : nullptr;
     kept<PER> k;
@@ -130,6 +136,7 @@ template <int PER, class T>
 __global__ void __launch_bounds__(ROW_THREADS) k_quantize(struct quantize_rows_args a)
 {
     SHARED(float, part, 32);
+    grid_begin();
     const int r = blockIdx.x;
     const T *x = static_cast<const T *>(a.x) + (size_t)r * a.ld_x;
     const auto load = [&](int i) { return to_f32(x[i]); };
@@ -142,6 +149,7 @@ template <int PER>
 __global__ void __launch_bounds__(ROW_THREADS) k_silu_mul(struct tensor out, struct tensor x)
 {
     SHARED(float, part, 32);
+    grid_begin();
     const int r = blockIdx.x, n = out.cols;
     const float *gate = row_of(x, r), *up = gate + n;
     const auto load = [&](int i) { return silu_mul_value(gate[i], up[i]); };
@@ -156,6 +164,7 @@ __global__ void __launch_bounds__(ROW_THREADS) k_silu_mul(struct tensor out, str
 
 __global__ void k_add(struct tensor acc, struct tensor x)
 {
+    grid_begin();
     float *a = row_of_out(acc, blockIdx.x);
     const float *b = row_of(x, blockIdx.x);
     for (int i = threadIdx.x; i < x.cols; i += blockDim.x) a[i] = __fadd_rn(a[i], b[i]);
@@ -163,6 +172,7 @@ __global__ void k_add(struct tensor acc, struct tensor x)
 
 template <class T> __global__ void k_embed(struct embed_args a)
 {
+    grid_begin();
     const int t = blockIdx.x, given = a.ids[t];
     const int id = given >= 0 ? given : a.drawn[a.src[t]];
     const T *row = static_cast<const T *>(a.table) + (size_t)id * a.ld;
@@ -172,6 +182,7 @@ template <class T> __global__ void k_embed(struct embed_args a)
 
 __global__ void k_gather_rows(struct tensor out, struct tensor x, const int32_t *rows)
 {
+    grid_begin();
     const float *from = row_of(x, rows[blockIdx.x]);
     float *to = row_of_out(out, blockIdx.x);
     for (int i = threadIdx.x; i < out.cols; i += blockDim.x) to[i] = from[i];
@@ -180,6 +191,7 @@ __global__ void k_gather_rows(struct tensor out, struct tensor x, const int32_t 
 /* One warp a head. */
 __global__ void k_head_norm(struct head_norm_args a, int n_heads)
 {
+    grid_begin();
     const int item = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (item >= a.x.rows * n_heads) return;
     float *x = row_of_out(a.x, item / n_heads) + (size_t)(item % n_heads) * a.head_dim;

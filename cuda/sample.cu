@@ -99,6 +99,7 @@ __global__ void __launch_bounds__(THREADS) k_sample_scan(struct sample_args a)
     SHARED(float, x, SAMPLE_CHUNK);
     SHARED(uint32_t, counts, SAMPLE_CHUNK);
     const struct scratch m = {x, counts};
+    grid_begin();
     const int n_samples = a.n_samples[0], c = blockIdx.x;
     const struct chunk part = chunk_at(a, c);
     for (int s = blockIdx.y; s < n_samples; s += gridDim.y) {
@@ -242,6 +243,7 @@ __global__ void __launch_bounds__(THREADS) k_sample_cut(struct sample_args a)
     SHARED(uint32_t, counts, SAMPLE_CHUNK);
     SHARED(u64, mass, SAMPLE_BINS);
     const struct scratch m = {x, counts};
+    grid_begin();
     const int n_samples = a.n_samples[0], c = blockIdx.x;
     const struct chunk part = chunk_at(a, c);
     for (int s = blockIdx.y; s < n_samples; s += gridDim.y) {
@@ -464,6 +466,7 @@ __global__ void __launch_bounds__(THREADS, 2) k_sample_draw(struct sample_args a
 {
     SHARED(float, x, SAMPLE_CHUNK);
     SHARED(uint32_t, counts, SAMPLE_CHUNK);
+    grid_begin();
     const int n_samples = a.n_samples[0], c = blockIdx.x;
     for (int s = blockIdx.y; s < n_samples; s += gridDim.y) {
         const struct sample_row row = a.rows[s];

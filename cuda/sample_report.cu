@@ -89,6 +89,7 @@ __device__ __forceinline__ void finish_report(const struct sample_args &a,
 __global__ void __launch_bounds__(THREADS, 4) k_sample_report(struct sample_args a)
 {
     SHARED(u64, found, SAMPLE_BEST);
+    grid_begin();
     const int n_samples = a.n_samples[0], c = blockIdx.x;
     const struct chunk part = chunk_at(a, c);
     for (int s = blockIdx.y; s < n_samples; s += gridDim.y) {

@@ -3,20 +3,12 @@
 
 #include "config/limits.h"
 #include "cuda/rows.h"
+#include "cuda/upload.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* |sum| <= 127 * 127 * K must stay below 2^31; the CPU's bound, so that both take the same models. */
 #define INT8_MAX_K 66000
-
-/* Bytes of one piece of an upload: large enough for the bus, small enough to have two in flight. */
-#define PIECE ((size_t)16 << 20)
-
-struct upload {
-    void *pinned[2];
-    void *rows; /* PIECE bytes on the device: parameters on their way to integers */
-};
 
 /* --- checks --- */
 
@@ -40,6 +32,10 @@ static enum status check_shape(const struct weight_source *src, struct error *er
     for (int i = 0; i < src->n_parts; i++) {
         if (src->parts[i].rows < 1 || !src->parts[i].data)
             return error_set(err, STATUS_UNSUPPORTED, "part %d of a parameter is empty", i);
+        const enum dtype from = src->parts[i].as_stored ? src->parts[i].stored : src->dtype;
+        if (from != src->dtype && (from > DT_BF16 || src->dtype == DT_F16))
+            return error_set(err, STATUS_UNSUPPORTED, "parameters in %s cannot become %s",
+                             dtype_name(from), dtype_name(src->dtype));
         rows += src->parts[i].rows;
     }
     if (rows > INT32_MAX / 4)
@@ -77,129 +73,92 @@ static enum status check_bias(const struct weight_source *src, int n, struct err
 
 /* --- moving rows --- */
 
-static enum status upload_buffers(struct cuda_backend *cb, struct error *err)
+static enum status open_upload(struct cuda_backend *cb, struct error *err)
 {
     if (cb->weight_upload) return STATUS_OK;
-    struct upload *u = calloc(1, sizeof *u);
-    if (!u) return error_set(err, STATUS_NO_MEMORY, "out of memory");
-    cb->weight_upload = u;
-    enum status s = device_alloc_pinned(cb->device, &u->pinned[0], PIECE, "an upload buffer", err);
-    if (s == STATUS_OK)
-        s = device_alloc_pinned(cb->device, &u->pinned[1], PIECE, "an upload buffer", err);
-    if (s == STATUS_OK) s = device_alloc(cb->device, &u->rows, PIECE, "an upload buffer", err);
-    return s;
+    return cuda_upload_open(&cb->weight_upload, cb->device, cb->n_load_threads, err);
 }
 
 void cuda_weight_uploads_end(struct cuda_backend *cb)
 {
-    struct upload *u = cb->weight_upload;
-    if (!u) return;
-    for (int i = 0; i < 2; i++)
-        if (u->pinned[i]) device_free(cb->device, u->pinned[i]);
-    if (u->rows) device_free(cb->device, u->rows);
-    free(u);
+    cuda_upload_close(cb->weight_upload);
     cb->weight_upload = NULL;
 }
 
-/* Where rows [row0, row0 + n) of a weight go. */
-typedef void put_fn(struct cuda_backend *cb, const struct weight *w,
-                    const struct weight_source *src, const void *pinned, int row0, int n);
+/* Where rows go, and what they are. */
+struct destination {
+    struct cuda_backend *cb;
+    char *data;
+    float *scale;        /* integers */
+    size_t width, pitch; /* bytes of a row as it comes; to the next one on the device */
+    int cols, ld;
+    enum dtype dtype; /* as they come */
+};
 
-static void put_rows(struct cuda_backend *cb, const struct weight *w,
-                     const struct weight_source *src, const void *pinned, int row0, int n)
+static void put_rows(void *ctx, const void *pinned, int row0, int n)
 {
-    const size_t item = dtype_size(w->dtype), width = (size_t)src->cols * item;
-    const size_t pitch = (size_t)w->ld * item;
-    device_copy_rows(cb->device, (char *)w->data + (size_t)row0 * pitch, pitch, pinned, width,
-                     width, (size_t)n);
+    const struct destination *d = ctx;
+    char *to = d->data + (size_t)row0 * d->pitch;
+    if (d->pitch == d->width)
+        device_copy(d->cb->device, to, pinned, (size_t)n * d->width);
+    else
+        device_copy_rows(d->cb->device, to, d->pitch, pinned, d->width, d->width, (size_t)n);
 }
 
-static void put_integers(struct cuda_backend *cb, const struct weight *w,
-                         const struct weight_source *src, const void *pinned, int row0, int n)
+static void put_integers(void *ctx, const void *pinned, int row0, int n)
 {
-    const struct upload *u = cb->weight_upload;
-    device_copy(cb->device, u->rows, pinned,
-                (size_t)n * (size_t)src->cols * dtype_size(src->dtype));
+    const struct destination *d = ctx;
+    void *rows = cuda_upload_scratch(d->cb->weight_upload);
+    device_copy(d->cb->device, rows, pinned, (size_t)n * d->width);
     const struct quantize_rows_args a = {
-        .out = (int8_t *)w->data + (size_t)row0 * (size_t)w->ld,
-        .scale = w->scale + row0,
-        .x = u->rows,
-        .dtype = src->dtype,
+        .out = (int8_t *)d->data + (size_t)row0 * d->pitch,
+        .scale = d->scale + row0,
+        .x = rows,
+        .dtype = d->dtype,
         .rows = n,
-        .cols = src->cols,
-        .ld_out = w->ld,
-        .ld_x = src->cols,
+        .cols = d->cols,
+        .ld_out = d->ld,
+        .ld_x = d->cols,
     };
-    cuda_quantize_rows(&a, device_stream(cb->device));
+    cuda_quantize_rows(&a, device_stream(d->cb->device));
 }
 
-/* All rows of all parts, in pieces: the host copies one while the bus takes the other. */
 static enum status move_rows(struct cuda_backend *cb, const struct weight *w,
-                             const struct weight_source *src, put_fn *put, struct error *err)
+                             const struct weight_source *src, upload_put_fn *put, struct error *err)
 {
-    enum status s = upload_buffers(cb, err);
-    if (s != STATUS_OK) return s;
-    const size_t width = (size_t)src->cols * dtype_size(src->dtype);
-    const int per_piece = (int)(PIECE / width);
-    if (per_piece < 1)
-        return error_set(err, STATUS_UNSUPPORTED, "a parameter of %zu bytes a row is too wide",
-                         width);
-    int at = 0, piece = 0;
-    for (int p = 0; p < src->n_parts; p++) {
-        const char *data = src->parts[p].data;
-        for (int r = 0, n; r < src->parts[p].rows; r += n, at += n, piece ^= 1) {
-            n = src->parts[p].rows - r < per_piece ? src->parts[p].rows - r : per_piece;
-            void *pinned = ((const struct upload *)cb->weight_upload)->pinned[piece];
-            memcpy(pinned, data + (size_t)r * width, (size_t)n * width);
-            put(cb, w, src, pinned, at, n);
-            /* Both pieces are under way: the first must arrive before it is filled again. */
-            if (piece == 1 && (s = device_wait(cb->device, err)) != STATUS_OK) return s;
-        }
-    }
-    return device_wait(cb->device, err);
+    struct destination d = {
+        .cb = cb,
+        .data = w->data,
+        .scale = w->scale,
+        .width = (size_t)src->cols * dtype_size(src->dtype),
+        .pitch = (size_t)w->ld * dtype_size(w->dtype),
+        .cols = src->cols,
+        .ld = w->ld,
+        .dtype = src->dtype,
+    };
+    const enum status s = open_upload(cb, err);
+    return s == STATUS_OK ? cuda_upload_rows(cb->weight_upload, src, put, &d, err) : s;
 }
 
 /* --- prepare --- */
-
-static float widen(const void *data, enum dtype dtype, size_t i)
-{
-    if (dtype == DT_F32) return ((const float *)data)[i];
-    const uint16_t h = ((const uint16_t *)data)[i];
-    union {
-        uint32_t u;
-        float f;
-    } x = {.u = (uint32_t)h << 16};
-    if (dtype == DT_BF16) return x.f;
-    /* f16: shift into place, then let a multiplication rebias the exponent; exact. */
-    x.u = (uint32_t)(h & 0x7fff) << 13;
-    if ((h & 0x7c00) == 0x7c00)
-        x.u |= 0x7f800000u;
-    else
-        x.f *= 0x1p112f;
-    x.u |= (uint32_t)(h & 0x8000) << 16;
-    return x.f;
-}
 
 /* The parts one after the other, as f32 on the device. */
 static enum status make_vector(struct cuda_backend *cb, const struct weight_source *src,
                                float **out, size_t *size, struct error *err)
 {
-    const size_t n = (size_t)count_rows(src) * (size_t)src->cols;
-    *size = n * sizeof(float);
-    float *host = malloc(*size);
-    if (!host) return error_set(err, STATUS_NO_MEMORY, "out of memory");
-    size_t at = 0;
+    struct weight_source wide = *src;
     for (int p = 0; p < src->n_parts; p++) {
-        const size_t len = (size_t)src->parts[p].rows * (size_t)src->cols;
-        for (size_t i = 0; i < len; i++) host[at++] = widen(src->parts[p].data, src->dtype, i);
+        if (!src->parts[p].as_stored) wide.parts[p].stored = src->dtype;
+        wide.parts[p].as_stored = true;
     }
+    wide.dtype = DT_F32;
+    const size_t width = (size_t)src->cols * sizeof(float);
+    *size = (size_t)count_rows(src) * width;
     enum status s = device_alloc(cb->device, (void **)out, *size, "a vector", err);
-    if (s == STATUS_OK) {
-        device_copy(cb->device, *out, host, *size);
-        s = device_wait(cb->device, err);
-    }
-    free(host);
-    return s;
+    if (s == STATUS_OK) s = open_upload(cb, err);
+    if (s != STATUS_OK) return s;
+    struct destination d = {.cb = cb, .data = (char *)*out, .width = width, .pitch = width};
+    return cuda_upload_rows(cb->weight_upload, &wide, put_rows, &d, err);
 }
 
 static enum status make_matrix(struct cuda_backend *cb, struct weight *w,

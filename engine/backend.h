@@ -72,6 +72,11 @@ struct weight_source {
     struct {
         const void *data; /* [rows, cols] row-major, dense */
         int rows;
+        /* Where backend.takes_stored: */
+        bool as_stored;    /* data is of type `stored`, at any address, and becomes `dtype` as */
+        enum dtype stored; /* convert_elements has it */
+        int fd;            /* > 0: the same bytes are in this file from file_at on; reading them */
+        uint64_t file_at;  /* there costs no page faults, and a file that was cut is an error */
     } parts[3];
     int cols;
     enum dtype dtype;
@@ -266,9 +271,10 @@ struct backend {
     struct tensor scratch; /* f32 [max_tokens, max_cols], for ops.c's compositions */
     const char *isa;       /* "avx512"; for people */
     int n_threads;
-    int max_inflight; /* steps between upload and download: 1, or more where run() does not wait */
-    int forward_rows; /* rows of one `forward` at most, set by reserve(); 0: max_tokens */
-    bool pinned;      /* each thread has a CPU of its own */
+    int max_inflight;  /* steps between upload and download: 1, or more where run() does not wait */
+    int forward_rows;  /* rows of one `forward` at most, set by reserve(); 0: max_tokens */
+    bool pinned;       /* each thread has a CPU of its own */
+    bool takes_stored; /* weight_prepare converts parts itself: weight_source */
     size_t weight_size; /* bytes held by prepared weights */
     /* the implementation's state follows */
 };

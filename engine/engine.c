@@ -171,7 +171,8 @@ static enum status open_backend(struct engine *e, const struct engine_options *o
 {
     const bool must = strcmp(o->device, "cuda") == 0;
     if (must || (strcmp(o->device, "auto") == 0 && (o->cuda_plugin || gpu_present()))) {
-        const struct plugin_options po = {.device = 0};
+        const struct plugin_options po = {
+            .device = 0, .n_threads = o->n_threads, .no_overlap = o->no_kernel_overlap};
         struct error why = {0};
         e->info.device = "cuda";
         const enum status s =

@@ -25,6 +25,7 @@ struct engine_options {
     const char *device;      /* "cpu", "cuda", or "auto": cuda where it can be opened */
     const char *cuda_plugin; /* NULL: beside the binary */
     bool enforce_eager;      /* steps are never captured */
+    bool no_kernel_overlap;  /* on a GPU: a kernel begins when the one ahead has ended */
     double gpu_memory_utilization; /* of the GPU's memory; (0, 1] */
     const char *isa;               /* one of engine/backend.h: "auto", "scalar", ... */
     int n_threads;                 /* <= 0 = all the process may use */

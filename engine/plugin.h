@@ -12,7 +12,9 @@
 
 struct plugin_options {
     int device;
+    int n_threads;         /* that read weights; <= 0: one for each CPU that the process may use */
     bool host_addressable; /* tensors that the host may read and write: for tests */
+    bool no_overlap; /* a kernel begins when the one ahead has ended, whatever the device can */
 };
 
 #define PLUGIN_ABI 4 /* raised when backend.h, step.h or this file changes what crosses */

@@ -60,6 +60,7 @@ static enum status load_weights(const struct options *o, struct loaded_model *ou
         .device = o->device,
         .cuda_plugin = o->cuda_plugin,
         .enforce_eager = o->enforce_eager,
+        .no_kernel_overlap = !o->kernel_overlap,
         .gpu_memory_utilization = o->gpu_memory_utilization,
         .isa = o->isa,
         .n_threads = (int)o->threads,

@@ -5,7 +5,7 @@
 #include "config/base/check.h"
 #include "config/base/hash.h"
 #include "config/base/rng.h"
-#include "engine/load/convert.h"
+#include "engine/convert.h"
 
 #include <math.h>
 #include <stdlib.h>

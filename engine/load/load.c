@@ -8,7 +8,7 @@
 
 #include "config/base/check.h"
 #include "config/base/log.h"
-#include "engine/load/convert.h"
+#include "engine/convert.h"
 #include "engine/load/dummy.h"
 #include "engine/load/packed_cache.h"
 #include "engine/load/packed_key.h"
@@ -308,7 +308,7 @@ static void find_parts(struct loader *l, const struct weight_spec *spec, bool bi
 }
 
 /* Points `src` at the tensors of a spec: in the mapping where they can be used as they are, in
- * `scratch` where they need another type or another place. */
+ * `scratch` where they need another type or another place and the backend does not see to that. */
 static enum status source_stored(struct loader *l, const struct weight_spec *spec, bool bias,
                                  struct scratch *scratch, struct weight_source *src)
 {
@@ -323,7 +323,16 @@ static enum status source_stored(struct loader *l, const struct weight_spec *spe
         const struct stored_tensor *t = parts[i];
         const size_t n = t->size / dtype_size(t->dtype);
         src->parts[i].data = t->data;
+        if (l->be->takes_stored) {
+            src->parts[i].fd = t->fd;
+            src->parts[i].file_at = t->file_at;
+        }
         if (t->dtype == src->dtype && is_aligned(t)) continue;
+        if (l->be->takes_stored) {
+            src->parts[i].as_stored = true;
+            src->parts[i].stored = t->dtype;
+            continue;
+        }
         const enum status s = scratch_reserve(l, scratch, n_elements * dtype_size(src->dtype));
         if (s != STATUS_OK) return s;
         uint8_t *copy = (uint8_t *)scratch->data + at;

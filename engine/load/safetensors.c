@@ -256,6 +256,8 @@ static enum status parse_entries(struct safetensors *st, const cJSON *header,
             error_prepend(err, "%s: tensor \"%s\"", f->name, t->name);
             return s;
         }
+        t->fd = f->fd;
+        t->file_at = (uint64_t)((const uint8_t *)t->data - f->data);
         st->n_tensors++;
         st->total_size += t->size;
     }

@@ -22,9 +22,11 @@ struct stored_tensor {
     enum dtype dtype; /* F32, F16, BF16, I8 or I32; DT_COUNT for the format's other types */
     int n_dims;
     int64_t dims[8];
-    const void *data;       /* in the mapping; early writers did not pad the header, so that it may
+    const void *data; /* in the mapping; early writers did not pad the header, so that it may
                              * not be aligned to the element */
-    size_t size;            /* bytes */
+    size_t size;      /* bytes */
+    int fd;           /* > 0: the same bytes are in this file, until close, from file_at on */
+    uint64_t file_at;
     const char *dtype_text; /* as in the file, for messages */
     const char *file;       /* which shard */
     bool used;              /* set by safetensors_find: what stays unset is unexpected */

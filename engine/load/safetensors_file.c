@@ -43,15 +43,17 @@ enum status safetensors_file_map(const char *dir, const char *name, struct safet
                                              .size = (size_t)info.st_size,
                                              .mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 +
                                                          info.st_mtim.tv_nsec,
-                                             .mapped = true};
+                                             .mapped = true,
+                                             .fd = fd};
     }
-    close(fd);
+    if (result != STATUS_OK) close(fd);
     return result;
 }
 
 void safetensors_file_close(struct safetensors_file *f)
 {
     if (f->mapped) munmap((void *)(uintptr_t)f->data, f->size);
+    if (f->mapped) close(f->fd);
     *f = (struct safetensors_file){0};
 }
 

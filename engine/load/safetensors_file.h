@@ -20,6 +20,7 @@ struct safetensors_file {
     size_t size;
     int64_t mtime_ns; /* of the mapped file */
     bool mapped;      /* false: the caller's memory */
+    int fd;           /* of a mapped file, open as long as the mapping is; else 0 */
 };
 
 /* Maps DIR/name for reading. */

@@ -44,7 +44,7 @@ SHAPES = {
              "intermediate_size": 32, "vocab_size": 4096, "max_position_embeddings": 128, "rope_theta": 10000.0},
 }
 # What is compared with "as it is"; words with = before any - are environment.  --variant adds more.
-VARIANTS = ["", "--enforce-eager", "--no-async-scheduling"]
+VARIANTS = ["", "--enforce-eager", "--no-async-scheduling", "--no-kernel-overlap"]
 WRITE = """import pathlib, sys
 sys.path.insert(0, sys.argv[1])
 from start_times import make_checkpoint

@@ -77,19 +77,27 @@ struct bulk_copy {
     unsigned size;
     mbarrier *bar;
 };
-static table<mbarrier *, 256> made = {{}, 0, "mbarriers of a block"};
-static table<waiter, MAX_THREADS> waiters = {{}, 0, "threads that wait for an mbarrier"};
-static table<bulk_copy, 1024> bulks = {{}, 0, "bulk copies under way"};
+struct flights {
+    table<mbarrier *, 256> made = {{}, 0, "mbarriers of a block"};
+    table<waiter, MAX_THREADS> waiters = {{}, 0, "threads that wait for an mbarrier"};
+    table<bulk_copy, 1024> bulks = {{}, 0, "bulk copies under way"};
+};
+static flights all_flights[CONTEXTS], *own = all_flights;
+
+void async_select(int context)
+{
+    own = &all_flights[context];
+}
 
 void async_begin()
 {
-    made.n = waiters.n = bulks.n = 0;
+    own->made.n = own->waiters.n = own->bulks.n = 0;
 }
 
 static mbarrier *known(uint64_t *bar, site at)
 {
-    for (int i = 0; i < made.n; i++)
-        if (made.v[i] == reinterpret_cast<mbarrier *>(bar)) return made.v[i];
+    for (int i = 0; i < own->made.n; i++)
+        if (own->made.v[i] == reinterpret_cast<mbarrier *>(bar)) return own->made.v[i];
     fatal(at, "no mbarrier was initialised at %p", (void *)bar);
 }
 
@@ -99,11 +107,11 @@ static void complete_phase(mbarrier *m)
     m->phase ^= 1;
     m->pending = m->count;
     made_progress();
-    for (int i = waiters.n - 1; i >= 0; i--) {
-        const waiter w = waiters.v[i];
+    for (int i = own->waiters.n - 1; i >= 0; i--) {
+        const waiter w = own->waiters.v[i];
         if (w.bar != m) continue;
         set_ready(w.who->warp, 1u << w.who->lane);
-        waiters.remove(i);
+        own->waiters.remove(i);
     }
 }
 
@@ -116,9 +124,9 @@ void mbar_init(uint64_t *bar, int count, site at)
     m.pending = (uint16_t)count;
     m.count = (uint16_t)(count & 0x7fff);
     memcpy(bar, &m, sizeof m);
-    for (int i = 0; i < made.n; i++)
-        if (made.v[i] == reinterpret_cast<mbarrier *>(bar)) return;
-    made.add(reinterpret_cast<mbarrier *>(bar));
+    for (int i = 0; i < own->made.n; i++)
+        if (own->made.v[i] == reinterpret_cast<mbarrier *>(bar)) return;
+    own->made.add(reinterpret_cast<mbarrier *>(bar));
 }
 
 void mbar_arrive(uint64_t *bar, unsigned tx_size, site at)
@@ -136,7 +144,7 @@ void mbar_wait(uint64_t *bar, unsigned parity, site at)
     mbarrier *m = known(bar, at);
     if (parity > 1) fatal(at, "a parity of %u", parity);
     while (m->phase == parity) { /* until the phase of that parity is over */
-        waiters.add({m, self()});
+        own->waiters.add({m, self()});
         wait_here(at);
     }
     IH_ACQ(m);
@@ -163,10 +171,10 @@ static void land_bulk(const bulk_copy &b)
 
 bool bulk_land_one()
 {
-    if (!bulks.n) return false;
-    const int i = scheduled == RANDOM ? (int)(draw() % (unsigned)bulks.n) : 0;
-    const bulk_copy b = bulks.v[i];
-    bulks.remove(i);
+    if (!own->bulks.n) return false;
+    const int i = scheduled == RANDOM ? (int)(draw() % (unsigned)own->bulks.n) : 0;
+    const bulk_copy b = own->bulks.v[i];
+    own->bulks.remove(i);
     land_bulk(b);
     return true;
 }
@@ -190,6 +198,6 @@ void bulk_issue(void *dst, const void *src, unsigned size, uint64_t *bar, site a
     if (copy_lands_at_once())
         land_bulk(b);
     else
-        bulks.add(b);
+        own->bulks.add(b);
 }
 } // namespace ih

@@ -25,10 +25,18 @@ struct warp_state {
 };
 
 constexpr int N_BARRIERS = 16;
-static block_barrier barriers[N_BARRIERS];
-static warp_state warps[MAX_WARPS];
+struct meetings {
+    block_barrier barriers[N_BARRIERS];
+    warp_state warps[MAX_WARPS];
+};
+static meetings all_meetings[CONTEXTS], *own = all_meetings;
 uint64_t n_collective, n_barrier;
 char fence_order;
+
+void barriers_select(int context)
+{
+    own = &all_meetings[context];
+}
 
 static bool same_place(site a, site b)
 {
@@ -42,12 +50,12 @@ static unsigned lanes_of(int warp)
 
 void barriers_reset()
 {
-    for (block_barrier &b : barriers) {
+    for (block_barrier &b : own->barriers) {
         b.arrived = b.n_true = 0;
         memset(b.wait, 0, sizeof b.wait);
         memset(b.came, 0, sizeof b.came);
     }
-    for (warp_state &w : warps) w.n = 0;
+    for (warp_state &w : own->warps) w.n = 0;
 }
 
 static void check_arrival(block_barrier &b, int id, int count, site at)
@@ -85,7 +93,7 @@ static void complete(block_barrier &b, int id, site at)
 static int arrive(int id, int count, bool wait, bool p, site at)
 {
     if (id < 0 || id >= N_BARRIERS) fatal(at, "barrier %d: there are %d", id, N_BARRIERS);
-    block_barrier &b = barriers[id];
+    block_barrier &b = own->barriers[id];
     check_arrival(b, id, count, at);
     const unsigned parity = b.phase & 1, bit = 1u << cur->lane;
     IH_REL(&b.order[parity]);
@@ -137,7 +145,7 @@ static void perform(collective *c)
 
 void warp_op(unsigned mask, void *arg, lanes_fn fn, site at, bool aligned)
 {
-    warp_state &w = warps[cur->warp];
+    warp_state &w = own->warps[cur->warp];
     const unsigned bit = 1u << cur->lane;
     if (!(mask & bit)) fatal(at, "lane is not in its own mask %08x", mask);
     if (mask & ~lanes_of(cur->warp) && mask != ~0u)
@@ -160,7 +168,7 @@ void warp_op(unsigned mask, void *arg, lanes_fn fn, site at, bool aligned)
 
 void warp_fence(unsigned mask, site at)
 {
-    char *order = &warps[cur->warp].order[self()->syncs++ & 1];
+    char *order = &own->warps[cur->warp].order[self()->syncs++ & 1];
     IH_REL(order);
     warp_op(
         mask, nullptr, [](void **, unsigned) {}, at);
@@ -191,8 +199,8 @@ unsigned match_any(unsigned mask, uint64_t v, site at)
 void print_pending_collectives()
 {
     for (int w = 0; w < (nthreads + 31) / 32; w++)
-        for (int i = 0; i < warps[w].n; i++) {
-            const collective &c = warps[w].pending[i];
+        for (int i = 0; i < own->warps[w].n; i++) {
+            const collective &c = own->warps[w].pending[i];
             fprintf(stderr, "  warp %d %s:%d mask %08x, missing lanes %08x\n", w, c.at.file,
                     c.at.line, c.mask, c.mask & ~c.arrived);
         }

@@ -37,7 +37,7 @@ struct device {
     struct device_info info;
     std::vector<block> blocks;
     device_graph *recording = nullptr;
-    bool late = false;
+    bool late = false, overlap = false;
     std::deque<std::function<void()>> queue; /* of a late stream */
     size_t n_enqueued = 0, n_run = 0;
     const char *fail_file = nullptr;
@@ -58,6 +58,15 @@ void run_or_record(device *d, std::function<void()> work)
     }
 }
 
+/* Anything but a kernel waits for all kernels ahead of it. */
+void run_or_record_whole(device *d, std::function<void()> work)
+{
+    run_or_record(d, [=] {
+        ih::finish_launches();
+        work();
+    });
+}
+
 void run_until(device *d, size_t n)
 {
     while (d->n_run < n) {
@@ -66,6 +75,7 @@ void run_until(device *d, size_t n)
         d->n_run++;
         if (!d->failed) work();
     }
+    ih::finish_launches();
 }
 
 /* The end of a wait.  What fails stays failed. */
@@ -130,12 +140,15 @@ enum status read_environment(device *d, struct error *err)
 }
 } // namespace
 
+size_t ih::pinned_left = SIZE_MAX;
+
 void ih::submit(void *stream, dim3 grid, dim3 block, size_t shared_size, std::function<void()> body,
                 site at)
 {
     check_launch(grid, block, shared_size, at); /* a captured launch too, as CUDA does */
-    run_or_record(static_cast<device *>(stream),
-                  [=] { launch(grid, block, shared_size, body, at); });
+    device *d = static_cast<device *>(stream);
+    run_or_record(d, [=] { launch(d, d && d->overlap, grid, block, shared_size, body, at); });
+    if (!d) finish_launches();
 }
 
 extern "C" {
@@ -194,7 +207,15 @@ enum status device_alloc_shared(struct device *d, void **out, size_t size, const
 enum status device_alloc_pinned(struct device *d, void **out, size_t size, const char *what,
                                 struct error *err)
 {
+    if (size > ih::pinned_left)
+        return error_set(err, STATUS_NO_MEMORY, "no more pinned memory for %s", what);
+    ih::pinned_left -= size;
     return take(d, out, size, what, err);
+}
+
+void device_set_overlap(struct device *d, bool on)
+{
+    d->overlap = on && d->info.major >= 9;
 }
 
 size_t device_memory_left(struct device *d)
@@ -220,17 +241,17 @@ void device_copy(struct device *d, void *dst, const void *src, size_t size)
     check_not_on_stack(d, src, "device_copy");
     if (d->late && !d->recording && !is_own(d, src)) {
         const std::vector<char> data((const char *)src, (const char *)src + size);
-        run_or_record(d, [=] { memcpy(dst, data.data(), size), ih::n_transfers++; });
+        run_or_record_whole(d, [=] { memcpy(dst, data.data(), size), ih::n_transfers++; });
         return;
     }
-    run_or_record(d, [=] { memcpy(dst, src, size), ih::n_transfers++; });
+    run_or_record_whole(d, [=] { memcpy(dst, src, size), ih::n_transfers++; });
     if (!d->recording && !is_own(d, dst)) run_until(d, d->n_enqueued);
 }
 
 void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void *src,
                       size_t src_pitch, size_t width, size_t n)
 {
-    run_or_record(d, [=] {
+    run_or_record_whole(d, [=] {
         ih::n_transfers++;
         for (size_t i = 0; i < n; i++)
             memcpy((char *)dst + i * dst_pitch, (const char *)src + i * src_pitch, width);
@@ -240,7 +261,7 @@ void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void 
 
 void device_zero(struct device *d, void *p, size_t size)
 {
-    run_or_record(d, [=] { memset(p, 0, size), ih::n_transfers++; });
+    run_or_record_whole(d, [=] { memset(p, 0, size), ih::n_transfers++; });
 }
 
 enum status device_wait(struct device *d, struct error *err)
@@ -293,8 +314,9 @@ enum status device_capture_end(struct device *d, struct device_graph **out, stru
 void device_graph_launch(struct device *d, struct device_graph *g)
 {
     if (d->recording) ih::fatal(ih::here("device_graph_launch"), "inside a capture");
-    run_or_record(d, [g] {
+    run_or_record_whole(d, [g] {
         for (const auto &work : g->work) work();
+        ih::finish_launches();
     });
 }
 

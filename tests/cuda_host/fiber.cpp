@@ -18,7 +18,8 @@ namespace ih
 constexpr size_t STACK_SIZE = (IH_ASAN || IH_TSAN) ? 512 << 10 : 128 << 10;
 constexpr int PATIENCE_S = 5; /* of CPU time in one fiber without a switch */
 
-fiber_state fibers[MAX_THREADS], main_fiber;
+static fiber_state fiber_sets[CONTEXTS][MAX_THREADS];
+fiber_state *fibers = fiber_sets[0], main_fiber;
 fiber *cur = &main_fiber;
 uint64_t n_switch;
 static pid_t kernel_thread; /* the OS thread that runs kernels now, or 0 */
@@ -161,6 +162,11 @@ static void fiber_main()
     }
 }
 
+void fibers_select(int context)
+{
+    fibers = fiber_sets[context];
+}
+
 void fiber_make(fiber_state &f)
 {
     if (f.stack) return;
@@ -173,10 +179,10 @@ void fiber_make(fiber_state &f)
     }
     f.stack = static_cast<char *>(m) + page;
     /* Stacks that begin at different places in their pages do not meet in the same cache sets. */
-    const size_t shift = (size_t)(&f - fibers) % 64 * 64;
+    const size_t index = (size_t)(&f - fiber_sets[0]), shift = index % 64 * 64;
     void **sp = reinterpret_cast<void **>(f.stack + STACK_SIZE - shift);
-    static copy16 copies[MAX_THREADS][MAX_COPIES];
-    f.copies = copies[&f - fibers];
+    static copy16 copies[CONTEXTS * MAX_THREADS][MAX_COPIES];
+    f.copies = copies[index];
     *--sp = nullptr; /* the entry sees rsp as after a call: 8 mod 16 */
     *--sp = reinterpret_cast<void *>(fiber_main);
     for (int i = 0; i < 6; i++) *--sp = nullptr; /* the registers that swap_stacks pops */

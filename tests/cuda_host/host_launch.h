@@ -107,12 +107,23 @@ void submit(void *stream, dim3 grid, dim3 block, size_t shared_size, std::functi
             site at);
 void check_launch(dim3 grid, dim3 block, size_t shared_size, site at);
 void check_arguments(const void *args, size_t size, site at);
-void launch(dim3 grid, dim3 block, size_t shared_size, const std::function<void()> &body, site at);
+/* `overlaps`: as with programmatic dependent launch, see cuda/ptx.h.  One block begins at once and goes
+ * as far as grid_wait, ahead of up to two kernels of the stream that have begun in the same way; what is
+ * left runs when later launches or finish_launches() ask for it. */
+void launch(const void *stream, bool overlaps, dim3 grid, dim3 block, size_t shared_size,
+            const std::function<void()> &body, site at);
+void finish_launches();
+void grid_wait(site at);
+void grid_launch_dependents();
 /* The running block waits for others: it returns, and runs again from its start behind them. */
 void run_again(site at = here("wait_for_blocks"));
 /* Launches since the process started, those of a graph when it runs; and other work of the stream that
  * a graph may hold: copies, zeros. */
 extern uint64_t n_launches, n_transfers;
+/* Of these, kernels that began while one ahead of them had blocks left to run. */
+extern uint64_t n_early;
+/* Bytes of pinned memory that the system still gives. */
+extern size_t pinned_left;
 
 template <class K, class... A>
 void launch_kernel(site at, K kernel, dim3 grid, dim3 block, size_t shared_size, void *stream,
@@ -139,6 +150,7 @@ extern dim3 blockDim, gridDim;
 
 /* For the wrappers of cuda/ptx.h: their last parameter, and its use under the instruction's name. */
 #define IH_AT      , ih::site at = ih::here()
+#define IH_AT_ONLY ih::site at = ih::here()
 #define IH_WHAT(s) (at.what = (s), at)
 
 #endif

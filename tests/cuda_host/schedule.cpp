@@ -6,10 +6,18 @@ namespace ih
 /* Yields of a block in which nothing else happens: a tenth of a second, some with a sanitizer. */
 constexpr unsigned MAX_IDLE_YIELDS = 1u << 22;
 
-static unsigned ready[MAX_WARPS], ready_warps, starved;
-static unsigned idle_yields;
+struct turns {
+    unsigned ready[MAX_WARPS], ready_warps, starved;
+    unsigned idle_yields;
+};
+static turns all_turns[CONTEXTS], *own = all_turns;
 schedule scheduled = FORWARD;
 static uint64_t state;
+
+void schedule_select(int context)
+{
+    own = &all_turns[context];
+}
 
 uint32_t draw() /* xorshift64 */
 {
@@ -32,16 +40,16 @@ bool copy_lands_at_once()
 
 void set_ready(int warp, unsigned lanes)
 {
-    ready[warp] |= lanes;
-    if (lanes) ready_warps |= 1u << warp;
+    own->ready[warp] |= lanes;
+    if (lanes) own->ready_warps |= 1u << warp;
 }
 
 void schedule_block()
 {
-    ready_warps = 0;
-    memset(ready, 0, sizeof ready);
-    starved = scheduled == RANDOM ? draw() & draw() : 0;
-    idle_yields = 0;
+    own->ready_warps = 0;
+    memset(own->ready, 0, sizeof own->ready);
+    own->starved = scheduled == RANDOM ? draw() & draw() : 0;
+    own->idle_yields = 0;
 }
 
 static int lowest(unsigned set)
@@ -59,8 +67,8 @@ static unsigned above(unsigned set, int bit)
 
 static fiber_state *take(int warp, int lane)
 {
-    ready[warp] &= ~(1u << lane);
-    if (!ready[warp]) ready_warps &= ~(1u << warp);
+    own->ready[warp] &= ~(1u << lane);
+    if (!own->ready[warp]) own->ready_warps &= ~(1u << warp);
     return &fibers[warp * 32 + lane];
 }
 
@@ -69,33 +77,33 @@ static fiber_state *pick_random()
 {
     int w = cur->warp;
     const uint32_t r = draw();
-    if ((r & 255) == 0) starved = draw() & draw();
-    if (!ready[w] || (r & 0xf00) == 0 || (starved >> w & 1)) {
-        unsigned set = ready_warps & ~starved;
-        if (!set) set = ready_warps;
+    if ((r & 255) == 0) own->starved = draw() & draw();
+    if (!own->ready[w] || (r & 0xf00) == 0 || (own->starved >> w & 1)) {
+        unsigned set = own->ready_warps & ~own->starved;
+        if (!set) set = own->ready_warps;
         for (int skip = (int)(draw() % (unsigned)__builtin_popcount(set)); skip; skip--)
             set &= set - 1;
         w = lowest(set);
     }
-    const unsigned turn = r >> 12 & 31, set = ready[w];
+    const unsigned turn = r >> 12 & 31, set = own->ready[w];
     const unsigned turned = turn ? set >> turn | set << (32 - turn) : set;
     return take(w, (lowest(turned) + (int)turn) & 31);
 }
 
 fiber_state *pick()
 {
-    if (!ready_warps) return nullptr;
+    if (!own->ready_warps) return nullptr;
     if (scheduled == RANDOM) return pick_random();
     if (scheduled == REVERSE) {
-        const int w = highest(ready_warps);
-        return take(w, highest(ready[w]));
+        const int w = highest(own->ready_warps);
+        return take(w, highest(own->ready[w]));
     }
     int w = cur->warp; /* FORWARD: a warp runs as far as it can */
-    if (!ready[w]) {
-        const unsigned up = above(ready_warps, w);
-        w = lowest(up ? up : ready_warps);
+    if (!own->ready[w]) {
+        const unsigned up = above(own->ready_warps, w);
+        w = lowest(up ? up : own->ready_warps);
     }
-    return take(w, lowest(ready[w]));
+    return take(w, lowest(own->ready[w]));
 }
 
 /* After a yield everybody gets a turn, or two spinning threads would keep a third away. */
@@ -103,11 +111,11 @@ static fiber_state *pick_next_in_turn()
 {
     if (scheduled == RANDOM) return pick_random();
     int w = cur->warp;
-    unsigned set = above(ready[w], cur->lane);
+    unsigned set = above(own->ready[w], cur->lane);
     if (!set) {
-        const unsigned up = above(ready_warps, w);
-        w = lowest(up ? up : ready_warps);
-        set = ready[w];
+        const unsigned up = above(own->ready_warps, w);
+        w = lowest(up ? up : own->ready_warps);
+        set = own->ready[w];
     }
     return take(w, lowest(set));
 }
@@ -116,8 +124,12 @@ void wait_here(site at)
 {
     self()->at = at;
     fiber_state *next;
-    while (!(next = pick()))
-        if (!bulk_land_one()) report_deadlock();
+    while (!(next = pick())) {
+        if (bulk_land_one()) continue;
+        next = leave_held_block();
+        if (!next) report_deadlock();
+        break;
+    }
     fiber_switch(next);
 }
 
@@ -125,16 +137,16 @@ void yield(site at)
 {
     self()->at = at;
     set_ready(cur->warp, 1u << cur->lane);
-    idle_yields++;
-    if (idle_yields % 4096 == 0) bulk_land_one(); /* copies land in the end, whoever polls */
-    if (idle_yields > MAX_IDLE_YIELDS)
+    own->idle_yields++;
+    if (own->idle_yields % 4096 == 0) bulk_land_one(); /* copies land in the end, whoever polls */
+    if (own->idle_yields > MAX_IDLE_YIELDS)
         fatal(at, "the block waits for something outside it: blocks run one after the other");
     fiber_switch(pick_next_in_turn());
 }
 
 void made_progress()
 {
-    idle_yields = 0;
+    own->idle_yields = 0;
 }
 
 void report_deadlock()

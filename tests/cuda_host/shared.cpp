@@ -19,10 +19,13 @@ struct array {
     const void *key;
     char *p;
 };
-static table<array, MAX_ARRAYS> arrays = {{}, 0, "shared arrays"};
-static char *arena;
-char *dynamic_shared;
-static size_t used, dynamic_size, static_size;
+struct block_memory {
+    table<array, MAX_ARRAYS> arrays = {{}, 0, "shared arrays"};
+    char *arena, *dynamic;
+    size_t used, dynamic_size, static_size;
+};
+static block_memory all_memory[CONTEXTS], *own = all_memory;
+char *dynamic_shared; /* own->dynamic */
 static int the_arch = 90;
 
 /* Of one block: "Maximum amount of shared memory per thread block", CUDA programming guide. */
@@ -46,15 +49,21 @@ void set_arch(int arch)
 bool in_smem(const void *p, size_t size)
 {
     const char *c = static_cast<const char *>(p);
-    return arena && c >= arena && c + size <= arena + ARENA;
+    return own->arena && c >= own->arena && c + size <= own->arena + ARENA;
+}
+
+void shared_select(int context)
+{
+    own = &all_memory[context];
+    dynamic_shared = own->dynamic;
 }
 
 static char *carve(size_t size, size_t align)
 {
-    const size_t at = (used + GUARD + align - 1) / align * align;
-    used = at + size;
-    if (used + GUARD > ARENA) fatal(here("shared memory"), "the arena is full");
-    char *p = arena + at;
+    const size_t at = (own->used + GUARD + align - 1) / align * align;
+    own->used = at + size;
+    if (own->used + GUARD > ARENA) fatal(here("shared memory"), "the arena is full");
+    char *p = own->arena + at;
 #if IH_ASAN
     __asan_unpoison_memory_region(p, size);
 #endif
@@ -66,44 +75,44 @@ static char *carve(size_t size, size_t align)
 
 void *smem_static(const void *key, size_t size, size_t align)
 {
-    for (int i = 0; i < arrays.n; i++)
-        if (arrays.v[i].key == key) return arrays.v[i].p;
-    static_size += size;
-    if (static_size > STATIC_LIMIT)
-        fatal(here("SHARED"), "%zu bytes of SHARED, at most %zu", static_size, STATIC_LIMIT);
-    if (static_size + dynamic_size > shared_limit())
-        fatal(here("SHARED"), "%zu bytes of SHARED and %zu dynamic, sm_%d has %zu", static_size,
-              dynamic_size, the_arch, shared_limit());
+    for (int i = 0; i < own->arrays.n; i++)
+        if (own->arrays.v[i].key == key) return own->arrays.v[i].p;
+    own->static_size += size;
+    if (own->static_size > STATIC_LIMIT)
+        fatal(here("SHARED"), "%zu bytes of SHARED, at most %zu", own->static_size, STATIC_LIMIT);
+    if (own->static_size + own->dynamic_size > shared_limit())
+        fatal(here("SHARED"), "%zu bytes of SHARED and %zu dynamic, sm_%d has %zu",
+              own->static_size, own->dynamic_size, the_arch, shared_limit());
     /* LAUNCH asks CUDA for more than 48 KiB only where the dynamic part alone needs it. */
-    if (dynamic_size <= STATIC_LIMIT && static_size + dynamic_size > STATIC_LIMIT)
+    if (own->dynamic_size <= STATIC_LIMIT && own->static_size + own->dynamic_size > STATIC_LIMIT)
         fatal(here("SHARED"), "%zu bytes of SHARED and %zu dynamic: together above %zu",
-              static_size, dynamic_size, STATIC_LIMIT);
+              own->static_size, own->dynamic_size, STATIC_LIMIT);
     char *p = carve(size, align < 16 ? 16 : align);
-    arrays.add({key, p});
+    own->arrays.add({key, p});
     return p;
 }
 
 void shared_begin(size_t dynamic, site at)
 {
-    dynamic_size = dynamic;
-    static_size = 0;
+    own->dynamic_size = dynamic;
+    own->static_size = 0;
     /* For TSan new memory, without a history: two blocks' shared memory has nothing to do with one
      * another, and blocks are not ordered, so that races between them in global memory show. */
     ignore_accesses_begin();
     if (IH_TSAN) {
-        free(arena);
-        arena = nullptr;
+        free(own->arena);
+        own->arena = nullptr;
     }
-    if (!arena)
-        arena = static_cast<char *>(aligned_alloc(ALIGN, (ARENA + ALIGN - 1) / ALIGN * ALIGN));
+    if (!own->arena)
+        own->arena = static_cast<char *>(aligned_alloc(ALIGN, (ARENA + ALIGN - 1) / ALIGN * ALIGN));
     ignore_accesses_end();
-    if (!arena) fatal(at, "out of memory for shared memory");
+    if (!own->arena) fatal(at, "out of memory for shared memory");
 #if IH_ASAN
-    __asan_poison_memory_region(arena, ARENA);
+    __asan_poison_memory_region(own->arena, ARENA);
 #endif
-    used = 0;
-    arrays.n = 0;
-    dynamic_shared = dynamic ? carve(dynamic, ALIGN) : arena;
+    own->used = 0;
+    own->arrays.n = 0;
+    dynamic_shared = own->dynamic = dynamic ? carve(dynamic, ALIGN) : own->arena;
 }
 
 bool addressable([[maybe_unused]] const void *p, [[maybe_unused]] size_t size)

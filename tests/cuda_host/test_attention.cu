@@ -139,6 +139,7 @@ static rig make_rig(const layout &c, const machine &m, int max_rows, int max_seq
     struct error err;
     r.c = c;
     if (device_open(&r.cb.device, 0, &err) != STATUS_OK) abort();
+    device_set_overlap(r.cb.device, true);
     struct device_info *info = const_cast<struct device_info *>(device_info(r.cb.device));
     info->major = m.major;
     info->minor = m.minor;

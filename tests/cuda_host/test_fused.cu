@@ -503,6 +503,7 @@ struct decode_step {
 
 struct step_cost {
     int launches, others; /* kernels; copies and zeros */
+    int early;            /* kernels that began while one ahead of them ran */
 };
 
 step_cost run_step(small_model &m, decode_step &d)
@@ -512,11 +513,12 @@ step_cost run_step(small_model &m, decode_step &d)
     const step_dims dims = {d.s.n_tokens, d.s.n_samples};
     step_cost c = {};
 #ifdef INFERD_HOST_SHIM
-    const uint64_t launches = ih::n_launches, others = ih::n_transfers;
+    const uint64_t launches = ih::n_launches, others = ih::n_transfers, early = ih::n_early;
 #endif
     EXPECT(m.be->ops->run(m.be, &dims, model_forward, &m.model, &err) == STATUS_OK, "run");
 #ifdef INFERD_HOST_SHIM
-    c = {(int)(ih::n_launches - launches), (int)(ih::n_transfers - others)};
+    c = {(int)(ih::n_launches - launches), (int)(ih::n_transfers - others),
+         (int)(ih::n_early - early)};
 #endif
     step_result result = {};
     result.samples = d.results.data();
@@ -543,6 +545,8 @@ void test_launches(enum quant_scheme quant, bool head_norms)
                 b.others == STEP_COPIES,
             "a layer of scheme %d, q/k norms %d, %d rows: %d launches; a step: %d copies and zeros",
             quant, head_norms, rows, b.launches - a.launches, b.others);
+        EXPECT(b.early == b.launches - 1, "%d rows: %d of %d kernels let the next one begin early",
+               rows, b.early, b.launches);
     }
     close_model(one);
     close_model(two);
@@ -579,22 +583,49 @@ void test_padding(enum quant_scheme quant)
     close_model(m);
 }
 
-/* A step's rows are the same captured and launched one by one (a step of other sizes is). */
-void test_captured(enum quant_scheme quant)
+/* The first n rows of logits of a step, and their tokens; what reads an activation before it is made finds
+ * NaN. */
+std::vector<char> outcome_of(small_model &m, decode_step &d, int n)
 {
-    small_model m = {};
-    open_model(m, quant, 2, false);
-    decode_step d(11);
+    const struct model &o = m.model;
+    for (const tensor &t : {o.residual, o.normed, o.normed_quant, o.delta, o.qkv, o.mix, o.gate_up,
+                            o.act, o.last, o.last_quant, o.logits})
+        if (t.data) memset(t.data, 0xff, size_of(t));
     for (int i = 0; i < 2; i++) memset(cuda_of(m.be)->layers[i].k, 0, cache_size(cuda_of(m.be)));
     run_step(m, d);
-    const tensor &logits = m.model.logits;
-    const size_t size = (size_t)10 * logits.ld * sizeof(float);
-    std::vector<char> kept(static_cast<const char *>(logits.data),
-                           static_cast<const char *>(logits.data) + size);
-    d.s.n_samples = 10; /* not all rows: no graph is for that */
-    run_step(m, d);
-    EXPECT(memcmp(kept.data(), logits.data, size) == 0, "captured and launched, scheme %d", quant);
+    const char *p = static_cast<const char *>(o.logits.data);
+    std::vector<char> all(p, p + (size_t)n * o.logits.ld * sizeof(float));
+    for (int i = 0; i < n; i++) all.push_back((char)d.results[i].token);
+    return all;
+}
+
+/* A step's rows are the same captured, launched one by one (a step of other sizes is), and by kernels
+ * none of which begins before the one ahead has ended. */
+void test_captured(enum quant_scheme quant, int rows, bool head_norms)
+{
+    small_model m = {};
+    open_model(m, quant, 2, head_norms);
+    decode_step d(rows);
+    const int n = rows - 1;
+    const std::vector<char> captured = outcome_of(m, d, n);
+    d.s.n_samples = n; /* not all rows: no graph is for that */
+    const std::vector<char> launched = outcome_of(m, d, n);
+    device_set_overlap(cuda_of(m.be)->device, false);
+    const std::vector<char> one_by_one = outcome_of(m, d, n);
+    EXPECT(captured == launched, "captured and launched, scheme %d, %d rows", quant, rows);
+    EXPECT(launched == one_by_one, "overlapped and one by one, scheme %d, %d rows", quant, rows);
     close_model(m);
+}
+
+void choose_schedule(const std::string &s)
+{
+#ifdef INFERD_HOST_SHIM
+    ih::set_schedule(s[0] == 'f'   ? ih::FORWARD
+                     : s[0] == 'r' ? ih::REVERSE
+                                   : ih::RANDOM,
+                     strtoull(s.c_str(), nullptr, 10));
+#endif
+    (void)s;
 }
 
 void run_all(bool quick)
@@ -612,20 +643,17 @@ int main(int argc, char **argv)
     std::vector<std::string> schedules = {"f", "r", "1"};
     if (argc - quick > 1) schedules = {argv[1]};
     for (const std::string &s : schedules) {
-#ifdef INFERD_HOST_SHIM
-        ih::set_schedule(s[0] == 'f'   ? ih::FORWARD
-                         : s[0] == 'r' ? ih::REVERSE
-                                       : ih::RANDOM,
-                         strtoull(s.c_str(), nullptr, 10));
-#endif
+        choose_schedule(s);
         run_all(quick || s != schedules[0]);
     }
     for (enum quant_scheme quant : {QUANT_NONE, QUANT_INT8}) {
 #ifdef INFERD_HOST_SHIM
+        choose_schedule("f"); /* all kernels that can begin early do */
         test_launches(quant, quant == QUANT_NONE);
+        choose_schedule(schedules.back());
 #endif
         test_padding(quant);
-        test_captured(quant);
+        for (int rows : {2, 11, 40}) test_captured(quant, rows, rows == 11);
     }
     return test_result();
 }

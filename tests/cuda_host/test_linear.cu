@@ -541,6 +541,7 @@ int main(int argc, char **argv)
         printf("FAIL %s\n", err.message);
         return 1;
     }
+    device_set_overlap(cb.device, true);
     cb.limits.max_tokens = 512;
     cb.limits.max_cols = 4200;
     cb.limits.vocab_size = 100;

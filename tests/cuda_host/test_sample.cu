@@ -42,6 +42,7 @@ struct rig {
     {
         struct error err;
         bool ok = device_open(&cb.device, 0, &err) == STATUS_OK;
+        if (ok) device_set_overlap(cb.device, true);
         cb.limits.vocab_size = V;
         cb.limits.max_samples = cb.limits.max_seqs = R;
         cb.limits.block_size = 16;

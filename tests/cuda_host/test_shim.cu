@@ -614,6 +614,86 @@ void races()
 #endif
     test_free(out);
 }
+/* --- kernels that overlap --- */
+
+enum overlap {
+    RIGHT,
+    LATE,
+    NO_WAIT,
+    ONE_DOES_NOT_WAIT,
+    READS_EARLY,
+    READS_FAR_EARLY,
+    WRITES_EARLY
+};
+constexpr unsigned STEP_LEN = 96;
+
+/* next = last + before_last; `next` was read by the kernel ahead. */
+template <int ERROR> void k_chain(const int *last, const int *before_last, int *next)
+{
+    if (ERROR != LATE) grid_launch_dependents();
+    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    int x = 0, y = 0;
+    if (ERROR == READS_EARLY) x = last[i];
+    if (ERROR == READS_FAR_EARLY) y = before_last[i];
+    if (ERROR == WRITES_EARLY) next[i] = 0;
+    if (ERROR != NO_WAIT && (ERROR != ONE_DOES_NOT_WAIT || i != 40)) grid_wait();
+    if (ERROR != READS_EARLY) x = last[i];
+    if (ERROR != READS_FAR_EARLY) y = before_last[i];
+    next[i] = x + y;
+    if (ERROR == LATE) grid_launch_dependents();
+}
+
+/* Fibonacci's numbers by ten kernels over three buffers: how many are wrong.  n_early: kernels that began
+ * ahead of their turn. */
+int chain_wrong(void (*kernel)(const int *, const int *, int *), int *n_early)
+{
+    constexpr int N = 10;
+    int *buffers[3], numbers[N + 2] = {1, 1}, wrong = 0;
+    for (int *&b : buffers) b = test_buffer<int>(STEP_LEN);
+    for (unsigned i = 0; i < STEP_LEN; i++) buffers[0][i] = buffers[1][i] = 1;
+    const uint64_t before = ih::n_early;
+    device_set_overlap(test_device(), true);
+    for (int k = 2; k < N + 2; k++) {
+        numbers[k] = numbers[k - 1] + numbers[k - 2];
+        LAUNCH(kernel, dim3(STEP_LEN / 32), dim3(32), 0, test_stream(), buffers[(k - 1) % 3],
+               buffers[(k - 2) % 3], buffers[k % 3]);
+    }
+    device_set_overlap(test_device(), false);
+    test_wait();
+    *n_early = (int)(ih::n_early - before);
+    for (unsigned i = 0; i < STEP_LEN; i++) wrong += buffers[(N + 1) % 3][i] != numbers[N + 1];
+    for (int *b : buffers) test_free(b);
+    return wrong;
+}
+
+void overlaps()
+{
+    int n_early = 0, seed = 0;
+    for_each_schedule([&] {
+        EXPECT(chain_wrong(k_chain<RIGHT>, &n_early) == 0, "kernels that overlap");
+        EXPECT(seed++ > 1 || n_early == 9, "%d of 10 kernels began early", n_early);
+        EXPECT(chain_wrong(k_chain<LATE>, &n_early) == 0 && n_early == 0,
+               "%d kernels began before the one ahead let them", n_early);
+    });
+    must_fail("no grid_wait", "without griddepcontrol.wait",
+              [&] { chain_wrong(k_chain<NO_WAIT>, &n_early); });
+    must_fail("a thread without grid_wait", "without griddepcontrol.wait",
+              [&] { chain_wrong(k_chain<ONE_DOES_NOT_WAIT>, &n_early); });
+#if IH_TSAN
+    must_fail("an early read", "data race", [&] { chain_wrong(k_chain<READS_EARLY>, &n_early); });
+    must_fail("an early read of what is older", "data race",
+              [&] { chain_wrong(k_chain<READS_FAR_EARLY>, &n_early); });
+    must_fail("an early write", "data race", [&] { chain_wrong(k_chain<WRITES_EARLY>, &n_early); });
+#else
+    for (ih::schedule s : {ih::FORWARD, ih::REVERSE}) {
+        ih::set_schedule(s, 0);
+        EXPECT(chain_wrong(k_chain<READS_EARLY>, &n_early) > 0, "an early read");
+        EXPECT(chain_wrong(k_chain<READS_FAR_EARLY>, &n_early) > 0, "an early read of older data");
+        EXPECT(chain_wrong(k_chain<WRITES_EARLY>, &n_early) > 0, "an early write");
+    }
+    ih::set_schedule(ih::FORWARD, 0);
+#endif
+}
 } // namespace
 
 int main(int argc, char **argv)
@@ -625,5 +705,6 @@ int main(int argc, char **argv)
     waits();
     schedules();
     races();
+    overlaps();
     return test_result();
 }

@@ -31,7 +31,7 @@ def test_all_steps(tmp_path):
     for figures in (mixed, r["server"]["load"], *(v["server"][0] for v in r["switches"])):
         assert figures["tokens_per_s"] > 0 and 0 < figures["ttft_ms_p50"] <= figures["ttft_ms_p99"]
         assert figures["itl_ms_p50"] <= figures["itl_ms_p99"]
-    assert [v["name"] for v in r["switches"]] == ["as it is", "--enforce-eager", "--no-async-scheduling",
+    assert [v["name"] for v in r["switches"]] == ["as it is", "--enforce-eager", "--no-async-scheduling", "--no-kernel-overlap",
                                                   "INFERD_CUDA_HOST_STREAM=late --enforce-eager"]
     assert all(set(v["decode"]) == {"1", "2"} for v in r["switches"])
     assert set(r["disk"]) == {"write_s", "ready_s_bf16", "ready_s_int8"} and not (tmp_path / "checkpoint").exists()

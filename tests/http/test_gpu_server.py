@@ -18,7 +18,7 @@ COMMON = ["--load-format", "dummy", "--tokenizer", STORIES, "--seed", "3", "--ma
 CUDA = ["--device", "cuda", "--cuda-plugin", PLUGIN]
 # How a server runs steps; late: nothing runs on the device before the host waits for it.
 KINDS = {"ahead-late": ([], {"INFERD_CUDA_HOST_STREAM": "late"}),
-         "one-by-one": (["--no-async-scheduling"], {})}
+         "one-by-one": (["--no-async-scheduling", "--no-kernel-overlap"], {})}
 COMPLETIONS = "/v1/completions"
 HELD, RUNNING = "inferd:kv_blocks_held", "vllm:num_requests_running"
 

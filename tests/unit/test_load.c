@@ -1,7 +1,7 @@
 /* From a checkpoint to weights: names, shapes, stacking, types, what is missing or left over, random
  * weights, progress.  The backend is a recorder that keeps what it was given. */
 
-#include "engine/load/convert.h"
+#include "engine/convert.h"
 #include "engine/load/dummy.h"
 #include "engine/load/load.h"
 #include "engine/load/progress.h"

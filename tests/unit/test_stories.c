@@ -77,6 +77,7 @@ static struct engine *open_engine_as(const char *isa, bool eager, enum quant_sch
                                      .cuda_plugin = cuda_plugin(),
                                      .gpu_memory_utilization = 0.9,
                                      .enforce_eager = eager,
+                                     .no_kernel_overlap = eager,
                                      .isa = cuda ? "auto" : isa,
                                      .n_threads = 2,
                                      .block_size = 16,
@@ -227,7 +228,8 @@ static void run_story(struct engine *e, const struct story *s, int n, struct req
 }
 
 /* On a GPU, or its kernels as host code: the known text alone (buckets of one row) and among others,
- * and the same bits from captured steps as from steps that are launched operator by operator. */
+ * and the same bits from captured steps of kernels that overlap as from steps that are launched operator
+ * by operator, each kernel behind the end of the one ahead. */
 static void test_greedy_on_cuda(void **state)
 {
     static struct request requests[2][N_SLOTS];

@@ -38,6 +38,8 @@ static const struct arg_def arg_defs[] = {
         "On a GPU: launch every kernel of a step instead of replaying captured steps."),
     ROW("async-scheduling", MODEL, NULL, FLAG, async_scheduling, "true", 0, 0,
         "On a GPU: start a step while the one before it runs."),
+    ROW("kernel-overlap", MODEL, NULL, FLAG, kernel_overlap, "true", 0, 0,
+        "On a GPU: a kernel begins while the one ahead of it ends, as for inferd serve."),
     ROW("cpu-isa", MODEL, "ISA", TEXT, isa, "auto", 0, 0,
         "Instruction set, as for inferd serve; the limits are those of the same instructions."),
     ROW("threads", MODEL, "N", INT, threads, "0", 0, 1024,

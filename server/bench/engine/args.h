@@ -33,7 +33,7 @@ struct engine_args {
     const char *quantization, *batch, *context, *prompt_len, *kv_cache_dtype, *isa, *output;
     const char *cpu_pinning, *device, *cuda_plugin;
     int64_t threads, repeat, block_size, seed;
-    bool profile, progress, enforce_eager, async_scheduling;
+    bool profile, progress, enforce_eager, async_scheduling, kernel_overlap;
 
     enum cpu_pinning pinning;
     /* from the lists, each value once */

@@ -307,6 +307,7 @@ static enum status open_engine(struct runner *r, enum precision p)
         .device = a->device,
         .cuda_plugin = a->cuda_plugin,
         .enforce_eager = a->enforce_eager,
+        .no_kernel_overlap = !a->kernel_overlap,
         .gpu_memory_utilization = 1,
         .isa = a->isa,
         .n_threads = (int)a->threads,

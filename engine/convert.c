@@ -1,4 +1,4 @@
-#include "engine/load/convert.h"
+#include "engine/convert.h"
 
 #include "config/base/check.h"
 

@@ -1,7 +1,8 @@
-#ifndef ENGINE_LOAD_CONVERT_H
-#define ENGINE_LOAD_CONVERT_H
+#ifndef ENGINE_CONVERT_H
+#define ENGINE_CONVERT_H
 
-/* convert.h - private to engine/load: numbers from one floating type to another.  Widening is
+/* convert.h - numbers from one floating type to another, for the loader and for backends that convert what
+ * they read (backend.takes_stored).  Widening is
  * exact; narrowing to bf16 rounds to nearest even. */
 
 #include "engine/backend.h"
