@@ -9,70 +9,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define HUGE_PAGE     ((size_t)2 << 20)
 #define LIMIT_THREADS 1024
 #define GIB(size)     ((double)(size) / (double)(1u << 30))
-
-/* --- memory --- */
-
-static size_t page_round(size_t size)
-{
-    return (size + 4095) / 4096 * 4096;
-}
-
-void *cpu_memory_map(size_t size)
-{
-    if (size > SIZE_MAX / 2) return NULL;
-    const size_t len = page_round(size ? size : 1);
-    const bool huge = len >= 2 * HUGE_PAGE;
-    const size_t extra = huge ? HUGE_PAGE : 0; /* to start at a huge page's border */
-    char *p = mmap(NULL, len + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) return NULL;
-    if (!huge) return p;
-    const size_t skip = (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
-    if (skip) munmap(p, skip);
-    if (extra - skip) munmap(p + skip + len, extra - skip);
-    madvise(p + skip, len, MADV_HUGEPAGE);
-    cpu_numa_interleave(p + skip, len);
-    return p + skip;
-}
-
-void cpu_memory_unmap(void *p, size_t size)
-{
-    if (p) munmap(p, page_round(size ? size : 1));
-}
-
-/* Takes ownership of a mapping. */
-static enum status own(struct cpu_backend *cb, void *data, size_t size, struct error *err)
-{
-    struct cpu_block *b = malloc(sizeof *b);
-    if (!b) {
-        cpu_memory_unmap(data, size);
-        return error_set(err, STATUS_NO_MEMORY, "out of memory");
-    }
-    *b = (struct cpu_block){.next = cb->blocks, .data = data, .size = size};
-    cb->blocks = b;
-    return STATUS_OK;
-}
-
-enum status cpu_memory_alloc(struct cpu_backend *cb, void **out, size_t n, size_t item_size,
-                             const char *what, struct error *err)
-{
-    size_t size;
-    if (__builtin_mul_overflow(n, item_size, &size))
-        return error_set(err, STATUS_NO_MEMORY, "the size of %s overflows: lower the limits", what);
-    void *p = cpu_memory_map(size);
-    if (!p)
-        return error_set(err, STATUS_NO_MEMORY,
-                         "cannot map %.2f GiB for %s: lower --max-num-batched-tokens or "
-                         "--max-model-len",
-                         GIB(size), what);
-    const enum status s = own(cb, p, size, err);
-    if (s == STATUS_OK) *out = p;
-    return s;
-}
 
 /* --- KV pool --- */
 
@@ -113,7 +52,7 @@ static enum status reserve_kv(struct cpu_backend *cb, struct error *err)
                          GIB(total), l->n_layers, l->n_blocks, l->block_size, l->n_kv_heads,
                          l->head_dim, dtype_name(l->kv_dtype),
                          l->kv_dtype == DT_F32 ? ", or use --kv-cache-dtype bfloat16" : "");
-    enum status s = own(cb, p, total, err);
+    enum status s = cpu_memory_own(cb, p, total, err);
     if (s != STATUS_OK) return s;
     s = cpu_memory_alloc(cb, (void **)&cb->layers, (size_t)l->n_layers, sizeof *cb->layers,
                          "the KV cache's table", err);
@@ -232,11 +171,7 @@ static void cpu_close(struct backend *be)
     if (!be) return;
     struct cpu_backend *cb = cpu_of(be);
     pool_close(cb->pool);
-    for (struct cpu_block *b = cb->blocks, *next; b; b = next) {
-        next = b->next;
-        cpu_memory_unmap(b->data, b->size);
-        free(b);
-    }
+    cpu_memory_release(cb);
     free(cb);
 }
 

@@ -124,12 +124,15 @@ static inline int cpu_bf16_pitch(int cols)
     return ld % 2048 == 0 ? ld + 32 : ld;
 }
 
-/* --- backend.c: zeroed, 64-byte aligned memory; huge pages when large --- */
+/* --- memory.c: zeroed, 64-byte aligned memory; huge pages when large --- */
 void *cpu_memory_map(size_t size);
 void cpu_memory_unmap(void *p, size_t size);
-/* The same, freed at close; counts and sizes are multiplied with overflow checks. */
+/* The same, for the backend's life; counts and sizes are multiplied with overflow checks. */
 enum status cpu_memory_alloc(struct cpu_backend *cb, void **out, size_t n, size_t item_size,
                              const char *what, struct error *err);
+/* The backend takes over a mapping, also where this fails. */
+enum status cpu_memory_own(struct cpu_backend *cb, void *data, size_t size, struct error *err);
+void cpu_memory_release(struct cpu_backend *cb); /* all of the backend's */
 
 /* --- numa.c --- */
 /* Spreads pages that nobody has touched yet over the nodes of this process's CPUs, when there are

@@ -8,10 +8,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define BITS (8 * sizeof(unsigned long))
+#define PAGE 4096ul
 
 /* Read once: the CPUs of a process seldom change, and its memory does not move. */
 static struct {
@@ -31,17 +33,17 @@ static void read_nodes(void)
     free(t);
     if (nodes.n < 2) return;
     /* Containers often forbid the call: said once, for it costs a part of the speed only. */
-    void *page = cpu_memory_map(1);
-    if (!page) return;
+    void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) return;
     const long rc =
-        syscall(SYS_mbind, page, 4096ul, MPOL_INTERLEAVE, nodes.mask, TOPOLOGY_NODES + 1ul, 0u);
+        syscall(SYS_mbind, page, PAGE, MPOL_INTERLEAVE, nodes.mask, TOPOLOGY_NODES + 1ul, 0u);
     if (rc == 0)
         log_event(LOG_INFO, "numa", "nodes=%d memory=interleaved", nodes.n);
     else
         log_event(LOG_WARN, "numa", "nodes=%d reason=%s hint=%s", nodes.n, strerror(errno),
                   "weights and KV-cache may lie on one node; allow mbind, or start the server by "
                   "numactl --interleave");
-    cpu_memory_unmap(page, 1);
+    munmap(page, PAGE);
     if (rc != 0) nodes.n = 1;
 }
 
