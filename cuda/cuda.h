@@ -50,7 +50,7 @@ struct step_arrays {
     int32_t *token_ids; /* [T]; -1: token of sample token_src[t] of the step before */
     int32_t *token_src; /* [T] */
     int32_t *positions; /* [T] */
-    int32_t *slots;     /* [T] */
+    int32_t *slots;     /* [T]; -1: nothing is stored */
     int32_t *angle_at;  /* [T] row of rope_table, or -1 - row of step_angles */
     float *step_angles; /* [T][E]: cos[E/2] | sin[E/2] of rows that the table does not hold */
 

@@ -76,7 +76,9 @@ PTX void finish_head(const struct rope_kv_args &a, const struct head_counts &n, 
         __syncwarp(FULL_WARP);
     }
     if (is_q || !a.kv.k) return;
-    const int slot = a.slots[t], block = slot / a.block_size, offset = slot % a.block_size;
+    const int slot = a.slots[t];
+    if (slot < 0) return; /* a row that only fills a bucket */
+    const int block = slot / a.block_size, offset = slot % a.block_size;
     const int heads = is_v ? n.v : n.k;
     const size_t head_slot = ((size_t)block * heads + own) * a.block_size + offset;
     store_head(a, x, is_v ? a.kv.v : a.kv.k, is_v ? a.kv.v_scale : a.kv.k_scale, head_slot, lane);

@@ -74,7 +74,7 @@ struct rope_kv_args {
     struct kv_layer kv; /* k NULL: no store */
     enum dtype kv_dtype;
     int block_size;
-    const int32_t *slots;
+    const int32_t *slots; /* < 0: nothing of that row is stored */
 };
 void cuda_rope_kv_write(const struct rope_kv_args *a, void *stream);
 /* The part of it that the step and the limits say; q, k and v, the norms and (kv NULL: rotation alone)

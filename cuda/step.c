@@ -180,9 +180,10 @@ static void stage_tokens(struct cuda_backend *cb, struct staging *st, int rows)
         DCHECK(src[t] < cb->limits.max_samples);
         if (src[t] >= 0) ids[t] = -1;
     }
-    /* Rows that only fill a bucket: token 0 at position 0, into the block that nobody owns. */
+    /* Rows that only fill a bucket: token 0 at position 0, whose keys and values go nowhere. */
     for (int a = 0; a < N_TOKEN; a++)
-        memset(st->tokens + (size_t)a * T + n, 0, ((size_t)rows - n) * sizeof *ids);
+        memset(st->tokens + (size_t)a * T + n, a == TOKEN_SLOTS ? -1 : 0,
+               ((size_t)rows - n) * sizeof *ids);
     int n_far = 0;
     if (cb->has_rope)
         for (int t = 0; t < s->n_tokens; t++) n_far = place_angles(cb, st, t, n_far);
