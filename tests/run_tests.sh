@@ -5,7 +5,8 @@
 #   sim     scheduler simulation      diff  against PyPI tokenizers and Jinja2
 #   fuzz    a few seconds per target  http  pytest against the server    load  http under load
 #   cuda    GPU kernels as host code  docs  the commands that the documentation shows
-# Suites run one after the other, TEST_JOBS programs of one at once.
+# As many programs run at once as TEST_JOBS says (one a core), of one suite or of several that have only
+# programs of one thread.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 BUILD=${BUILD:-build/release}
@@ -51,7 +52,7 @@ judge() {
         printf 'ok   %-28s %s passed%s\n' "$name" "$n_ok" "$([ "$n_skip" -gt 0 ] && echo ", $n_skip skipped")"
     fi
 }
-# run NAME COMMAND...: one of a suite's programs; as many at once as TEST_JOBS says (one a core)
+# run NAME COMMAND...: one of a suite's programs, when there is room for it
 run() {
     started=$((started + 1))
     while [ "$(jobs -rp | wc -l)" -ge "$TEST_JOBS" ]; do wait -n; done
@@ -108,14 +109,22 @@ suite_http() { run http pytest tests/http -m "not load" -n "$TEST_JOBS" --dist l
 suite_load() { run load pytest tests/http -m load; }
 suite_docs() { run docs "$VENV/bin/python" tests/run_docs.py; }
 
-suites=${*:-layers unit ops cuda sim diff fuzz http load docs}
-start=$SECONDS
-for s in $suites; do
-    t=$SECONDS
-    "suite_$s"
+# Two of the longest first.
+suites=${*:-layers unit cuda diff ops sim fuzz http load docs}
+start=$SECONDS t=$SECONDS together=
+finish() {
     wait
-    echo "---- $s: $((SECONDS - t)) s"
+    [ -z "$together" ] || echo "----$together: $((SECONDS - t)) s"
+    t=$SECONDS together=
+}
+shares() { [[ " ops cuda diff sim fuzz " == *" $1 "* ]]; } # the cores with others of these
+for s in $suites; do
+    shares "$s" || finish
+    "suite_$s"
+    together="$together $s"
+    shares "$s" || finish
 done
+finish
 read -r passed failed skipped < <(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$counts")
 lost=$((started - $(wc -l <"$counts"))) # programs of which nobody heard
 [ "$lost" -eq 0 ] || echo "FAIL $lost programs gave no result"
