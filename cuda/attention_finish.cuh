@@ -20,7 +20,9 @@ __device__ __forceinline__ bool completes(unsigned *counter, unsigned part, unsi
         last = atom_add_acq_rel(counter, part) + part == whole;
         if (last) st_release(counter, 0u);
     }
-    return __shfl_sync(FULL_WARP, last, 0) != 0;
+    last = __shfl_sync(FULL_WARP, last, 0);
+    __syncwarp(); /* what the first lane has acquired is seen by all: shfl orders no memory */
+    return last != 0;
 }
 
 /* --- merging: out = sum of weighted span results / sum of weights, in ascending order of the spans, as

@@ -44,8 +44,8 @@ struct kv_layer {
 };
 
 /* What a step brings, on the device: arrays at fixed addresses, sized by the limits, of which a
- * step fills the front.  With padding: rows beyond the step's own have token 0, position 0 and the
- * slot of block 0, which no sequence owns. */
+ * step fills the front.  With padding: rows beyond the step's own have token 0, position 0 and no
+ * slot. */
 struct step_arrays {
     int32_t *token_ids; /* [T]; -1: token of sample token_src[t] of the step before */
     int32_t *token_src; /* [T] */

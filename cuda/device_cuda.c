@@ -290,9 +290,17 @@ enum status device_capture_end(struct device *d, struct device_graph **out, stru
     if (g) e = cudaGraphInstantiate(&g->exec, graph, 0);
     cudaGraphDestroy(graph);
     if (!g) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    /* Now, not at the first launch: nothing is allocated once requests come. */
+    if (e == cudaSuccess) {
+        e = cudaGraphUpload(g->exec, d->stream);
+        if (e != cudaSuccess) cudaGraphExecDestroy(g->exec);
+    }
     if (e != cudaSuccess) {
         free(g);
-        return cuda_error(err, STATUS_INTERNAL, e, "a captured step");
+        return cuda_error(err, e == cudaErrorMemoryAllocation ? STATUS_NO_MEMORY : STATUS_INTERNAL,
+                          e,
+                          "a captured step (lower --gpu-memory-utilization or --max-num-seqs, or "
+                          "use --enforce-eager)");
     }
     *out = g;
     return STATUS_OK;

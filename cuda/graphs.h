@@ -10,8 +10,10 @@
 /* Entry of engine/backend.h. */
 enum status cuda_run(struct backend *be, const struct step_dims *dims, forward_fn *forward,
                      void *model, struct error *err);
-/* Captures all buckets; also an entry.  The step that it runs has rows of padding only. */
-enum status cuda_warm(struct backend *be, forward_fn *forward, void *model, struct error *err);
+/* Runs the longest step and, if wanted, captures all buckets; also an entry.  These steps have rows of
+ * padding only. */
+enum status cuda_warm(struct backend *be, forward_fn *forward, void *model, bool capture_steps,
+                      struct error *err);
 void cuda_graphs_release(struct cuda_backend *cb);
 
 #endif

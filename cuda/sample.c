@@ -119,6 +119,8 @@ enum status cuda_sample_reserve(struct cuda_backend *cb, struct error *err)
     enum status s = reserve_inputs(cb, err);
     if (s == STATUS_OK) s = reserve_work(cb, err);
     if (s == STATUS_OK) s = reserve_results(cb, err);
+    /* Steps of nothing but padding, which warm up, sample nothing. */
+    if (s == STATUS_OK) device_zero(cb->device, st->device.n_samples, sizeof(int32_t));
     a->n_samples = st->device.n_samples;
     a->rows = st->device.rows;
     a->words = st->device.words;

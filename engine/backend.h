@@ -194,9 +194,10 @@ struct backend_ops {
     void (*memory)(struct backend *be, size_t *left, size_t *total);
     /* NULL: only measuring tells (probe.h). */
     void (*peaks)(struct backend *be, struct device_peaks *out);
-    /* After all buffers exist, before the first step: what first steps would pay for otherwise (a
-     * capture for each bucket).  NULL: nothing. */
-    enum status (*warm)(struct backend *be, forward_fn *forward, void *model, struct error *err);
+    /* After all buffers exist, before the first step: what first steps would pay for otherwise
+     * (loading code; with capture_steps, a capture for each bucket).  NULL: nothing. */
+    enum status (*warm)(struct backend *be, forward_fn *forward, void *model, bool capture_steps,
+                        struct error *err);
     /* Waits until everything that was enqueued is done, for tests and measurements of single
      * operators; NULL: operators are done when they return. */
     enum status (*wait)(struct backend *be, struct error *err);

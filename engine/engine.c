@@ -233,8 +233,8 @@ enum status engine_open(struct engine **out, const struct engine_options *o, str
     s = e->backend->ops->reserve(e->backend, &limits, &e->config.rope, err);
     if (s == STATUS_OK)
         s = model_init(&e->model, e->backend, &e->config, &e->weights, &limits, err);
-    if (s == STATUS_OK && e->backend->ops->warm && !o->enforce_eager)
-        s = e->backend->ops->warm(e->backend, model_forward, &e->model, err);
+    if (s == STATUS_OK && e->backend->ops->warm)
+        s = e->backend->ops->warm(e->backend, model_forward, &e->model, !o->enforce_eager, err);
     e->info.isa = e->backend->isa;
     e->info.n_threads = e->backend->n_threads;
     e->info.max_inflight = e->backend->max_inflight;

@@ -80,6 +80,8 @@ suite_cuda() {
     # The whole backend: sanitizers see the kernels in the tests below.  The longest comes first.
     [ ${#args[@]} -eq 0 ] && run cuda_optest timeout 900 "$BUILD/tests/optest" --backend cuda \
         --plugin "$BUILD/libinferd-cuda-host.so"
+    # Fresh memory holds large numbers, not NaN and -1.
+    run cuda_fill env INFERD_CUDA_HOST_FILL=7f timeout 300 "$BUILD/tests/cuda_host/test_fused" f quick
     for t in tests/cuda_host/test_*.cu; do
         t=$(basename "$t" .cu)
         run "cuda_$t" timeout 300 "$BUILD/tests/cuda_host/$t" "${args[@]}"

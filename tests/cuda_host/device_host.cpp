@@ -38,6 +38,8 @@ struct device {
     std::vector<block> blocks;
     device_graph *recording = nullptr;
     bool late = false, overlap = false;
+    int fill =
+        0xff; /* of fresh memory: nothing may count on zeros (NaN as a float, -1 as an integer) */
     std::deque<std::function<void()>> queue; /* of a late stream */
     size_t n_enqueued = 0, n_run = 0;
     const char *fail_file = nullptr;
@@ -100,7 +102,7 @@ enum status take(device *d, void **out, size_t size, const char *what, struct er
     void *p = nullptr;
     if (posix_memalign(&p, 256, size ? size : 1) != 0)
         return error_set(err, STATUS_NO_MEMORY, "out of memory for %s (%zu bytes)", what, size);
-    memset(p, 0xff, size); /* nothing may count on zeros: NaN as a float, -1 as an integer */
+    memset(p, d->fill, size);
     d->blocks.push_back({(char *)p, size});
     *out = p;
     return STATUS_OK;
@@ -117,7 +119,14 @@ enum status read_environment(device *d, struct error *err)
     const char *order = getenv("INFERD_CUDA_HOST_SCHEDULE"),
                *arch = getenv("INFERD_CUDA_HOST_ARCH");
     char *end = nullptr;
-    const char *stream = getenv("INFERD_CUDA_HOST_STREAM");
+    const char *stream = getenv("INFERD_CUDA_HOST_STREAM"), *fill = getenv("INFERD_CUDA_HOST_FILL");
+    if (fill) {
+        const unsigned long byte = strtoul(fill, &end, 16);
+        if (end == fill || *end || byte > 255)
+            return error_set(err, STATUS_INVALID,
+                             "INFERD_CUDA_HOST_FILL=%s: a byte as two hexadecimal digits", fill);
+        d->fill = (int)byte;
+    }
     d->fail_file = getenv("INFERD_CUDA_HOST_FAIL");
     d->late = stream && strcmp(stream, "late") == 0;
     if (stream && !d->late && strcmp(stream, "now") != 0)

@@ -42,7 +42,11 @@ struct rig {
     {
         struct error err;
         bool ok = device_open(&cb.device, 0, &err) == STATUS_OK;
+        /* Not under the thread sanitizer, whose clocks grow with every block that runs ahead: there
+         * whole steps (test_fused) have these kernels overlap. */
+#ifndef __SANITIZE_THREAD__
         if (ok) device_set_overlap(cb.device, true);
+#endif
         cb.limits.vocab_size = V;
         cb.limits.max_samples = cb.limits.max_seqs = R;
         cb.limits.block_size = 16;
