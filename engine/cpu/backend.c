@@ -289,6 +289,7 @@ enum status cpu_backend_open_pinned(struct backend **out, int n_threads, const c
         return s;
     }
     cb->kernels = kernels;
+    cb->fetches_to_l2 = cpu_fetches_to_l2();
     cb->base.ops = &cpu_ops;
     cb->base.isa = kernels->name;
     cb->base.n_threads = n_threads;

@@ -28,7 +28,7 @@ ALWAYS_INLINE void tile_f32(const struct tile_args *t, const int R, const int NV
         const vec w2 = NV > 2 ? v_load_at(w, 2) : w0;
         const vec w3 = NV > 3 ? v_load_at(w, 3) : w0;
         FOR_ROWS(MULTIPLY)
-        FETCH
+        FETCH(w)
     }
     FOR_ROWS(STORE)
 }
@@ -64,7 +64,7 @@ ALWAYS_INLINE void tile_bf16(const struct tile_args *t, const int R, const int N
             FOR_ROWS(MULTIPLY)
         }
         x++;
-        FETCH
+        FETCH(w)
     }
     FOR_ROWS(STORE)
 }
@@ -95,7 +95,7 @@ ALWAYS_INLINE void tile_wide8(const struct tile_args *t, const int R, const int 
         STEP_WIDE8(1)
         STEP_WIDE8(2)
         STEP_WIDE8(3)
-        FETCH
+        FETCH(w)
     }
     for (int j = 0; j < t->k % 4; j++) STEP_WIDE8(j)
     FOR_ROWS(STORE)

@@ -7,9 +7,28 @@
 #ifndef ENGINE_CPU_BODY_LINEAR4_H
 #define ENGINE_CPU_BODY_LINEAR4_H
 
+/* Half of the bytes of a step, or all of them as they are. */
+#define WHOLE_4(bytes) (bytes)
+
+/* Takes the integer sums of a group into the f32 ones, which only the end of a group needs: they stay
+ * in memory.  GROUP_SUM_4(r, v): where the integers are. */
+#define ADD_4(r, v)                                                         \
+    if (R > r) {                                                            \
+        float *s = sums + r * SUM_PITCH + v * VW;                           \
+        v_store(s, v_fma(v_from_i32(GROUP_SUM_4(r, v)), scale, v_load(s))); \
+    }
+#define ADD_VECTOR_4(v)                                                                       \
+    if (NV > v) {                                                                             \
+        const vec scale =                                                                     \
+            split ? v_load_at(w, v) : v_load_f16((const uint16_t *)(const void *)w + v * VW); \
+        ADD_4(0, v) ADD_4(1, v) ADD_4(2, v) ADD_4(3, v) ADD_4(4, v) ADD_4(5, v)               \
+    }
+
 #ifdef DOTS_IN_WORDS
 #include "engine/cpu/body_linear4_words.h"
 #else
+
+#define GROUP_SUM_4(r, v) c##r##v
 
 /* The weights are q + 8. */
 #define BEGIN_4(r)                                              \
@@ -37,22 +56,6 @@
         const veci w3 = NV > 3 ? half(vi_load_at(w, 3)) : w0; \
         FOR_ROWS(DOT_4)                                       \
     }
-#define WHOLE_4(bytes) (bytes)
-
-/* Takes the integer sums of a group into the f32 ones, which only the end of a group needs: they stay
- * in memory. */
-#define ADD_4(r, v)                                               \
-    if (R > r) {                                                  \
-        float *s = sums + r * SUM_PITCH + v * VW;                 \
-        v_store(s, v_fma(v_from_i32(c##r##v), scale, v_load(s))); \
-    }
-#define ADD_VECTOR_4(v)                                                                       \
-    if (NV > v) {                                                                             \
-        const vec scale =                                                                     \
-            split ? v_load_at(w, v) : v_load_f16((const uint16_t *)(const void *)w + v * VW); \
-        ADD_4(0, v) ADD_4(1, v) ADD_4(2, v) ADD_4(3, v) ADD_4(4, v) ADD_4(5, v)               \
-    }
-
 ALWAYS_INLINE void forget_memory(void)
 {
     __asm__ volatile("" ::: "memory");
@@ -82,9 +85,9 @@ ALWAYS_INLINE void add_groups(const struct tile_args *t, const int R, const int 
                 x += 4;
                 HALF_4(vi_nibbles_high)
             }
-            FETCH
+            FETCH(w)
         }
-        FETCH            /* the scales */
+        FETCH(w)         /* the scales */
         forget_memory(); /* no f32 sums in registers */
         ADD_VECTOR_4(0)
         ADD_VECTOR_4(1)

@@ -25,7 +25,6 @@ _Static_assert(GROUP4 % U4_INPUTS_OF_WORDS == 0, "a group is made of whole sums"
         const veci w0 = half(vi_load_at(w, 0)), w1 = half(vi_load_at(w, 1)); \
         FOR_ROWS(DOT_W)                                                      \
     }
-#define WHOLE_W(bytes) (bytes)
 
 /* The weights are q + 8. */
 #define BEGIN_W(r)                                                       \
@@ -39,18 +38,8 @@ _Static_assert(GROUP4 % U4_INPUTS_OF_WORDS == 0, "a group is made of whole sums"
         int32_t *s = ints + (r * 2 + v) * VW;           \
         vi_store(s, vi_add_words(vi_load(s), c##r##v)); \
     }
-#define WIDEN_ROW_W(r) WIDEN_W(r, 0) WIDEN_W(r, 1)
-#define ADD_W(r, v)                                                                        \
-    if (R > r) {                                                                           \
-        float *s = sums + r * SUM_PITCH + v * VW;                                          \
-        v_store(s, v_fma(v_from_i32(vi_load(ints + (r * 2 + v) * VW)), scale, v_load(s))); \
-    }
-#define ADD_VECTOR_W(v)                                                                       \
-    {                                                                                         \
-        const vec scale =                                                                     \
-            split ? v_load_at(w, v) : v_load_f16((const uint16_t *)(const void *)w + v * VW); \
-        ADD_W(0, v) ADD_W(1, v) ADD_W(2, v) ADD_W(3, v) ADD_W(4, v) ADD_W(5, v)               \
-    }
+#define WIDEN_ROW_W(r)    WIDEN_W(r, 0) WIDEN_W(r, 1)
+#define GROUP_SUM_4(r, v) vi_load(ints + (r * 2 + v) * VW)
 
 /* Whole groups; NV is 2, a panel's width in these vectors. */
 ALWAYS_INLINE void add_groups(const struct tile_args *t, const int R, const int NV,
@@ -72,18 +61,20 @@ ALWAYS_INLINE void add_groups(const struct tile_args *t, const int R, const int 
 #pragma GCC unroll 4
             for (const int8_t *end = x + U4_INPUTS_OF_WORDS; x < end; x += 4, w += pitch) {
                 if (split) {
-                    HALF_W(WHOLE_W)
+                    HALF_W(WHOLE_4)
                 } else {
                     HALF_W(vi_nibbles_low)
                     x += 4;
                     HALF_W(vi_nibbles_high)
                 }
-                FETCH
+                FETCH(w)
             }
             FOR_ROWS(WIDEN_ROW_W)
         }
-        FETCH /* the scales */
-            ADD_VECTOR_W(0) ADD_VECTOR_W(1) w += split ? pitch : pitch / LINE * LINE4_SCALES;
+        FETCH(w) /* the scales */
+        ADD_VECTOR_4(0)
+        ADD_VECTOR_4(1)
+        w += split ? pitch : pitch / LINE * LINE4_SCALES;
         x_sum++;
     }
 }

@@ -54,7 +54,7 @@ ALWAYS_INLINE void tile_i8(const struct tile_args *t, const int R, const int NV)
     }
     for (int k = 0; k + 4 <= t->k; k += 4, w += pitch, x += 4) {
         STEP_I
-        FETCH
+        FETCH(w)
     }
     FOR_ROWS(STORE_I)
 }

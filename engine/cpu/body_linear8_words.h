@@ -56,7 +56,7 @@ ALWAYS_INLINE void split_i8(const struct tile_args *t, const int R, const int NV
     for (const int16_t *end = x + n; x < end; x += 2, w += pitch) {
         const veci w0 = vi_load_at(w, 0), w1 = vi_load_at(w, 1);
         FOR_ROWS(DOT_W8)
-        FETCH
+        FETCH(w)
     }
     FOR_ROWS(STORE_I)
 }

@@ -7,7 +7,11 @@
  * the caches after the first of them, and leave their sums in memory for the next block.  Meanwhile
  * they fetch the block that comes next, a few lines in each step: from four to thirty rows
  * computing takes about as long as reading, and the window of instructions in flight is too short to
- * do both at once. */
+ * do both at once.
+ *
+ * Where more lines can be on their way from memory to the L2 cache than to the L1 (cpu_fetches_to_l2),
+ * the next block is fetched to the L2, and each step takes the lines NEAR_BYTES ahead of it on to
+ * the L1. */
 #ifndef ENGINE_CPU_BODY_TILES_H
 #define ENGINE_CPU_BODY_TILES_H
 
@@ -54,6 +58,7 @@ struct tile_args {
     /* What to fetch meanwhile: in each step so many lines, and on by so many bytes. */
     const char *fetch;
     int fetch_lines, fetch_step;
+    bool to_l2; /* to the L2 cache, and from there what the steps read next */
 };
 #define tile_f32_args   tile_args
 #define tile_bf16_args  tile_args
@@ -104,26 +109,44 @@ ALWAYS_INLINE int tile_vectors(int max_nv, int left)
         if (NV > 3) v_store(s + 3 * VW, c##r##3); \
     }
 
-#define DECLARE_FETCH                       \
-    const char *fetch = t->fetch;           \
-    const int fetch_lines = t->fetch_lines; \
-    const ptrdiff_t fetch_step = t->fetch_step;
-#define FETCH                                 \
-    if (fetch_lines > 0) {                    \
-        fetch_line(fetch);                    \
-        if (fetch_lines > 1) {                \
-            fetch_line(fetch + LINE);         \
-            if (fetch_lines > 2) {            \
-                fetch_line(fetch + 2 * LINE); \
-                fetch_line(fetch + 3 * LINE); \
-            }                                 \
-        }                                     \
-        fetch += fetch_step;                  \
-    }
+#define DECLARE_FETCH                           \
+    const char *fetch = t->fetch;               \
+    const int fetch_lines = t->fetch_lines;     \
+    const ptrdiff_t fetch_step = t->fetch_step; \
+    const bool to_l2 = t->to_l2;
+/* w: the step's weights */
+#define FETCH(w)                                     \
+    if (fetch_lines > 0) {                           \
+        fetch_line(fetch, to_l2);                    \
+        if (fetch_lines > 1) {                       \
+            fetch_line(fetch + LINE, to_l2);         \
+            if (fetch_lines > 2) {                   \
+                fetch_line(fetch + 2 * LINE, to_l2); \
+                fetch_line(fetch + 3 * LINE, to_l2); \
+            }                                        \
+        }                                            \
+        fetch += fetch_step;                         \
+    }                                                \
+    if (to_l2) fetch_near((w), (NV)*VW / LANES);
 
-ALWAYS_INLINE void fetch_line(const char *p)
+#define NEAR_BYTES 2048
+
+ALWAYS_INLINE void fetch_line(const char *p, bool to_l2)
 {
-    _mm_prefetch(p, _MM_HINT_T0);
+    if (to_l2)
+        _mm_prefetch(p, _MM_HINT_T1);
+    else
+        _mm_prefetch(p, _MM_HINT_T0);
+}
+
+/* A step's lines.  Behind the end of a block is the next one, or memory that nobody reads: fetching
+ * does no harm. */
+ALWAYS_INLINE void fetch_near(const char *w, const int n_lines)
+{
+    _mm_prefetch(w + NEAR_BYTES, _MM_HINT_T0);
+    if (n_lines > 1) _mm_prefetch(w + NEAR_BYTES + LINE, _MM_HINT_T0);
+    if (n_lines > 2) _mm_prefetch(w + NEAR_BYTES + 2 * LINE, _MM_HINT_T0);
+    if (n_lines > 3) _mm_prefetch(w + NEAR_BYTES + 3 * LINE, _MM_HINT_T0);
 }
 
 /* --- panels --- */
@@ -221,6 +244,7 @@ ALWAYS_INLINE void run_panel_split(const struct panel_format *f, const struct pa
         .sums = sums,
         .pitch = (size_t)n_lines * LINE,
         .ldx = (size_t)a->ldx,
+        .to_l2 = a->to_l2 && !split,
     };
     if (f->unit == GROUP4) {
         t.x_sum_ld = groups4(a->k);

@@ -57,6 +57,7 @@ struct cpu_block {
 struct cpu_backend {
     struct backend base; /* first */
     const struct cpu_kernels *kernels;
+    bool fetches_to_l2;
     struct pool *pool;
     struct cpu_block *blocks;
     struct backend_limits limits;

@@ -66,3 +66,8 @@ enum status cpu_kernels_choose(const char *isa, const struct cpu_kernels **out, 
         "unknown instruction set %.32s: use auto, scalar, avx2, avx2_vnni, avx512 or avx512_bf16",
         isa);
 }
+
+bool cpu_fetches_to_l2(void)
+{
+    return __builtin_cpu_is("intel");
+}

@@ -47,6 +47,7 @@ struct linear_args {
     const void *data;   /* panels */
     const float *scale; /* int8, W8A16: [n] */
     const float *bias;  /* [n] or NULL */
+    bool to_l2;         /* cpu_fetches_to_l2() */
 };
 /* Rows [row0, row1) of one panel's outputs, at most MAX_CHUNK_ROWS.  next: the panel's data that this
  * thread will probably want afterwards, fetched meanwhile, or NULL. */
@@ -158,6 +159,10 @@ void cpu_avx512_attention_widened(const struct attn_tile *t, struct attn_rows *r
 
 /* The table called `isa` ("auto" = the best that this CPU runs), or an error that says why not. */
 enum status cpu_kernels_choose(const char *isa, const struct cpu_kernels **out, struct error *err);
+
+/* Whether weights on their way from memory should end in the L2 cache first: on Intel's cores 16 lines can
+ * be on their way to the L1, 48 to the L2. */
+bool cpu_fetches_to_l2(void);
 
 /* --- conversions, exact or to nearest even --- */
 union f32_bits {

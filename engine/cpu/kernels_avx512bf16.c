@@ -51,7 +51,7 @@ ALWAYS_INLINE void tile_dot16(const struct tile_args *t, const int R, const int 
         const veci w2 = NV > 2 ? vi_load_at(w, 2) : w0;
         const veci w3 = NV > 3 ? vi_load_at(w, 3) : w0;
         FOR_ROWS(DOT_16)
-        FETCH
+        FETCH(w)
     }
     FOR_ROWS(STORE)
 }
@@ -94,7 +94,7 @@ ALWAYS_INLINE void tile_wide16(const struct tile_args *t, const int R, const int
     for (int k = 0; k + 4 <= t->k; k += 4, w += pitch) {
         STEP_WIDE16(0)
         STEP_WIDE16(2)
-        FETCH
+        FETCH(w)
     }
     for (int j = 0; j < t->k % 4; j += 2) STEP_WIDE16(j)
     FOR_ROWS(STORE)

@@ -105,7 +105,8 @@ void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const st
                  .line_size = w->line_size,
                  .data = w->data,
                  .scale = w->scale,
-                 .bias = w->bias},
+                 .bias = w->bias,
+                 .to_l2 = cb->fetches_to_l2},
         .kernel = cb->kernels->linear[w->format],
         .rows = x.rows,
     };
