@@ -312,7 +312,11 @@ enum status device_event_create(struct device *d, struct device_event **out, str
     if (d->counts) return STATUS_OK;
     struct device_event *e = calloc(1, sizeof *e);
     if (!e) return error_set(err, STATUS_NO_MEMORY, "out of memory");
-    const cudaError_t made = cudaEventCreateWithFlags(&e->event, cudaEventDisableTiming);
+    /* Whoever waits has nothing else to do, and the cores are wanted by the server's other threads: it
+     * sleeps.  That it wakes some microseconds later is hidden by the step behind, which is enqueued
+     * already; where steps go one by one each of them pays it. */
+    const cudaError_t made =
+        cudaEventCreateWithFlags(&e->event, cudaEventDisableTiming | cudaEventBlockingSync);
     if (made != cudaSuccess) {
         free(e);
         return cuda_error(err, STATUS_INTERNAL, made, "an event");

@@ -188,14 +188,156 @@ static void test_weights(void **state)
     refused("weights:", (struct machine){.memory = 8 * MIB, .pinned = unlimited}, &o);
     /* Only a smaller share keeps them out, or they fit as integers. */
     o.gpu_memory_utilization = 0.1;
-    assert_true(refused("weights:", (struct machine){.memory = 100 * MIB, .pinned = unlimited},
-                        &o) > 0);
+    assert_true(
+        refused("weights:", (struct machine){.memory = 100 * MIB, .pinned = unlimited}, &o) > 0);
+}
+
+/* From too little for weights to enough, in steps: buffers, then the pool, do not fit. */
+static void climb(struct engine_options o, const char *const *parts, int n_parts)
+{
+    int seen[4] = {0}, n_advised = 0;
+    struct error err;
+    for (size_t mib = 14;; mib += 3) {
+        assert_true(mib < 400);
+        const struct machine m = {.memory = mib * MIB, .pinned = unlimited};
+        if (try_on(&m, &o, &err) == STATUS_OK) break;
+        int part = 0;
+        while (part < n_parts && !strstr(err.message, parts[part])) part++;
+        if (part == n_parts) fail_msg("%zu MiB: %s", mib, err.message);
+        if (seen[part]++ == 0) n_advised += refused(parts[part], m, &o) > 0;
+    }
+    for (int i = 0; i < n_parts; i++)
+        if (!seen[i]) fail_msg("never failed over %s", parts[i]);
+    assert_true(n_advised > 0);
+}
+
+static void test_buffers_and_pool(void **state)
+{
+    static const char *const parts[] = {"step buffers", "KV cache"};
+    (void)state;
+    if (!cuda_plugin() || !cuda_is_host_code()) skip();
+    struct engine_options o = base();
+    o.gpu_memory_utilization = 0.8;
+    climb(o, parts, 2);
+    o = base();
+    o.kv_cache_bytes = 24 * MIB;
+    climb(o, parts, 2);
+}
+
+static void test_pinned(void **state)
+{
+    (void)state;
+    if (!cuda_plugin() || !cuda_is_host_code()) skip();
+    struct engine_options o = base();
+    struct machine m = roomy;
+    struct error err;
+    m.pinned = MIB; /* not one buffer to read weights by */
+    assert_int_equal(try_on(&m, &o, &err), STATUS_NO_MEMORY);
+    assert_non_null(strstr(err.message, "pinned host memory (not the GPU's)"));
+    assert_null(strstr(err.message, "--gpu-memory-utilization"));
+    o.max_num_seqs = o.max_num_batched_tokens = 512; /* 512 histories of 1,024 tokens, twice */
+    o.max_model_len = 1024;
+    m.pinned = 6 * MIB;
+    assert_true(refused("pinned host memory", m, &o) > 0);
+}
+
+static void test_graphs(void **state)
+{
+    (void)state;
+    if (!cuda_plugin() || !cuda_is_host_code()) skip();
+    struct engine_options o = base();
+    struct error err;
+    o.enforce_eager = false;
+    o.gpu_memory_utilization = 1;
+    o.max_num_seqs = 3;          /* buckets of 1, 2 and 3: 12 MiB are left free */
+    o.kv_cache_bytes = 40 * MIB; /* so much that a share leaves less */
+    struct machine m = {.memory = 60 * MIB, .pinned = unlimited, .graph = 6 * MIB};
+    while (try_on(&m, &o, &err) != STATUS_OK && !strstr(err.message, "graphs of steps"))
+        m.memory += 4 * MIB;
+    print_message("%zu MiB: %s\n", m.memory / MIB, err.message);
+    assert_non_null(strstr(err.message, " of 3 were captured"));
+    assert_true(amount_before(err.message, " are missing") > 0);
+    assert_true(follow(err.message, &m, &o) > 0);
+    o.enforce_eager = true;
+    assert_int_equal(try_on(&m, &o, &err), STATUS_OK);
+}
+
+/* --- ready --- */
+
+static void run_step(struct engine *e, const struct step_builder *b)
+{
+    static struct sample_out samples[MAX_TOKENS];
+    struct step_result result = {.samples = samples};
+    struct error err = {0};
+    if (engine_execute(e, &b->step, &result, &err) != STATUS_OK) fail_msg("%s", err.message);
+}
+
+static void test_nothing_is_allocated_once_ready(void **state)
+{
+    (void)state;
+    if (!cuda_plugin() || !cuda_is_host_code()) skip();
+    static const int lengths[] = {1, 2, 9, 17, 33, MAX_TOKENS};
+    static int32_t ids[MAX_LEN];
+    const struct logit_bias bias = {.token = 7, .bias = 2.0f};
+    const struct block_copy copies[] = {{.src = 1, .dst = 2}, {.src = 3, .dst = 4}};
+    struct engine_options o = base();
+    struct engine *e;
+    struct error err;
+    o.enforce_eager = false;
+    if (open_on(&roomy, &o, &e, &err) != STATUS_OK) fail_msg("%s", err.message);
+    void *plugin = dlopen(cuda_plugin(), RTLD_NOW | RTLD_NOLOAD);
+    assert_non_null(plugin);
+    const uint64_t *count = dlsym(plugin, "ih_allocations");
+    assert_non_null(count);
+    const uint64_t before = *count;
+    assert_true(before > 20);
+    const struct sampling_params greedy = builder_greedy(-1);
+    struct sampling_params drawn = builder_greedy(20);
+    drawn.temperature = 0.7f;
+    drawn.top_p = 0.9f;
+    drawn.top_k = 40;
+    drawn.repetition_penalty = 1.2f;
+    drawn.presence_penalty = 0.5f;
+    drawn.n_bias = 1;
+    drawn.bias = &bias;
+    for (int i = 0; i < MAX_LEN; i++) ids[i] = 5 + i % (VOCAB - 5);
+    struct step_builder b;
+    builder_init(&b, MAX_SEQS, BLOCK, MAX_LEN, MAX_TOKENS);
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++) { /* prompts, one with a score of its tokens */
+        builder_begin(&b);
+        builder_add(&b, 0, ids, 0, lengths[i], lengths[i]);
+        builder_sample(&b, lengths[i] - 1, -1, 0, i % 2 ? &drawn : &greedy);
+        b.samples[0].history = ids;
+        b.samples[0].n_prompt = b.samples[0].n_history = lengths[i];
+        run_step(e, &b);
+    }
+    for (int n = 1; n <= MAX_SEQS; n++) { /* decodes: captured, with all that sampling knows */
+        builder_begin(&b);
+        for (int s = 0; s < n; s++) {
+            builder_add(&b, s, ids, 64 + n, 65 + n, 60);
+            builder_sample(&b, s, -1, n, s % 2 ? &greedy : &drawn);
+            b.samples[s].history = ids;
+            b.samples[s].n_prompt = 60;
+            b.samples[s].n_history = 65 + n;
+        }
+        b.step.copies = copies;
+        b.step.n_copies = n > 1 ? 2 : 1;
+        run_step(e, &b);
+    }
+    assert_int_equal(*count, before);
+    builder_free(&b);
+    engine_close(e);
+    dlclose(plugin);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_buffers_and_pool),
+        cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_graphs),
+        cmocka_unit_test(test_nothing_is_allocated_once_ready),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
