@@ -9,6 +9,7 @@
 #include "cuda/rows.h"
 #include "cuda/sample.h"
 #include "cuda/step.h"
+#include "cuda/upload.h"
 #include "cuda/weight.h"
 
 #include <stdlib.h>
@@ -150,9 +151,11 @@ static void usage(struct backend *be, struct backend_usage *out)
     const struct device_usage u = device_usage(cb->device);
     *out = (struct backend_usage){.device = u.memory,
                                   .pinned = u.pinned,
+                                  .pinned_most = u.pinned_most,
                                   .n_allocations = u.n_allocations,
                                   .device_failed = u.memory_failed,
                                   .pinned_failed = u.pinned_failed,
+                                  .load = UPLOAD_PIECE,
                                   .code = device_info(cb->device)->code_size};
     cuda_graphs_count(cb, &out->n_captured, &out->n_to_capture);
 }

@@ -60,6 +60,7 @@ enum status device_alloc_pinned(struct device *d, void **out, size_t size, const
                                 struct error *err);
 size_t device_memory_left(struct device *d); /* bytes that the device could still give */
 struct device_usage {
+    size_t pinned_most;                /* bytes that were pinned at one time */
     size_t memory, pinned;             /* bytes of the allocations that were not freed */
     uint64_t n_allocations;            /* since open, of graphs too */
     bool memory_failed, pinned_failed; /* which of the two the last one was for that failed */

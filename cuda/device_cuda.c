@@ -168,9 +168,10 @@ struct device_usage device_usage(const struct device *d)
 static void add_usage(struct device *d, size_t size, bool pinned)
 {
     d->usage.n_allocations++;
-    if (pinned)
+    if (pinned) {
         d->usage.pinned += size;
-    else
+        if (d->usage.pinned > d->usage.pinned_most) d->usage.pinned_most = d->usage.pinned;
+    } else
         d->usage.memory += size;
 }
 

@@ -164,9 +164,12 @@ struct device_peaks {
 /* What a backend holds of the device's memory and of pinned memory of the host. */
 struct backend_usage {
     size_t device, pinned;             /* bytes */
+    size_t pinned_most;                /* that there were at one time */
     uint64_t n_allocations;            /* of either, since open, captured steps too */
     bool device_failed, pinned_failed; /* which of the two the last one was for that failed */
-    size_t code; /* of the device, what warm() may take beside these for code, at most */
+    /* What is taken of the device beside these, at most: by weight_prepare until reserve(); by warm() for
+     * code. */
+    size_t load, code;
     int n_captured, n_to_capture; /* buckets */
 };
 

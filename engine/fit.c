@@ -88,6 +88,14 @@ static size_t weights_size(const struct fit *f, enum quant_scheme quant, bool ro
     return size + 2 * (L * outputs + arrays(true, 1, (size_t)c->vocab_size * sizeof(float)));
 }
 
+/* With what loading takes beside them. */
+static double loading_size(const struct fit *f, enum quant_scheme quant)
+{
+    struct backend_usage u;
+    f->backend->ops->usage(f->backend, &u);
+    return (double)weights_size(f, quant, true) + (double)u.load;
+}
+
 static size_t held_weights(const struct fit *f, enum quant_scheme quant)
 {
     const size_t now = weights_size(f, f->options->quant, true);
@@ -142,8 +150,9 @@ static double demand(const struct fit *f, const struct choice *c)
     struct need n;
     struct error ignored;
     if (count_need(f, c, &n, &ignored) != STATUS_OK) return INFINITY;
-    return (double)held_weights(f, c->quant) + (double)n.device + (double)n.late +
-           (double)pool_size(f, c) + (double)PAGE;
+    const double ready = (double)held_weights(f, c->quant) + (double)n.device + (double)n.late +
+                         (double)pool_size(f, c) + (double)PAGE;
+    return fmax(ready, loading_size(f, c->quant));
 }
 
 /* Of what was free at open. */
@@ -323,7 +332,7 @@ static enum status refuse(const struct fit *f, const char *what, double size, do
     return error_set(err, STATUS_NO_MEMORY,
                      "out of GPU memory: %s: %s, with room for %s of %s%s; %s are missing: %s%s",
                      what, size_words(size).s, size_words(room).s, size_words((double)f->total).s,
-                     share, size_words(size - fmax(room, 0)).s,
+                     share, size_words(size - room).s,
                      a.n ? "use " : "no option makes it fit, a smaller model or a larger GPU would",
                      a.text);
 }
@@ -336,16 +345,16 @@ static enum status refuse_pinned(const struct fit *f, struct error *err)
     struct advice a = {0};
     f->backend->ops->usage(f->backend, &u);
     const struct choice c = chosen(f);
-    if (!f->weights || count_need(f, &c, &n, &ignored) != STATUS_OK || n.pinned <= u.pinned)
+    if (!f->weights || count_need(f, &c, &n, &ignored) != STATUS_OK || n.pinned <= u.pinned_most)
         return error_prepend(err, "out of pinned host memory (not the GPU's), which the machine or "
                                   "its container limits");
-    advise_lowering(f, &a, fits_pinned, &u.pinned);
-    advise_all(f, c, &a, fits_pinned, &u.pinned, "");
+    advise_lowering(f, &a, fits_pinned, &u.pinned_most);
+    advise_all(f, c, &a, fits_pinned, &u.pinned_most, "");
     return error_set(err, STATUS_NO_MEMORY,
-                     "out of pinned host memory (not the GPU's): steps are staged in %s, of which "
-                     "the host pins %s; %s are missing: %s%s",
-                     size_words((double)n.pinned).s, size_words((double)u.pinned).s,
-                     size_words((double)(n.pinned - u.pinned)).s,
+                     "out of pinned host memory (not the GPU's): steps are staged in %s; the host "
+                     "has given %s and refused more; up to %s are missing: %s%s",
+                     size_words((double)n.pinned).s, size_words((double)u.pinned_most).s,
+                     size_words((double)(n.pinned - u.pinned_most)).s,
                      a.n ? "use " : "give the machine or its container more memory", a.text);
 }
 
@@ -363,10 +372,13 @@ static enum status refuse_graphs(const struct fit *f, struct error *err)
         u.n_captured > 0 ? 1.1 * used * u.n_to_capture / u.n_captured : 2 * before + (double)PAGE;
     const double missing = all - before, pool = (double)f->info->kv_cache_bytes;
     const uint64_t block = model_kv_block_size(f->config, f->info->block_size, f->info->kv_dtype);
-    const struct choice c = chosen(f);
+    struct choice c = chosen(f);
+    c.pool = 0;
     /* The pool may have been smaller than the share allowed: what counts is that it shrinks. */
     if (u.n_captured > 0 && missing > 0 && pool - missing >= (double)pool_size(f, &c)) {
-        const double share = floor(100 * (1 - (before + missing) / (double)f->total)) / 100;
+        const double late = (double)f->backend->ops->capture_size(f->backend);
+        const double apart = before + missing - late - (double)PAGE; /* from what sizes the pool */
+        const double share = floor(100 * (1 - fmax(apart, 0) / (double)f->total)) / 100;
         const uint64_t bytes = (uint64_t)(pool - missing) / block * block;
         if (f->options->kv_cache_bytes == 0 && share >= 0.05 && share < c.share) {
             snprintf(text, sizeof text, " %.2f", share);
@@ -390,7 +402,8 @@ enum status fit_begin(struct fit *f, struct error *err)
     f->backend->ops->memory(f->backend, &f->at_open, &f->total);
     const double least = (double)weights_size(f, f->options->quant, false);
     const double room = allowed(f, chosen(f).share);
-    return least > room ? refuse(f, "weights", least, room, err) : STATUS_OK;
+    if (least <= room) return STATUS_OK;
+    return refuse(f, "weights", loading_size(f, f->options->quant), room, err);
 }
 
 void fit_loaded(struct fit *f, const struct model_weights *w)
@@ -452,7 +465,7 @@ enum status fit_explain(const struct fit *f, enum fit_part part, struct error *e
     const double room = allowed(f, chosen(f).share);
     switch (part) {
     case FIT_WEIGHTS:
-        return refuse(f, "weights", (double)weights_size(f, f->options->quant, true), room, err);
+        return refuse(f, "weights", loading_size(f, f->options->quant), room, err);
     case FIT_BUFFERS:
         return refuse_buffers(f, err);
     case FIT_POOL:

@@ -115,6 +115,7 @@ size_t memory_left(const device *d)
 void allocated(device *d, size_t size, bool pinned)
 {
     (pinned ? d->usage.pinned : d->usage.memory) += size;
+    if (d->usage.pinned > d->usage.pinned_most) d->usage.pinned_most = d->usage.pinned;
     d->usage.n_allocations++;
     if (!d->counts) ih_allocations++;
     if (pinned && !d->counts && ih::pinned_left != SIZE_MAX) ih::pinned_left -= size;
