@@ -9,6 +9,7 @@
 #include "cuda/rows.h"
 #include "cuda/sample.h"
 #include "cuda/step.h"
+#include "cuda/upload.h"
 #include "cuda/weight.h"
 
 #include <stdlib.h>
@@ -38,17 +39,28 @@ static enum status kv_sizes(struct cuda_backend *cb, size_t *layer, size_t *tota
                      l->n_layers, l->n_blocks, l->block_size);
 }
 
+/* What the layers' caches are found by; without a pool they have none. */
+static enum status reserve_kv_table(struct cuda_backend *cb, struct error *err)
+{
+    const size_t n = (size_t)cb->limits.n_layers, size = n * sizeof *cb->layers;
+    cb->layers = calloc(n, sizeof *cb->layers);
+    if (!cb->layers) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    const enum status s =
+        device_alloc(cb->device, (void **)&cb->device_layers, size, "the KV cache's table", err);
+    if (s != STATUS_OK) return s;
+    device_zero(cb->device, cb->device_layers, size);
+    return device_wait(cb->device, err);
+}
+
 static enum status reserve_kv(struct cuda_backend *cb, struct error *err)
 {
     const struct backend_limits *l = &cb->limits;
-    const size_t n = (size_t)l->n_blocks, table = (size_t)l->n_layers * sizeof *cb->layers;
+    const size_t n = (size_t)l->n_blocks;
     size_t layer = 0, total = 0;
     char *p = NULL;
     enum status s = kv_sizes(cb, &layer, &total, err);
     if (s == STATUS_OK) s = device_alloc(cb->device, (void **)&p, total, "the KV cache", err);
     if (s != STATUS_OK) return s;
-    cb->layers = calloc((size_t)l->n_layers, sizeof *cb->layers);
-    if (!cb->layers) return error_set(err, STATUS_NO_MEMORY, "out of memory");
     for (int i = 0; i < l->n_layers; i++, p += layer) {
         struct kv_layer *kv = &cb->layers[i];
         kv->k = p;
@@ -57,10 +69,17 @@ static enum status reserve_kv(struct cuda_backend *cb, struct error *err)
         kv->k_scale = (float *)(void *)(p + 2 * n * cb->kv_block_size);
         kv->v_scale = kv->k_scale + n * cb->kv_scale_size / sizeof(float);
     }
-    s = device_alloc(cb->device, (void **)&cb->device_layers, table, "the KV cache's table", err);
-    if (s != STATUS_OK) return s;
-    device_copy(cb->device, cb->device_layers, cb->layers, table);
+    device_copy(cb->device, cb->device_layers, cb->layers,
+                (size_t)l->n_layers * sizeof *cb->layers);
     return device_wait(cb->device, err);
+}
+
+static enum status cuda_reserve_pool(struct backend *be, int n_blocks, struct error *err)
+{
+    struct cuda_backend *cb = cuda_of(be);
+    DCHECK(cb->layers && cb->limits.n_blocks == 0 && n_blocks > 0);
+    cb->limits.n_blocks = n_blocks;
+    return reserve_kv(cb, err);
 }
 
 static struct kv_layer *cuda_kv_layer(struct backend *be, int layer)
@@ -101,7 +120,9 @@ static enum status cuda_reserve(struct backend *be, const struct backend_limits 
 {
     struct cuda_backend *cb = cuda_of(be);
     DCHECK(!cb->layers);
-    enum status s = backend_limits_check(limits, rope, err);
+    struct backend_limits check = *limits;
+    if (check.n_blocks == 0) check.n_blocks = 1; /* the pool follows */
+    enum status s = backend_limits_check(&check, rope, err);
     if (s != STATUS_OK) return s;
     cuda_weight_uploads_end(cb);
     cb->limits = *limits;
@@ -112,7 +133,8 @@ static enum status cuda_reserve(struct backend *be, const struct backend_limits 
     if (s == STATUS_OK) s = cuda_linear_reserve(cb, err);
     if (s == STATUS_OK) s = cuda_attention_reserve(cb, err);
     if (s == STATUS_OK) s = cuda_sample_reserve(cb, err);
-    if (s == STATUS_OK) s = reserve_kv(cb, err);
+    if (s == STATUS_OK) s = reserve_kv_table(cb, err);
+    if (s == STATUS_OK && limits->n_blocks > 0) s = reserve_kv(cb, err);
     return s;
 }
 
@@ -121,6 +143,21 @@ static void memory(struct backend *be, size_t *left, size_t *total)
     struct device *d = cuda_of(be)->device;
     *left = device_memory_left(d);
     *total = device_info(d)->total;
+}
+
+static void usage(struct backend *be, struct backend_usage *out)
+{
+    const struct cuda_backend *cb = cuda_of(be);
+    const struct device_usage u = device_usage(cb->device);
+    *out = (struct backend_usage){.device = u.memory,
+                                  .pinned = u.pinned,
+                                  .pinned_most = u.pinned_most,
+                                  .n_allocations = u.n_allocations,
+                                  .device_failed = u.memory_failed,
+                                  .pinned_failed = u.pinned_failed,
+                                  .load = UPLOAD_PIECE,
+                                  .code = device_info(cb->device)->code_size};
+    cuda_graphs_count(cb, &out->n_captured, &out->n_to_capture);
 }
 
 static void peaks(struct backend *be, struct device_peaks *out)
@@ -272,6 +309,22 @@ static void cuda_close(struct backend *be)
     free(cb);
 }
 
+static enum status open_counting(struct backend *be, struct backend **out, struct error *err)
+{
+    const struct cuda_backend *of = cuda_of(be);
+    struct cuda_backend *cb = calloc(1, sizeof *cb);
+    if (!cb) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    const enum status s = device_open_counting(&cb->device, of->device, err);
+    if (s != STATUS_OK) {
+        free(cb);
+        return s;
+    }
+    cb->base.ops = of->base.ops;
+    cb->host_addressable = of->host_addressable;
+    *out = &cb->base;
+    return STATUS_OK;
+}
+
 static const struct backend_ops cuda_ops = {
     .name = "cuda",
     .close = cuda_close,
@@ -280,6 +333,11 @@ static const struct backend_ops cuda_ops = {
     .weight_size = cuda_weight_size,
     .reserve = cuda_reserve,
     .memory = memory,
+    .usage = usage,
+    .open_counting = open_counting,
+    .reserve_pool = cuda_reserve_pool,
+    .capture_size = cuda_capture_size,
+    .capture = cuda_capture,
     .peaks = peaks,
     .warm = cuda_warm,
     .wait = cuda_wait,

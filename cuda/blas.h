@@ -23,7 +23,7 @@ struct blas_shape {
 };
 
 struct blas;
-/* UNAVAILABLE when the library does not start; allocates its workspace. */
+/* UNAVAILABLE when the library does not start, NO_MEMORY when it finds none; allocates its workspace. */
 enum status blas_open(struct blas **out, struct device *d, struct error *err);
 void blas_close(struct blas *b); /* NULL is fine */
 

@@ -44,11 +44,12 @@ enum status blas_open(struct blas **out, struct device *d, struct error *err)
     struct blas *b = calloc(1, sizeof *b);
     if (!b) return error_set(err, STATUS_NO_MEMORY, "out of memory");
     b->device = d;
-    const cublasStatus_t s = cublasLtCreate(&b->handle);
+    const cublasStatus_t s = device_counts(d) ? CUBLAS_STATUS_SUCCESS : cublasLtCreate(&b->handle);
     if (s != CUBLAS_STATUS_SUCCESS) {
         free(b);
-        return error_set(err, STATUS_UNAVAILABLE, "cuBLASLt does not start: %s",
-                         cublasLtGetStatusString(s));
+        const bool full = s == CUBLAS_STATUS_ALLOC_FAILED;
+        return error_set(err, full ? STATUS_NO_MEMORY : STATUS_UNAVAILABLE,
+                         "cuBLASLt does not start: %s", cublasLtGetStatusString(s));
     }
     const enum status status =
         device_alloc(d, &b->workspace, WORKSPACE, "cuBLASLt's workspace", err);
@@ -64,7 +65,7 @@ void blas_close(struct blas *b)
 {
     if (!b) return;
     if (b->workspace) device_free(b->device, b->workspace);
-    cublasLtDestroy(b->handle);
+    if (b->handle) cublasLtDestroy(b->handle);
     free(b);
 }
 

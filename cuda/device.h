@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct device;
 struct device_graph;
@@ -23,6 +24,7 @@ struct device_info {
     int major, minor; /* compute capability */
     int n_sms;
     size_t total, free; /* bytes of memory; free: at open */
+    size_t code_size;   /* bytes that code takes once it was loaded, at most */
     size_t l2_size;
     int clock_khz, memory_clock_khz, memory_bus_bits; /* the highest clocks; 0: not known */
     int driver, runtime;                              /* CUDA versions, 1000 * major + 10 * minor */
@@ -30,6 +32,10 @@ struct device_info {
 
 /* UNAVAILABLE with the reason when there is no such GPU, or its driver cannot serve this build. */
 enum status device_open(struct device **out, int index, struct error *err);
+/* A device like another one that only counts what it is asked for, rounded up as the driver does: what
+ * device_alloc gives there is no memory, and what is enqueued does nothing. */
+enum status device_open_counting(struct device **out, const struct device *like, struct error *err);
+bool device_counts(const struct device *d);
 void device_close(struct device *d); /* frees what was allocated on it; NULL is fine */
 const struct device_info *device_info(const struct device *d);
 void *device_stream(const struct device *d); /* for launchers; on CUDA a struct device_queue */
@@ -41,7 +47,9 @@ struct device_queue {
  * (ptx.h: grid_wait), from compute capability 9.0 on; before that nothing changes.  false at open. */
 void device_set_overlap(struct device *d, bool on);
 
-/* Device memory, 256-byte aligned, not cleared.  `what` is named in the error. */
+/* Device memory, 256-byte aligned, not cleared.  `what` is named in the error.  NO_MEMORY, also from
+ * device_alloc_pinned, says how much was wanted and how much there is, and nothing of options: those
+ * are the engine's. */
 enum status device_alloc(struct device *d, void **out, size_t size, const char *what,
                          struct error *err);
 /* The same, which the host may address too while nothing runs (managed memory): for tests. */
@@ -51,6 +59,13 @@ enum status device_alloc_shared(struct device *d, void **out, size_t size, const
 enum status device_alloc_pinned(struct device *d, void **out, size_t size, const char *what,
                                 struct error *err);
 size_t device_memory_left(struct device *d); /* bytes that the device could still give */
+struct device_usage {
+    size_t pinned_most;                /* bytes that were pinned at one time */
+    size_t memory, pinned;             /* bytes of the allocations that were not freed */
+    uint64_t n_allocations;            /* since open, of graphs too */
+    bool memory_failed, pinned_failed; /* which of the two the last one was for that failed */
+};
+struct device_usage device_usage(const struct device *d);
 void device_free(struct device *d, void *p); /* of any of the three; waits */
 
 /* Either side may be host memory; pinned memory must stay unchanged until the copy ran. */
@@ -70,7 +85,8 @@ void device_event_free(struct device *d, struct device_event *e); /* NULL is fin
 void device_event_record(struct device *d, struct device_event *e);
 enum status device_event_wait(struct device *d, struct device_event *e, struct error *err);
 
-/* Between begin and end launches and copies are recorded, not run. */
+/* Between begin and end launches and copies are recorded, not run.  end: NO_MEMORY where the graph
+ * finds no room on the device. */
 enum status device_capture_begin(struct device *d, struct error *err);
 enum status device_capture_end(struct device *d, struct device_graph **out, struct error *err);
 void device_graph_launch(struct device *d, struct device_graph *g);

@@ -9,6 +9,7 @@
 struct block {
     struct block *next;
     void *p;
+    size_t size;
     bool pinned;
 };
 
@@ -18,6 +19,8 @@ struct device {
     cudaStream_t stream;
     struct device_queue queue; /* for launchers: the stream */
     struct block *blocks;
+    struct device_usage usage;
+    bool counts;
     cudaError_t failed; /* the first error of an enqueue that could not report it */
 };
 
@@ -29,7 +32,7 @@ struct device_event {
     cudaEvent_t event;
 };
 
-#define GIB(size) ((double)(size) / (double)(1u << 30))
+#define MIB(size) ((double)(size) / (double)(1u << 20))
 
 static enum status cuda_error(struct error *err, enum status code, cudaError_t e, const char *what)
 {
@@ -53,6 +56,10 @@ static int attribute(int index, enum cudaDeviceAttr what)
     return 0;
 }
 
+/* Of this object's kernels and the library's, which are loaded at their first launch: a guess on the
+ * large side. */
+#define CODE_SIZE ((size_t)256 << 20)
+
 static enum status read_info(struct device *d, struct error *err)
 {
     struct cudaDeviceProp p;
@@ -64,6 +71,7 @@ static enum status read_info(struct device *d, struct error *err)
     i->minor = p.minor;
     i->n_sms = p.multiProcessorCount;
     i->l2_size = (size_t)p.l2CacheSize;
+    i->code_size = CODE_SIZE;
     i->clock_khz = attribute(d->index, cudaDevAttrClockRate);
     i->memory_clock_khz = attribute(d->index, cudaDevAttrMemoryClockRate);
     i->memory_bus_bits = attribute(d->index, cudaDevAttrGlobalMemoryBusWidth);
@@ -103,6 +111,22 @@ enum status device_open(struct device **out, int index, struct error *err)
     return STATUS_OK;
 }
 
+enum status device_open_counting(struct device **out, const struct device *like, struct error *err)
+{
+    struct device *d = calloc(1, sizeof *d);
+    if (!d) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    d->info = like->info;
+    d->index = like->index;
+    d->counts = true;
+    *out = d;
+    return STATUS_OK;
+}
+
+bool device_counts(const struct device *d)
+{
+    return d->counts;
+}
+
 void device_close(struct device *d)
 {
     if (!d) return;
@@ -136,7 +160,33 @@ size_t device_memory_left(struct device *d)
     return left;
 }
 
-static enum status own(struct device *d, void **out, void *p, bool pinned, struct error *err)
+struct device_usage device_usage(const struct device *d)
+{
+    return d->usage;
+}
+
+static void add_usage(struct device *d, size_t size, bool pinned)
+{
+    d->usage.n_allocations++;
+    if (pinned) {
+        d->usage.pinned += size;
+        if (d->usage.pinned > d->usage.pinned_most) d->usage.pinned_most = d->usage.pinned;
+    } else
+        d->usage.memory += size;
+}
+
+/* The driver gives large allocations whole pages of 2 MiB; small ones share such pages. */
+#define PAGE ((size_t)2 << 20)
+static enum status count(struct device *d, void **out, size_t size, bool pinned)
+{
+    const size_t unit = pinned ? 4096 : size >= PAGE / 2 ? PAGE : 512;
+    add_usage(d, (size + unit - 1) / unit * unit, pinned);
+    *out = (void *)(uintptr_t)PAGE; /* an address that nothing looks at */
+    return STATUS_OK;
+}
+
+static enum status own(struct device *d, void **out, void *p, size_t size, bool pinned,
+                       struct error *err)
 {
     struct block *b = malloc(sizeof *b);
     if (!b) {
@@ -146,7 +196,8 @@ static enum status own(struct device *d, void **out, void *p, bool pinned, struc
             cudaFree(p);
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     }
-    *b = (struct block){.next = d->blocks, .p = p, .pinned = pinned};
+    *b = (struct block){.next = d->blocks, .p = p, .size = size, .pinned = pinned};
+    add_usage(d, size, pinned);
     d->blocks = b;
     *out = p;
     return STATUS_OK;
@@ -157,41 +208,46 @@ static enum status no_memory(struct device *d, cudaError_t e, size_t size, const
 {
     if (e != cudaErrorMemoryAllocation) return cuda_error(err, STATUS_UNAVAILABLE, e, what);
     cudaGetLastError(); /* running out of memory is not sticky */
-    const size_t left = device_memory_left(d);
-    return error_set(err, STATUS_NO_MEMORY,
-                     "GPU %d has %.2f GiB left and %s needs %.2f GiB, %.2f more: lower "
-                     "--gpu-memory-utilization, --max-num-batched-tokens or --max-num-seqs, or use "
-                     "--quantization int8",
-                     d->index, GIB(left), what, GIB(size),
-                     GIB(size > left ? size - left : (size_t)0));
+    d->usage.memory_failed = true;
+    d->usage.pinned_failed = false;
+    return error_set(err, STATUS_NO_MEMORY, "GPU %d has %.1f MiB left and %s needs %.1f MiB",
+                     d->index, MIB(device_memory_left(d)), what, MIB(size));
 }
 
 enum status device_alloc(struct device *d, void **out, size_t size, const char *what,
                          struct error *err)
 {
     void *p = NULL;
+    if (d->counts) return count(d, out, size, false);
     const cudaError_t e = cudaMalloc(&p, size ? size : 1);
     if (e != cudaSuccess) return no_memory(d, e, size, what, err);
-    return own(d, out, p, false, err);
+    return own(d, out, p, size, false, err);
 }
 
 enum status device_alloc_shared(struct device *d, void **out, size_t size, const char *what,
                                 struct error *err)
 {
     void *p = NULL;
+    if (d->counts) return count(d, out, size, false);
     const cudaError_t e = cudaMallocManaged(&p, size ? size : 1, cudaMemAttachGlobal);
     if (e != cudaSuccess) return no_memory(d, e, size, what, err);
-    return own(d, out, p, false, err);
+    return own(d, out, p, size, false, err);
 }
 
 enum status device_alloc_pinned(struct device *d, void **out, size_t size, const char *what,
                                 struct error *err)
 {
     void *p = NULL;
+    if (d->counts) return count(d, out, size, true);
     const cudaError_t e = cudaHostAlloc(&p, size ? size : 1, cudaHostAllocDefault);
-    if (e == cudaErrorMemoryAllocation) cudaGetLastError(); /* not sticky */
-    if (e != cudaSuccess) return cuda_error(err, STATUS_NO_MEMORY, e, what);
-    return own(d, out, p, true, err);
+    if (e == cudaSuccess) return own(d, out, p, size, true, err);
+    if (e != cudaErrorMemoryAllocation) return cuda_error(err, STATUS_UNAVAILABLE, e, what);
+    cudaGetLastError(); /* not sticky */
+    d->usage.memory_failed = false;
+    d->usage.pinned_failed = true;
+    return error_set(err, STATUS_NO_MEMORY,
+                     "the host pins %.1f MiB, but not the %.1f MiB more that %s needs",
+                     MIB(d->usage.pinned), MIB(size), what);
 }
 
 void device_free(struct device *d, void *p)
@@ -200,6 +256,7 @@ void device_free(struct device *d, void *p)
         struct block *b = *at;
         if (b->p != p) continue;
         *at = b->next;
+        *(b->pinned ? &d->usage.pinned : &d->usage.memory) -= b->size;
         note(d, b->pinned ? cudaFreeHost(p) : cudaFree(p));
         free(b);
         return;
@@ -210,19 +267,21 @@ void device_free(struct device *d, void *p)
 
 void device_copy(struct device *d, void *dst, const void *src, size_t size)
 {
+    if (d->counts) return;
     if (size > 0) note(d, cudaMemcpyAsync(dst, src, size, cudaMemcpyDefault, d->stream));
 }
 
 void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void *src,
                       size_t src_pitch, size_t width, size_t n)
 {
-    if (width == 0 || n == 0) return;
+    if (width == 0 || n == 0 || d->counts) return;
     note(d,
          cudaMemcpy2DAsync(dst, dst_pitch, src, src_pitch, width, n, cudaMemcpyDefault, d->stream));
 }
 
 void device_zero(struct device *d, void *p, size_t size)
 {
+    if (d->counts) return;
     if (size > 0) note(d, cudaMemsetAsync(p, 0, size, d->stream));
 }
 
@@ -232,11 +291,18 @@ static enum status outcome(struct device *d, cudaError_t run, struct error *err)
     note(d, cudaPeekAtLastError()); /* a launch that was refused */
     note(d, run);
     if (d->failed == cudaSuccess) return STATUS_OK;
-    return cuda_error(err, STATUS_INTERNAL, d->failed, "the GPU failed");
+    /* Code that is loaded at a kernel's first launch takes memory, too. */
+    const bool full = d->failed == cudaErrorMemoryAllocation;
+    if (full) {
+        d->usage.memory_failed = true;
+        d->usage.pinned_failed = false;
+    }
+    return cuda_error(err, full ? STATUS_NO_MEMORY : STATUS_INTERNAL, d->failed, "the GPU failed");
 }
 
 enum status device_wait(struct device *d, struct error *err)
 {
+    if (d->counts) return STATUS_OK;
     return outcome(d, cudaStreamSynchronize(d->stream), err);
 }
 
@@ -244,10 +310,14 @@ enum status device_wait(struct device *d, struct error *err)
 
 enum status device_event_create(struct device *d, struct device_event **out, struct error *err)
 {
-    (void)d;
+    if (d->counts) return STATUS_OK;
     struct device_event *e = calloc(1, sizeof *e);
     if (!e) return error_set(err, STATUS_NO_MEMORY, "out of memory");
-    const cudaError_t made = cudaEventCreateWithFlags(&e->event, cudaEventDisableTiming);
+    /* Whoever waits has nothing else to do, and the cores are wanted by the server's other threads: it
+     * sleeps.  That it wakes some microseconds later is hidden by the step behind, which is enqueued
+     * already; where steps go one by one each of them pays it. */
+    const cudaError_t made =
+        cudaEventCreateWithFlags(&e->event, cudaEventDisableTiming | cudaEventBlockingSync);
     if (made != cudaSuccess) {
         free(e);
         return cuda_error(err, STATUS_INTERNAL, made, "an event");
@@ -297,11 +367,15 @@ enum status device_capture_end(struct device *d, struct device_graph **out, stru
     }
     if (e != cudaSuccess) {
         free(g);
-        return cuda_error(err, e == cudaErrorMemoryAllocation ? STATUS_NO_MEMORY : STATUS_INTERNAL,
-                          e,
-                          "a captured step (lower --gpu-memory-utilization or --max-num-seqs, or "
-                          "use --enforce-eager)");
+        if (e != cudaErrorMemoryAllocation)
+            return cuda_error(err, STATUS_INTERNAL, e, "a captured step");
+        cudaGetLastError(); /* not sticky */
+        d->usage.memory_failed = true;
+        d->usage.pinned_failed = false;
+        return error_set(err, STATUS_NO_MEMORY, "GPU %d has %.1f MiB left: no room for a graph",
+                         d->index, MIB(device_memory_left(d)));
     }
+    d->usage.n_allocations++;
     *out = g;
     return STATUS_OK;
 }

@@ -57,9 +57,11 @@ static enum status reserve_angles(struct cuda_backend *cb, struct error *err)
     cb->rope_rows = context < ROPE_TABLE_MAX ? (int)context : ROPE_TABLE_MAX;
     const size_t size = (size_t)cb->rope_rows * row_size;
     u->inv_freq = calloc((size_t)cb->rope.dim, sizeof *u->inv_freq);
-    float *host = malloc(size);
+    const bool counts = device_counts(cb->device);
+    float *host = counts ? NULL : malloc(size);
     enum status s = STATUS_OK;
-    if (!u->inv_freq || !host) s = error_set(err, STATUS_NO_MEMORY, "out of memory for angles");
+    if (!u->inv_freq || (!host && !counts))
+        s = error_set(err, STATUS_NO_MEMORY, "out of memory for angles");
     if (s == STATUS_OK)
         s = device_alloc(cb->device, (void **)&cb->rope_table, size, "rotary angles", err);
     if (s == STATUS_OK)
@@ -68,7 +70,7 @@ static enum status reserve_angles(struct cuda_backend *cb, struct error *err)
     for (int i = 0; i < CUDA_FLIGHTS && s == STATUS_OK; i++)
         s = device_alloc_pinned(cb->device, (void **)&u->staging[i].angles,
                                 (size_t)l->max_tokens * row_size, "rotary angles", err);
-    if (s == STATUS_OK) {
+    if (s == STATUS_OK && host) {
         set_frequencies(cb, 1);
         for (int p = 0; p < cb->rope_rows; p++)
             rope_angles(u->inv_freq, cb->rope.dim, u->factor, p,

@@ -102,7 +102,8 @@ struct backend_limits {
     int max_seqs;    /* S */
     int max_samples; /* R */
     int max_blocks_per_seq;
-    int n_blocks, block_size; /* block_size: a multiple of BLOCK_SIZE_STEP up to BLOCK_SIZE_MAX */
+    int n_blocks;   /* of the KV pool; 0 where the backend has reserve_pool(): that follows */
+    int block_size; /* a multiple of BLOCK_SIZE_STEP up to BLOCK_SIZE_MAX */
     int n_layers, n_kv_heads, head_dim, n_heads;
     int max_cols; /* widest activation row: max of 2F, (H+2G)E, D */
     int vocab_size;
@@ -160,6 +161,18 @@ struct device_peaks {
     size_t cache_size;                                /* bytes of the last-level cache */
 };
 
+/* What a backend holds of the device's memory and of pinned memory of the host. */
+struct backend_usage {
+    size_t device, pinned;             /* bytes */
+    size_t pinned_most;                /* that there were at one time */
+    uint64_t n_allocations;            /* of either, since open, captured steps too */
+    bool device_failed, pinned_failed; /* which of the two the last one was for that failed */
+    /* What is taken of the device beside these, at most: by weight_prepare until reserve(); by warm() for
+     * code. */
+    size_t load, code;
+    int n_captured, n_to_capture; /* buckets */
+};
+
 struct backend;
 typedef void host_job_fn(void *ctx, int i);
 typedef void forward_fn(struct backend *be, const struct step_dims *dims, void *model);
@@ -187,15 +200,31 @@ struct backend_ops {
     void (*host_run)(struct backend *be, host_job_fn *fn, void *ctx, int n, double work_ns);
     /* Bytes of a weight as it is held: what reading it once moves. */
     size_t (*weight_size)(const struct weight *w);
-    /* After all weights: buffers for `limits`, the KV pool, RoPE tables. */
+    /* After all weights: buffers for `limits`, RoPE tables, and the KV pool, unless that follows
+     * (limits.n_blocks 0). */
     enum status (*reserve)(struct backend *be, const struct backend_limits *limits,
                            const struct rope_params *rope, struct error *err);
-    /* Bytes of the device's own memory; NULL: it is the host's. */
+    /* Bytes of the device's own memory; NULL: it is the host's, and the next five are NULL too.  Where
+     * it is there, a start that is to use all of it goes: weights, reserve() without a pool, tensors,
+     * warm(), and with what memory() then says reserve_pool() and capture(); after that nothing is
+     * allocated.  NO_MEMORY of any of these is followed by usage(), which tells whose it was. */
     void (*memory)(struct backend *be, size_t *left, size_t *total);
+    void (*usage)(struct backend *be, struct backend_usage *out);
+    /* A backend of the same device that holds nothing: reserve() and tensor_alloc() on it only add up
+     * what usage() then says, rounded as the device rounds, so that it can be asked what other limits
+     * would take.  Nothing else but close() may be called. */
+    enum status (*open_counting)(struct backend *be, struct backend **out, struct error *err);
+    /* The KV pool, once, where limits.n_blocks was 0. */
+    enum status (*reserve_pool)(struct backend *be, int n_blocks, struct error *err);
+    /* What capture() takes of the device at most, as far as is known; after reserve(). */
+    size_t (*capture_size)(struct backend *be);
+    /* A capture for each bucket; after warm() with capture_steps, and with the pool. */
+    enum status (*capture)(struct backend *be, forward_fn *forward, void *model, struct error *err);
     /* NULL: only measuring tells (probe.h). */
     void (*peaks)(struct backend *be, struct device_peaks *out);
-    /* After all buffers exist, before the first step: what first steps would pay for otherwise
-     * (loading code; with capture_steps, a capture for each bucket).  NULL: nothing. */
+    /* After all buffers exist, before the pool (or with it) and the first step: what first steps would
+     * pay for otherwise, loading code; with capture_steps, that of all steps to be captured.  Touches
+     * nothing of the pool.  NULL: nothing. */
     enum status (*warm)(struct backend *be, forward_fn *forward, void *model, bool capture_steps,
                         struct error *err);
     /* Waits until everything that was enqueued is done, for tests and measurements of single

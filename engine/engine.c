@@ -3,6 +3,7 @@
 #include "config/base/cgroup.h"
 #include "config/base/check.h"
 #include "config/base/log.h"
+#include "engine/fit.h"
 #include "engine/model.h"
 #include "engine/plugin.h"
 
@@ -71,93 +72,47 @@ static enum status choose_lengths(struct engine *e, const struct engine_options 
     return STATUS_OK;
 }
 
-/* Bytes of activations, of what operators need beside them (inputs and sums in another type: as much
- * again) and of libraries' workspaces.  An upper estimate. */
-#define LIBRARY_BYTES ((double)(512u << 20))
-static double buffer_bytes(const struct engine *e)
-{
-    const struct model_config *c = &e->config;
-    const double T = e->info.max_num_batched_tokens, R = e->info.max_logit_rows;
-    const double row =
-        5.0 * c->d_model + 3.0 * c->d_ffn + (4.0 * c->n_heads + 2.0 * c->n_kv_heads) * c->head_dim;
-    const double sample = 2.0 * c->d_model + 3.0 * c->vocab_size;
-    return 2.0 * 4.0 * (T * row + R * sample) + LIBRARY_BYTES;
-}
-
-/* What an automatic KV pool may take at most.  On a GPU: what the weights, the activations and the
- * share that is not to be used leave. */
-static uint64_t pool_limit(const struct engine *e, const struct engine_options *o)
-{
-    if (!e->backend->ops->memory) return (uint64_t)(KV_MEMORY_SHARE * (double)usable_memory());
-    size_t left, total;
-    e->backend->ops->memory(e->backend, &left, &total);
-    const double usable = (double)left - (1.0 - o->gpu_memory_utilization) * (double)total;
-    const double most = usable - buffer_bytes(e);
-    return most > 0 ? (uint64_t)most : 0;
-}
-
-static enum status pool_too_small(const struct engine *e, const struct engine_options *o,
-                                  uint64_t block, struct error *err)
+static enum status pool_too_small(const struct engine_options *o, uint64_t block, struct error *err)
 {
     if (o->kv_cache_bytes == 0)
         return error_set(err, STATUS_NO_MEMORY,
-                         "the weights (%.2f GiB) and buffers (%.2f GiB) leave no room for a KV "
-                         "cache: raise --gpu-memory-utilization, lower --max-num-batched-tokens "
-                         "or --max-num-seqs, or use --quantization int8",
-                         (double)e->backend->weight_size / (1 << 30), buffer_bytes(e) / (1 << 30));
+                         "%.0f %% of this machine's memory hold no KV-cache: a block takes %llu "
+                         "bytes",
+                         100 * KV_MEMORY_SHARE, (unsigned long long)block);
     return error_set_param(err, STATUS_INVALID, "kv-cache-memory-bytes",
                            "a KV-cache of %llu bytes holds no block (one takes %llu bytes): "
-                           "raise it",
-                           (unsigned long long)o->kv_cache_bytes, (unsigned long long)block);
+                           "raise it to %llu at least",
+                           (unsigned long long)o->kv_cache_bytes, (unsigned long long)block,
+                           (unsigned long long)(2 * block));
 }
 
-static enum status choose_pool(struct engine *e, const struct engine_options *o, struct error *err)
+/* `most`: bytes of an automatic pool.  n_blocks < 2: no pool. */
+static void size_pool(struct engine *e, const struct engine_options *o, uint64_t most)
 {
     struct engine_info *in = &e->info;
-    if (o->block_size < 16 || o->block_size > 128 || o->block_size % 16 != 0)
-        return error_set_param(err, STATUS_INVALID, "block-size",
-                               "block size %d is not one of 16, 32, 48, ... 128", o->block_size);
-    in->block_size = o->block_size;
     const uint64_t block = model_kv_block_size(&e->config, o->block_size, in->kv_dtype);
     const int per_seq = (in->max_model_len + o->block_size - 1) / o->block_size;
     uint64_t n = o->kv_cache_bytes / block;
     if (o->kv_cache_bytes == 0) {
-        const uint64_t most = pool_limit(e, o) / block;
         n = (uint64_t)per_seq * (uint64_t)in->max_num_seqs + 1;
-        if (n > most) n = most;
+        if (n > most / block) n = most / block;
     }
     if (n > INT32_MAX / (uint64_t)o->block_size) n = INT32_MAX / (uint64_t)o->block_size;
-    if (n < 2) return pool_too_small(e, o, block, err);
     in->n_blocks = (int)n;
     in->kv_cache_bytes = n * block;
+}
+
+static enum status choose_block_size(struct engine *e, const struct engine_options *o,
+                                     struct error *err)
+{
+    if (o->block_size < 16 || o->block_size > 128 || o->block_size % 16 != 0)
+        return error_set_param(err, STATUS_INVALID, "block-size",
+                               "block size %d is not one of 16, 32, 48, ... 128", o->block_size);
+    e->info.block_size = o->block_size;
+    const uint64_t block = model_kv_block_size(&e->config, o->block_size, e->info.kv_dtype);
+    if (o->kv_cache_bytes > 0 && o->kv_cache_bytes < 2 * block)
+        return pool_too_small(o, block, err);
     return STATUS_OK;
-}
-
-static int max2(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static struct backend_limits make_limits(const struct engine *e)
-{
-    const struct model_config *c = &e->config;
-    const struct engine_info *in = &e->info;
-    return (struct backend_limits){
-        .max_tokens = in->max_num_batched_tokens,
-        .max_seqs = in->max_num_seqs,
-        .max_samples = in->max_logit_rows,
-        .max_blocks_per_seq = (in->max_model_len + in->block_size - 1) / in->block_size,
-        .n_blocks = in->n_blocks,
-        .block_size = in->block_size,
-        .n_layers = c->n_layers,
-        .n_kv_heads = c->n_kv_heads,
-        .n_heads = c->n_heads,
-        .head_dim = c->head_dim,
-        .max_cols =
-            max2(max2(2 * c->d_ffn, c->d_model), (c->n_heads + 2 * c->n_kv_heads) * c->head_dim),
-        .vocab_size = c->vocab_size,
-        .kv_dtype = in->kv_dtype,
-    };
 }
 
 /* Whether the kernel knows an NVIDIA GPU (/dev/dxg: under Windows): cheaper to ask than loading the
@@ -200,21 +155,8 @@ static void measure_linears(struct engine *e)
     sizes[OP_HEAD] = ops->weight_size(e->weights.lm_head);
 }
 
-enum status engine_open(struct engine **out, const struct engine_options *o, struct error *err)
+static enum status load_weights(struct engine *e, const struct engine_options *o, struct error *err)
 {
-    struct engine *e = calloc(1, sizeof *e);
-    if (!e) return error_set(err, STATUS_NO_MEMORY, "out of memory");
-    e->info.config = &e->config;
-    enum status s = model_config_load(o->model_dir, &e->config, err);
-    if (s == STATUS_OK && o->dtype >= 0) e->config.stored_dtype = (enum dtype)o->dtype;
-    if (s == STATUS_OK) s = choose_kv_dtype(e, o, err);
-    if (s == STATUS_OK) s = choose_lengths(e, o, err);
-    if (s == STATUS_OK) s = open_backend(e, o, err);
-    /* A GPU's pool takes what the weights leave. */
-    const bool own_memory = s == STATUS_OK && e->backend->ops->memory != NULL;
-    if (s == STATUS_OK && !own_memory) s = choose_pool(e, o, err);
-    if (s != STATUS_OK) goto out;
-
     const struct load_options load = {
         .quant = o->quant,
         .dummy = o->dummy_weights,
@@ -224,28 +166,85 @@ enum status engine_open(struct engine **out, const struct engine_options *o, str
         .progress = o->progress,
         .progress_arg = o->progress_arg,
     };
-    s = model_weights_load(e->backend, o->model_dir, &e->config, &load, &e->weights, err);
-    if (s != STATUS_OK) goto out;
-    e->weights_loaded = true;
-    if (own_memory) s = choose_pool(e, o, err);
-    if (s != STATUS_OK) goto out;
-    const struct backend_limits limits = make_limits(e);
-    s = e->backend->ops->reserve(e->backend, &limits, &e->config.rope, err);
+    const enum status s =
+        model_weights_load(e->backend, o->model_dir, &e->config, &load, &e->weights, err);
+    e->weights_loaded = s == STATUS_OK;
+    return s;
+}
+
+/* Buffers, pool when e->info.n_blocks is chosen, and what first steps would pay for. */
+static enum status reserve(struct engine *e, const struct engine_options *o, struct error *err)
+{
+    const struct backend_ops *ops = e->backend->ops;
+    const struct backend_limits limits = fit_limits(&e->info, &e->config);
+    enum status s = ops->reserve(e->backend, &limits, &e->config.rope, err);
     if (s == STATUS_OK)
         s = model_init(&e->model, e->backend, &e->config, &e->weights, &limits, err);
-    if (s == STATUS_OK && e->backend->ops->warm)
-        s = e->backend->ops->warm(e->backend, model_forward, &e->model, !o->enforce_eager, err);
+    if (s == STATUS_OK && ops->warm)
+        s = ops->warm(e->backend, model_forward, &e->model, !o->enforce_eager, err);
+    return s;
+}
+
+/* In the host's memory the pool's size does not depend on what else is there. */
+static enum status start_on_host(struct engine *e, const struct engine_options *o,
+                                 struct error *err)
+{
+    size_pool(e, o, (uint64_t)(KV_MEMORY_SHARE * (double)usable_memory()));
+    if (e->info.n_blocks < 2)
+        return pool_too_small(o, model_kv_block_size(&e->config, o->block_size, e->info.kv_dtype),
+                              err);
+    const enum status s = load_weights(e, o, err);
+    return s == STATUS_OK ? reserve(e, o, err) : s;
+}
+
+/* A device's own memory is filled to its end: the pool takes what all else leaves. */
+static enum status start_on_device(struct engine *e, const struct engine_options *o,
+                                   struct error *err)
+{
+    const struct backend_ops *ops = e->backend->ops;
+    const bool capture = !o->enforce_eager;
+    struct fit fit = {.backend = e->backend, .config = &e->config, .options = o, .info = &e->info};
+    size_t total;
+    enum status s = fit_begin(&fit, err);
+    if (s != STATUS_OK) return s;
+    if (load_weights(e, o, err) != STATUS_OK) return fit_explain(&fit, FIT_WEIGHTS, err);
+    fit_loaded(&fit, &e->weights);
+    if (reserve(e, o, err) != STATUS_OK) return fit_explain(&fit, FIT_BUFFERS, err);
+    size_pool(e, o, fit_pool_limit(&fit, capture));
+    if (e->info.n_blocks < 2) return fit_no_pool(&fit, capture, err);
+    if (ops->reserve_pool(e->backend, e->info.n_blocks, err) != STATUS_OK)
+        return fit_explain(&fit, FIT_POOL, err);
+    if (!capture) return STATUS_OK;
+    ops->memory(e->backend, &fit.left_before_graphs, &total);
+    s = ops->capture(e->backend, model_forward, &e->model, err);
+    return s == STATUS_OK ? s : fit_explain(&fit, FIT_GRAPHS, err);
+}
+
+enum status engine_open(struct engine **out, const struct engine_options *o, struct error *err)
+{
+    struct error own;
+    if (!err) err = &own; /* fit.h looks into it */
+    struct engine *e = calloc(1, sizeof *e);
+    if (!e) return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    e->info.config = &e->config;
+    enum status s = model_config_load(o->model_dir, &e->config, err);
+    if (s == STATUS_OK && o->dtype >= 0) e->config.stored_dtype = (enum dtype)o->dtype;
+    if (s == STATUS_OK) s = choose_kv_dtype(e, o, err);
+    if (s == STATUS_OK) s = choose_lengths(e, o, err);
+    if (s == STATUS_OK) s = choose_block_size(e, o, err);
+    if (s == STATUS_OK) s = open_backend(e, o, err);
+    if (s == STATUS_OK)
+        s = e->backend->ops->memory ? start_on_device(e, o, err) : start_on_host(e, o, err);
+    if (s != STATUS_OK) {
+        engine_close(e);
+        return s;
+    }
     e->info.isa = e->backend->isa;
     e->info.n_threads = e->backend->n_threads;
     e->info.max_inflight = e->backend->max_inflight;
     e->info.pinned = e->backend->pinned;
     e->info.weight_bytes = e->backend->weight_size;
     measure_linears(e);
-out:
-    if (s != STATUS_OK) {
-        engine_close(e);
-        return s;
-    }
     *out = e;
     return STATUS_OK;
 }

@@ -17,7 +17,7 @@ struct plugin_options {
     bool no_overlap; /* a kernel begins when the one ahead has ended, whatever the device can */
 };
 
-#define PLUGIN_ABI 4 /* raised when backend.h, step.h or this file changes what crosses */
+#define PLUGIN_ABI 5 /* raised when backend.h, step.h or this file changes what crosses */
 
 struct plugin {
     int abi;

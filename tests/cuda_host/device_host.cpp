@@ -7,7 +7,9 @@
  *   INFERD_CUDA_HOST_ARCH      80, 89 or 90 (as without it)
  *   INFERD_CUDA_HOST_STREAM    now (as without it), or late: nothing runs before the host waits for it,
  *                              so that memory which is changed too early, or read, shows
- *   INFERD_CUDA_HOST_FAIL      a file: the device fails at the first wait after that file is there */
+ *   INFERD_CUDA_HOST_FAIL      a file: the device fails at the first wait after that file is there
+ *   INFERD_CUDA_HOST_MEMORY, _PINNED  bytes of the device's memory (4 GiB), and of what the host pins
+ *   INFERD_CUDA_HOST_GRAPH     bytes that a graph takes of the device (0) */
 #include "tests/cuda_host/cuda_host.h"
 
 #include <cstdlib>
@@ -18,10 +20,15 @@
 
 extern "C" {
 #include "cuda/device.h"
+
+/* Allocations of the process on any device that is no counting one, pinned ones and graphs too: for
+ * tests that load the plug-in and look for the symbol. */
+extern uint64_t ih_allocations;
 }
 
 struct device_graph {
     std::vector<std::function<void()>> work;
+    size_t size = 0; /* of the device's memory */
 };
 
 struct device_event {
@@ -31,6 +38,7 @@ struct device_event {
 struct block {
     char *p;
     size_t size;
+    bool pinned;
 };
 
 struct device {
@@ -43,7 +51,9 @@ struct device {
     std::deque<std::function<void()>> queue; /* of a late stream */
     size_t n_enqueued = 0, n_run = 0;
     const char *fail_file = nullptr;
-    bool failed = false;
+    bool failed = false, counts = false;
+    struct device_usage usage = {};
+    size_t graph_size = 0, graphs_size = 0;
 };
 
 namespace
@@ -97,13 +107,45 @@ bool is_own(const device *d, const void *p)
     return false;
 }
 
-enum status take(device *d, void **out, size_t size, const char *what, struct error *err)
+size_t memory_left(const device *d)
+{
+    return d->info.total - d->usage.memory - d->graphs_size;
+}
+
+void allocated(device *d, size_t size, bool pinned)
+{
+    (pinned ? d->usage.pinned : d->usage.memory) += size;
+    if (d->usage.pinned > d->usage.pinned_most) d->usage.pinned_most = d->usage.pinned;
+    d->usage.n_allocations++;
+    if (!d->counts) ih_allocations++;
+    if (pinned && !d->counts && ih::pinned_left != SIZE_MAX) ih::pinned_left -= size;
+}
+
+enum status refuse(device *d, size_t size, size_t left, bool pinned, const char *what,
+                   struct error *err)
+{
+    d->usage.pinned_failed = pinned;
+    d->usage.memory_failed = !pinned;
+    return error_set(err, STATUS_NO_MEMORY, "%s has %zu bytes left and %s needs %zu",
+                     pinned ? "the host's pinned memory" : "the host shim", left, what, size);
+}
+
+enum status take(device *d, void **out, size_t size, bool pinned, const char *what,
+                 struct error *err)
 {
     void *p = nullptr;
+    if (d->counts) {
+        allocated(d, size, pinned);
+        *out = (void *)(uintptr_t)4096; /* an address that nothing looks at */
+        return STATUS_OK;
+    }
+    const size_t left = pinned ? ih::pinned_left : memory_left(d);
+    if (size > left) return refuse(d, size, left, pinned, what, err);
     if (posix_memalign(&p, 256, size ? size : 1) != 0)
         return error_set(err, STATUS_NO_MEMORY, "out of memory for %s (%zu bytes)", what, size);
     memset(p, d->fill, size);
-    d->blocks.push_back({(char *)p, size});
+    d->blocks.push_back({(char *)p, size, pinned});
+    allocated(d, size, pinned);
     *out = p;
     return STATUS_OK;
 }
@@ -112,6 +154,29 @@ enum status take(device *d, void **out, size_t size, const char *what, struct er
 void check_not_on_stack(const device *d, const void *p, const char *what)
 {
     if (d->recording) ih::check_arguments(&p, sizeof p, ih::here(what));
+}
+
+/* A number of bytes; *out stays where the environment has none. */
+enum status read_size(const char *name, size_t *out, struct error *err)
+{
+    const char *text = getenv(name);
+    if (!text) return STATUS_OK;
+    char *end = nullptr;
+    const unsigned long long n = strtoull(text, &end, 10);
+    if (end == text || *end)
+        return error_set(err, STATUS_INVALID, "%s=%s: a number of bytes", name, text);
+    *out = (size_t)n;
+    return STATUS_OK;
+}
+
+enum status read_sizes(device *d, struct error *err)
+{
+    d->info.total = (size_t)4 << 30;
+    enum status s = read_size("INFERD_CUDA_HOST_MEMORY", &d->info.total, err);
+    if (s == STATUS_OK) s = read_size("INFERD_CUDA_HOST_PINNED", &ih::pinned_left, err);
+    if (s == STATUS_OK) s = read_size("INFERD_CUDA_HOST_GRAPH", &d->graph_size, err);
+    d->info.free = d->info.total;
+    return s;
 }
 
 enum status read_environment(device *d, struct error *err)
@@ -150,6 +215,7 @@ enum status read_environment(device *d, struct error *err)
 } // namespace
 
 size_t ih::pinned_left = SIZE_MAX;
+uint64_t ih_allocations = 0;
 
 void ih::submit(void *stream, dim3 grid, dim3 block, size_t shared_size, std::function<void()> body,
                 site at)
@@ -166,7 +232,8 @@ enum status device_open(struct device **out, int index, struct error *err)
 {
     if (index != 0) return error_set(err, STATUS_UNAVAILABLE, "the host shim has one device");
     device *d = new device();
-    const enum status s = read_environment(d, err);
+    enum status s = read_environment(d, err);
+    if (s == STATUS_OK) s = read_sizes(d, err);
     if (s != STATUS_OK) {
         delete d;
         return s;
@@ -177,16 +244,34 @@ enum status device_open(struct device **out, int index, struct error *err)
     i->major = ih::arch() / 10;
     i->minor = ih::arch() % 10;
     i->n_sms = 4;
-    i->total = i->free = (size_t)4 << 30;
     i->l2_size = (size_t)32 << 20;
     return STATUS_OK;
+}
+
+enum status device_open_counting(struct device **out, const struct device *like, struct error *)
+{
+    device *d = new device();
+    d->info = like->info;
+    d->counts = true;
+    *out = d;
+    return STATUS_OK;
+}
+
+bool device_counts(const struct device *d)
+{
+    return d->counts;
+}
+
+struct device_usage device_usage(const struct device *d)
+{
+    return d->usage;
 }
 
 void device_close(struct device *d)
 {
     if (!d) return;
     run_until(d, d->n_enqueued);
-    for (const block &b : d->blocks) free(b.p);
+    while (!d->blocks.empty()) device_free(d, d->blocks.back().p);
     delete d->recording;
     delete d;
 }
@@ -204,22 +289,19 @@ void *device_stream(const struct device *d)
 enum status device_alloc(struct device *d, void **out, size_t size, const char *what,
                          struct error *err)
 {
-    return take(d, out, size, what, err);
+    return take(d, out, size, false, what, err);
 }
 
 enum status device_alloc_shared(struct device *d, void **out, size_t size, const char *what,
                                 struct error *err)
 {
-    return take(d, out, size, what, err);
+    return take(d, out, size, false, what, err);
 }
 
 enum status device_alloc_pinned(struct device *d, void **out, size_t size, const char *what,
                                 struct error *err)
 {
-    if (size > ih::pinned_left)
-        return error_set(err, STATUS_NO_MEMORY, "no more pinned memory for %s", what);
-    ih::pinned_left -= size;
-    return take(d, out, size, what, err);
+    return take(d, out, size, true, what, err);
 }
 
 void device_set_overlap(struct device *d, bool on)
@@ -229,7 +311,7 @@ void device_set_overlap(struct device *d, bool on)
 
 size_t device_memory_left(struct device *d)
 {
-    return d->info.free;
+    return memory_left(d);
 }
 
 void device_free(struct device *d, void *p)
@@ -237,6 +319,9 @@ void device_free(struct device *d, void *p)
     run_until(d, d->n_enqueued);
     for (size_t i = 0; i < d->blocks.size(); i++) {
         if (d->blocks[i].p != p) continue;
+        const block b = d->blocks[i];
+        (b.pinned ? d->usage.pinned : d->usage.memory) -= b.size;
+        if (b.pinned && ih::pinned_left != SIZE_MAX) ih::pinned_left += b.size;
         d->blocks[i] = d->blocks.back();
         d->blocks.pop_back();
         free(p);
@@ -246,6 +331,7 @@ void device_free(struct device *d, void *p)
 
 void device_copy(struct device *d, void *dst, const void *src, size_t size)
 {
+    if (d->counts) return;
     check_not_on_stack(d, dst, "device_copy");
     check_not_on_stack(d, src, "device_copy");
     if (d->late && !d->recording && !is_own(d, src)) {
@@ -260,6 +346,7 @@ void device_copy(struct device *d, void *dst, const void *src, size_t size)
 void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void *src,
                       size_t src_pitch, size_t width, size_t n)
 {
+    if (d->counts) return;
     run_or_record_whole(d, [=] {
         ih::n_transfers++;
         for (size_t i = 0; i < n; i++)
@@ -270,6 +357,7 @@ void device_copy_rows(struct device *d, void *dst, size_t dst_pitch, const void 
 
 void device_zero(struct device *d, void *p, size_t size)
 {
+    if (d->counts) return;
     run_or_record_whole(d, [=] { memset(p, 0, size), ih::n_transfers++; });
 }
 
@@ -315,8 +403,16 @@ enum status device_capture_begin(struct device *d, struct error *err)
 enum status device_capture_end(struct device *d, struct device_graph **out, struct error *err)
 {
     if (!d->recording) return error_set(err, STATUS_INTERNAL, "no capture to end");
-    *out = d->recording;
+    device_graph *g = d->recording;
     d->recording = nullptr;
+    if (d->graph_size > memory_left(d)) {
+        delete g;
+        return refuse(d, d->graph_size, memory_left(d), false, "a graph", err);
+    }
+    g->size = d->graph_size;
+    d->graphs_size += g->size;
+    d->usage.n_allocations++, ih_allocations++;
+    *out = g;
     return STATUS_OK;
 }
 
@@ -332,6 +428,7 @@ void device_graph_launch(struct device *d, struct device_graph *g)
 void device_graph_free(struct device *d, struct device_graph *g)
 {
     run_until(d, d->n_enqueued);
+    if (g) d->graphs_size -= g->size;
     delete g;
 }
 }

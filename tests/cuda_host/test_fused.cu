@@ -444,6 +444,7 @@ void open_model(small_model &m, enum quant_scheme quant, int n_layers, bool head
     if (s == STATUS_OK) s = m.be->ops->reserve(m.be, &l, &rope, &err);
     if (s == STATUS_OK) s = model_init(&m.model, m.be, &m.config, &m.weights, &l, &err);
     if (s == STATUS_OK) s = m.be->ops->warm(m.be, model_forward, &m.model, true, &err);
+    if (s == STATUS_OK) s = m.be->ops->capture(m.be, model_forward, &m.model, &err);
     if (s == STATUS_OK) return;
     printf("%s\n0 passed, 1 failed\n", err.message);
     exit(1);

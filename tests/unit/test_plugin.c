@@ -177,10 +177,10 @@ static void test_a_device_that_was_asked_for_is_a_must(void **state)
     assert_int_equal(engine_open(&e, &int4, &err), STATUS_UNSUPPORTED);
     assert_non_null(strstr(err.message, "--device cpu"));
     struct engine_options small = engine_options("cuda", host_plugin);
-    small.gpu_memory_utilization =
-        0.05; /* 5 % of the host device's 4 GiB, less the libraries' part */
+    setenv("INFERD_CUDA_HOST_MEMORY", "65536", 1); /* bytes: no room for any weights */
     assert_int_equal(engine_open(&e, &small, &err), STATUS_NO_MEMORY);
     assert_non_null(strstr(err.message, "--gpu-memory-utilization"));
+    unsetenv("INFERD_CUDA_HOST_MEMORY");
     assert_null(e);
 }
 
