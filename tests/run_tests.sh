@@ -78,10 +78,13 @@ suite_cuda() {
     # Fewer shapes where each access is checked; the schedule and `quick` mean nothing to some tests.
     case $BUILD in *asan | *tsan) args=(f quick) ;; esac
     # The whole backend: sanitizers see the kernels in the tests below.  The longest comes first.
-    [ ${#args[@]} -eq 0 ] && run cuda_optest timeout 900 "$BUILD/tests/optest" --backend cuda \
-        --plugin "$BUILD/libinferd-cuda-host.so"
-    # Fresh memory holds large numbers, not NaN and -1.
-    run cuda_fill env INFERD_CUDA_HOST_FILL=7f timeout 300 "$BUILD/tests/cuda_host/test_fused" f quick
+    if [ ${#args[@]} -eq 0 ]; then
+        run cuda_optest timeout 900 "$BUILD/tests/optest" --backend cuda --plugin "$BUILD/libinferd-cuda-host.so"
+        # Whether the tests notice an error in each family of kernels.
+        run cuda_planted timeout 600 tests/cuda_host/plant.sh - tests/cuda_host/quick.bugs
+        # Fresh memory holds large numbers, not NaN and -1.
+        run cuda_fill env INFERD_CUDA_HOST_FILL=7f timeout 300 "$BUILD/tests/cuda_host/test_fused" f quick
+    fi
     for t in tests/cuda_host/test_*.cu; do
         t=$(basename "$t" .cu)
         run "cuda_$t" timeout 300 "$BUILD/tests/cuda_host/$t" "${args[@]}"

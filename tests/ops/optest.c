@@ -430,7 +430,8 @@ int main(int argc, char **argv)
     }
     if (o.bench) return bench_run(t.isas[t.n_isas - 1], o.filter);
     cases_each(run_case, &t);
-    for (int i = 0; i < t.n_isas && !o.filter; i++) {
+    const bool steps = !o.filter || strcmp(o.filter, "steps") == 0;
+    for (int i = 0; i < t.n_isas && steps; i++) {
         int n = 0;
         const int failed = steps_run(t.isas[i], &n);
         t.failed += failed;

@@ -12,7 +12,8 @@
 #define EPS 1e-5f
 #define PAD 3 /* columns: odd, so that views are not aligned */
 
-static const uint32_t CANARY_F32 = 0x7fc0babeu; /* a NaN */
+static const uint32_t CANARY_F32 =
+    0x7f80babeu; /* a signalling NaN: whatever adds to it changes it */
 static const uint8_t CANARY_I8 = 0x5a;
 
 /* --- guarded buffers --- */

@@ -99,8 +99,8 @@ static bool samples_feed_the_next_step(struct backend *be)
     EXPECT(result.id == 9 && result.n_samples == 4);
     EXPECT(out[0].token == 7 && out[1].token == 31 && out[2].token == 31 && out[3].token == 0);
 
-    const int32_t ids[T] = {-1, 5, -1, -1, 11, 2}, src[T] = {1, -1, 0, 3, -1, -1};
-    const int want[T] = {31, 5, 7, 0, 11, 2};
+    const int32_t ids[T] = {-1, 5, -1, -1, 0, 2}, src[T] = {1, -1, 0, 3, -1, -1};
+    const int want[T] = {31, 5, 7, 0, 0, 2};
     step = (struct step){.id = 10,
                          .n_tokens = T,
                          .token_ids = ids,
