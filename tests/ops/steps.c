@@ -276,7 +276,7 @@ static bool impossible_limits_are_refused(const char *isa)
         {12, 2, 16, 3, 8, DT_F32, STATUS_UNSUPPORTED},
         {12, 2, 16, 4, 513, DT_F32, STATUS_UNSUPPORTED},
         {12, 2, 16, 4, 8, DT_F16, STATUS_UNSUPPORTED},
-        {0, 2, 16, 4, 8, DT_F32, STATUS_INVALID},
+        {-1, 2, 16, 4, 8, DT_F32, STATUS_INVALID},
         {12, 2, 16, 4, 8, DT_F32, STATUS_OK},
         {12, 2, 16, 4, 8, DT_I8, STATUS_OK},
     };

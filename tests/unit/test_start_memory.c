@@ -219,9 +219,10 @@ static void test_buffers_and_pool(void **state)
     (void)state;
     if (!cuda_plugin() || !cuda_is_host_code()) skip();
     struct engine_options o = base();
+    o.max_num_batched_tokens = 256; /* buffers that take more than what loading does */
     o.gpu_memory_utilization = 0.8;
     climb(o, parts, 2);
-    o = base();
+    o.gpu_memory_utilization = base().gpu_memory_utilization;
     o.kv_cache_bytes = 24 * MIB;
     climb(o, parts, 2);
 }
@@ -254,19 +255,15 @@ static void test_graphs(void **state)
     o.max_num_seqs = 3; /* buckets of 1, 2 and 3: 12 MiB are left free, and not enough */
     o.dtype = o.kv_dtype = DT_F32;
     o.max_model_len = 1024;
-    for (int i = 0; i < 2; i++) { /* with a pool that the share gives, and a given one */
-        static const char *const wanted[] = {"use --gpu-memory-utilization 0.",
-                                             "use --kv-cache-memory-bytes "};
-        struct machine m = {.memory = 40 * MIB, .pinned = unlimited, .graph = 6 * MIB};
-        o.kv_cache_bytes = i == 0 ? 0 : 40 * MIB;
-        while (try_on(&m, &o, &err) != STATUS_OK && !strstr(err.message, wanted[i]))
-            m.memory += 2 * MIB;
-        print_message("%zu MiB: %s\n", m.memory / MIB, err.message);
-        assert_non_null(strstr(err.message, "graphs of steps"));
-        assert_non_null(strstr(err.message, " of 3 were captured"));
-        assert_true(amount_before(err.message, " are missing") > 0);
-        assert_true(follow(err.message, &m, &o) > 1);
-    }
+    struct machine m = {.memory = 40 * MIB, .pinned = unlimited, .graph = 6 * MIB};
+    while (try_on(&m, &o, &err) != STATUS_OK &&
+           !strstr(err.message, "use --gpu-memory-utilization 0."))
+        m.memory += 2 * MIB;
+    print_message("%zu MiB: %s\n", m.memory / MIB, err.message);
+    assert_non_null(strstr(err.message, "graphs of steps"));
+    assert_non_null(strstr(err.message, " of 3 were captured"));
+    assert_true(amount_before(err.message, " are missing") > 0);
+    assert_true(follow(err.message, &m, &o) > 1);
 }
 
 /* --- ready --- */
