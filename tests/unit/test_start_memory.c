@@ -255,7 +255,7 @@ static void test_graphs(void **state)
     o.max_num_seqs = 3; /* buckets of 1, 2 and 3: 12 MiB are left free, and not enough */
     o.dtype = o.kv_dtype = DT_F32;
     o.max_model_len = 1024;
-    struct machine m = {.memory = 40 * MIB, .pinned = unlimited, .graph = 6 * MIB};
+    struct machine m = {.memory = 50 * MIB, .pinned = unlimited, .graph = 6 * MIB};
     while (try_on(&m, &o, &err) != STATUS_OK &&
            !strstr(err.message, "use --gpu-memory-utilization 0."))
         m.memory += 2 * MIB;
