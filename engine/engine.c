@@ -77,7 +77,7 @@ static enum status pool_too_small(const struct engine_options *o, uint64_t block
     if (o->kv_cache_bytes == 0)
         return error_set(err, STATUS_NO_MEMORY,
                          "%.0f %% of this machine's memory hold no KV-cache: a block takes %llu "
-                         "bytes",
+                         "bytes: use a smaller --block-size, or a machine with more memory",
                          100 * KV_MEMORY_SHARE, (unsigned long long)block);
     return error_set_param(err, STATUS_INVALID, "kv-cache-memory-bytes",
                            "a KV-cache of %llu bytes holds no block (one takes %llu bytes): "

@@ -428,13 +428,20 @@ uint64_t fit_pool_limit(const struct fit *f, bool capture_steps)
     return room > 0 ? (uint64_t)room : 0;
 }
 
-enum status fit_no_pool(const struct fit *f, bool capture_steps, struct error *err)
+/* Of the options as they are; nothing where it cannot be counted. */
+static struct need chosen_need(const struct fit *f)
 {
     struct need n = {0};
     struct error ignored;
-    char what[160];
     const struct choice c = chosen(f);
     count_need(f, &c, &n, &ignored);
+    return n;
+}
+
+enum status fit_no_pool(const struct fit *f, bool capture_steps, struct error *err)
+{
+    char what[160];
+    const struct need n = chosen_need(f);
     snprintf(what, sizeof what, "KV cache, beside weights (%s) and buffers (%s)",
              size_words((double)f->held_weights).s, size_words((double)n.device).s);
     const double least =
@@ -444,11 +451,8 @@ enum status fit_no_pool(const struct fit *f, bool capture_steps, struct error *e
 
 static enum status refuse_buffers(const struct fit *f, struct error *err)
 {
-    struct need n = {0};
-    struct error ignored;
     char what[96];
-    const struct choice c = chosen(f);
-    count_need(f, &c, &n, &ignored);
+    const struct need n = chosen_need(f);
     snprintf(what, sizeof what, "step buffers, beside weights (%s)",
              size_words((double)f->held_weights).s);
     return refuse(f, what, (double)n.device + (double)n.late,

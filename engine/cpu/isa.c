@@ -47,8 +47,8 @@ static const struct {
     /* Where it runs, but the next one is faster: auto passes over it. */
     bool (*slow)(void);
 } tables[] = {
-    /* Intel's cores begin a vdpbf16ps every other cycle, and two f32 FMAs in each: half the operations
-     * (Emerald Rapids: 184 and 379 Gop/s by two cores). */
+    /* Half the operations of f32 FMA on the one kind of Intel's cores that was measured, Emerald Rapids
+     * (184 and 379 Gop/s by two); others have not been. */
     {&cpu_kernels_avx512_bf16, has_avx512_bf16, "AVX-512 F, BW, VL, DQ, VNNI and BF16", is_intel},
     {&cpu_kernels_avx512, has_avx512, "AVX-512 F, BW, VL, DQ and VNNI", NULL},
     {&cpu_kernels_avx2_vnni, has_avx2_vnni, "AVX2, FMA and AVX-VNNI", NULL},
