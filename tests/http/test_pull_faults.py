@@ -71,7 +71,8 @@ def test_a_busy_hub_is_waited_for(hub, cache, fault, least, most):
     complete(hub, cache)
 
 
-@pytest.mark.parametrize("wait, said", [("100000", "300"), (hub_server.http_date(86400), "300"), ("250", "250")])
+@pytest.mark.parametrize("wait, said", [("100000", "300"), (hub_server.http_date(86400), "300"), ("250", "250")],
+                         ids=["long", "date", "short"])
 def test_it_never_waits_for_longer_than_five_minutes(hub, cache, wait, said):
     hub.on("/api/models/", error(429, Retry_After=wait), times=None)
     process = start(hub, cache, NAME)
